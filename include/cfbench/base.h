@@ -1,0 +1,89 @@
+/* base.h - small things that every room uses: files, clock, random streams, hashing, numbers, log, block-parallel loops. */
+#ifndef CFBENCH_BASE_H
+#define CFBENCH_BASE_H
+
+#include "cfbench/buf.h"
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- files ---- */
+
+/* Reads a whole file. Errors: ENOTFOUND, EACCESS, EIO; ELIMIT when it is larger than max_bytes. Owns: appends to out. */
+CFB_MUST_CHECK cfb_code cfb_file_read(const char *path, size_t max_bytes, cfb_buf *out, cfb_err *err);
+
+/* Atomic replacement: writes a temporary beside the target, then fsync, rename, fsync of the folder. After a crash
+ * there is the old file or the new one, never half of one. */
+typedef struct cfb_file_writer cfb_file_writer_t;
+CFB_MUST_CHECK cfb_code cfb_file_writer_open(const char *path, cfb_file_writer_t **out, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_file_writer_write(cfb_file_writer_t *w, const void *data, size_t len, cfb_err *err);
+/* Makes the file appear under its name. The writer is freed in every case. */
+CFB_MUST_CHECK cfb_code cfb_file_writer_commit(cfb_file_writer_t *w, cfb_err *err);
+void cfb_file_writer_abort(cfb_file_writer_t *w); /* removes the temporary; NULL is fine */
+CFB_MUST_CHECK cfb_code cfb_file_write(const char *path, cfb_str data, cfb_err *err);
+
+CFB_MUST_CHECK cfb_code cfb_mkdir_p(const char *path, cfb_err *err);
+bool cfb_path_exists(const char *path);
+bool cfb_path_is_dir(const char *path);
+/* dir + "/" + name into buf; ELIMIT when it does not fit. An absolute name is taken as it is. */
+CFB_MUST_CHECK cfb_code cfb_path_join(char *buf, size_t size, const char *dir, const char *name, cfb_err *err);
+/* Pointer behind the last '/', within path. */
+const char *cfb_path_base(const char *path);
+
+/* ---- clock ---- */
+
+int64_t cfb_now_ns(void);      /* CLOCK_MONOTONIC */
+int64_t cfb_wall_ms(void);     /* Unix time in ms */
+/* Sleeps until the monotonic time due_ns, or until *stop (may be NULL) becomes non-zero (looked at every 50 ms). */
+void cfb_sleep_until_ns(int64_t due_ns, const volatile int *stop);
+/* "2026-01-31T12:00:00Z" of a Unix time in ms; buf holds at least 21 bytes. */
+void cfb_format_utc(int64_t wall_ms, char buf[24]);
+
+/* ---- random streams: a value depends on (seed, stream, index) only, never on a thread ---- */
+
+uint64_t cfb_rand_u64(uint64_t seed, uint64_t stream, uint64_t index);
+double cfb_rand_unit(uint64_t seed, uint64_t stream, uint64_t index); /* [0, 1), 53 bits */
+
+/* ---- hashing ---- */
+
+uint64_t cfb_hash64(const void *data, size_t len, uint64_t seed); /* fast, for tables; not for files or ids */
+/* SHA-256 (FIPS 180-4) of one buffer, as 64 lower-case hex digits and NUL. */
+void cfb_sha256_hex(const void *data, size_t len, char hex[65]);
+/* Several pieces, each preceded by its length: ("ab","c") and ("a","bc") differ. Null strings differ from empty ones. */
+void cfb_sha256_parts_hex(const cfb_str *parts, size_t n, char hex[65]);
+
+/* ---- numbers ---- */
+
+/* Shortest text that reads back as the same binary64, in the form of Python's repr (1.0, 0.1, 1e-05, 1e+16, nan, inf).
+ * Returns its length; buf is NUL-terminated. */
+size_t cfb_format_double(double v, char buf[32]);
+/* Whole string only; refuses nan, inf, hex, white space and trailing characters. */
+bool cfb_parse_double(const char *s, double *out);
+bool cfb_parse_int(const char *s, int64_t *out);
+
+/* ---- log: the library never prints; it calls the function that the program set ---- */
+
+typedef enum cfb_log_level { CFB_LOG_ERROR, CFB_LOG_WARN, CFB_LOG_INFO, CFB_LOG_DEBUG } cfb_log_level;
+typedef void (*cfb_log_fn)(void *ctx, cfb_log_level level, const char *line);
+/* Set before any other thread runs. fn may be called from any thread, one call at a time. NULL silences. */
+void cfb_log_set(cfb_log_fn fn, void *ctx, cfb_log_level max_level);
+bool cfb_log_enabled(cfb_log_level level);
+void cfb_log(cfb_log_level level, const char *fmt, ...) CFB_PRINTF(2, 3);
+
+/* ---- threads ---- */
+
+/* Cores this process may use (affinity and cgroup quota counted), at least 1; 1 in a SERIAL build. */
+int cfb_cpu_count(void);
+
+/* Runs fn(ctx, block) for block = 0 .. n_blocks-1 on up to n_threads OpenMP threads (dynamic order). fn must be pure
+ * arithmetic on its own slot. worker is 0 .. n_threads-1 and unique among running calls: an index for scratch space. */
+typedef void (*cfb_block_fn)(void *ctx, size_t block, int worker);
+void cfb_par_blocks(size_t n_blocks, int n_threads, cfb_block_fn fn, void *ctx);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,93 @@
+/* report.h - score tables -> terminal, JSON, Markdown, HTML; and exports in CFBenchmark's own layout. */
+#ifndef CFBENCH_REPORT_H
+#define CFBENCH_REPORT_H
+
+#include "cfbench/score.h"
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CFB_REPORT_BINS 20
+
+/* A row worth looking at. Strings are borrowed. */
+typedef struct cfb_report_row {
+    uint64_t row;
+    cfb_str id, input, response, output;
+    double score;
+    const char *state;         /* "ok" ... "failed" */
+    const char *fail, *message; /* of a failed row, else NULL */
+} cfb_report_row;
+
+/* One task of one model in one setting. */
+typedef struct cfb_report_task {
+    const char *model, *setting; /* such as "gpt-4o-mini", "few-shot"; NULL if unknown */
+    const char *task, *title, *kind;
+    const char *source; /* the file or run store that was scored */
+    cfb_score_summary summary;
+    uint64_t histogram[CFB_REPORT_BINS]; /* of row scores over [0, 1]; 1.0 is in the last bin */
+    const cfb_report_row *failed;        /* failed rows in row order, maybe only the first ones */
+    size_t n_failed_listed;
+    const cfb_report_row *worst; /* answered rows with the lowest scores, lowest first */
+    size_t n_worst;
+} cfb_report_task;
+
+typedef struct cfb_report_setting {
+    const char *name, *value;
+} cfb_report_setting;
+
+typedef struct cfb_report {
+    const char *title;      /* such as the suite's */
+    const char *version;    /* of cfbench */
+    const char *created_at; /* UTC, or NULL to leave it out (then a report's bytes depend on its data alone) */
+    const char *command;    /* a command that reproduces it, or NULL */
+    const cfb_report_setting *settings;
+    size_t n_settings;
+    const cfb_report_task *tasks; /* in the suite's order, grouped by model and setting */
+    size_t n_tasks;
+} cfb_report;
+
+typedef struct cfb_table_style {
+    bool color;
+    int width; /* columns of the terminal; 0 = do not care */
+} cfb_table_style;
+
+/* The table for people: per task rows, answered, states, score over all and over answered rows; a mean over tasks per kind and in all;
+ * failed rows are never hidden (first ones named below the table with class and message). Chinese is aligned by display width;
+ * control characters in names are shown, not sent to the terminal. Appended to out. */
+CFB_MUST_CHECK cfb_code cfb_report_table(const cfb_report *r, const cfb_table_style *style, cfb_buf *out, cfb_err *err);
+/* One JSON document, schema "cfbench.scores/1" (docs/json.md). */
+CFB_MUST_CHECK cfb_code cfb_report_json(const cfb_report *r, cfb_buf *out, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_report_markdown(const cfb_report *r, cfb_buf *out, cfb_err *err);
+/* One self-contained HTML page: no script, no network, light and dark, model text escaped. */
+CFB_MUST_CHECK cfb_code cfb_report_html(const cfb_report *r, cfb_buf *out, cfb_err *err);
+
+/* Number of terminal columns of valid UTF-8 (East Asian wide = 2). */
+size_t cfb_display_width(cfb_str s);
+
+/* ---- CFBenchmark's layout ---- */
+
+/* Which of upstream's files to write for a task, below dir:
+ * OUTPUT  cfbenchmark-response/{zero-shot|few-shot}/MODEL/TASK-output.csv                   input,response,output
+ * SCORES  cfbenchmark-scores/{zero-shot|few-shot}/MODEL/TASK-scores.csv                     ,input,response,output,f1score|cosine_s
+ * DETAILS cfbenchmark-scores/{zero-shot|few-shot}/MODEL/TASK-scores_detailed_results.json   upstream's keys
+ * CSV as pandas writes it (QUOTE_MINIMAL, "\n", shortest round-trip floats, index from 0); files appear whole or not at all. */
+enum { CFB_EXPORT_OUTPUT = 1, CFB_EXPORT_SCORES = 2, CFB_EXPORT_DETAILS = 4 };
+typedef struct cfb_export cfb_export_t;
+
+/* setting: "zero-shot"/"few-shot"; model may contain '/' (folders), but no "..", empty or absolute parts: those are EUSAGE. */
+CFB_MUST_CHECK cfb_code cfb_export_open(const char *dir, const char *setting, const char *model, const cfb_task *task, unsigned what,
+                                        cfb_export_t **out, cfb_err *err);
+/* The next row, in order. score may be NULL if only OUTPUT is written. */
+CFB_MUST_CHECK cfb_code cfb_export_row(cfb_export_t *e, cfb_str input, cfb_str response, cfb_str output, const cfb_score_row *score,
+                                       cfb_err *err);
+/* Writes what needs the whole (DETAILS' head), and makes the files appear. Frees e in every case. summary may be NULL without DETAILS. */
+CFB_MUST_CHECK cfb_code cfb_export_commit(cfb_export_t *e, const cfb_score_summary *summary, cfb_err *err);
+void cfb_export_abort(cfb_export_t *e); /* NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

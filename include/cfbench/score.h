@@ -1,0 +1,100 @@
+/* score.h - batch-level scoring: rows of (reference, output) in, exact scores out, the same for any number of threads. */
+#ifndef CFBENCH_SCORE_H
+#define CFBENCH_SCORE_H
+
+#include "cfbench/suite.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What became of a row. X(NAME, name) */
+#define CFB_ROW_STATE_MAP(X)                                                                                           \
+    X(OK, "ok")                                                                                                        \
+    X(EMPTY, "empty")         /* the model answered nothing */                                                         \
+    X(TRUNCATED, "truncated") /* stopped at the token limit */                                                         \
+    X(FILTERED, "filtered")   /* refused by the server's content filter */                                             \
+    X(FAILED, "failed")       /* no answer: asked again by the next run */
+
+typedef enum cfb_row_state {
+#define CFB_X(NAME, name) CFB_ROW_##NAME,
+    CFB_ROW_STATE_MAP(CFB_X)
+#undef CFB_X
+        CFB_ROW_STATE_COUNT
+} cfb_row_state;
+const char *cfb_row_state_name(cfb_row_state s);
+
+typedef struct cfb_score_row_in {
+    cfb_str response; /* the reference; null counts as empty */
+    cfb_str output;   /* null counts as empty */
+    cfb_row_state state;
+} cfb_score_row_in;
+
+/* Scores of one row. score is the task's metric. A failed row has no output, whatever text it carries: it scores 0, predicts no
+ * label and has output_chars 0. The set_* values are the usual ones over the sets of non-empty labels (F1 tasks; else 0). The
+ * *_positives are the counts that score is made of, over the metric's own labels: predicted_positives counts the extra class.
+ * Lengths are in code points. */
+typedef struct cfb_score_row {
+    double score;
+    double set_precision, set_recall, set_f1;
+    uint32_t true_positives, predicted_positives, actual_positives;
+    uint32_t response_chars, output_chars;
+    cfb_row_state state;
+    bool reference_unmatchable; /* row labels: some item of the reference, as the metric splits it, is not in set(response) */
+} cfb_score_row;
+
+/* One label: rows that have it in the reference, in the output, in both; the usual precision correct/predicted and
+ * recall correct/actual (0 where the denominator is 0). */
+typedef struct cfb_label_stat {
+    cfb_str label;
+    uint64_t actual, predicted, correct;
+    double precision, recall, f1;
+} cfb_label_stat;
+
+typedef struct cfb_score_summary {
+    uint64_t n_rows, n_state[CFB_ROW_STATE_COUNT];
+    uint64_t n_answered;  /* rows with state ok or truncated */
+    double mean_all;      /* over all rows, rows without an answer included, as upstream */
+    double mean_answered; /* over answered rows; NaN if there are none */
+    double mean_precision, mean_recall, mean_f1; /* of set_*, over all rows (F1 tasks) */
+    double mean_response_chars, mean_output_chars;
+    uint64_t n_unmatchable;
+    const cfb_label_stat *labels; /* every non-empty label seen in a reference or an output, sorted by code point (F1 tasks) */
+    size_t n_labels;
+    const char *metric; /* the metric's full name, such as "f1 (labels: suite)" or "tf cosine" */
+} cfb_score_summary;
+
+typedef struct cfb_score_opts {
+    int n_threads;           /* 0 = all cores */
+    cfb_label_set label_set; /* for F1 tasks that are not `row` */
+    size_t max_labels;       /* distinct labels in the per-label table; more is ELIMIT */
+    bool confusion;          /* count label by label: see cfb_scorer_confusion */
+} cfb_score_opts;
+#define CFB_SCORE_OPTS_INIT {0, CFB_LABELS_SUITE, (size_t)8 << 20, false}
+
+typedef struct cfb_scorer cfb_scorer_t;
+
+/* Formulas: see metrics.h. Level 3: rows are cut into blocks of CFB_SCORE_BLOCK rows (counted over the whole file, never a
+ * function of threads or of how rows arrive); blocks are scored in parallel; sums are one partial per block, added in
+ * block order. Threads: one thread per scorer calls it; it uses n_threads itself. */
+#define CFB_SCORE_BLOCK 1024
+/* The task (and its labels) must outlive the scorer. Errors: ECONFIG (suite labels wanted, and the task has none; confusion
+ * without suite labels), ELIMIT (confusion for more than CFB_SCORE_CONFUSION_LABELS labels), ENOMEM. Owns: *out. */
+CFB_MUST_CHECK cfb_code cfb_scorer_new(const cfb_task *task, const cfb_score_opts *opts, cfb_scorer_t **out, cfb_err *err);
+/* Scores n more rows. out (n) receives their scores and may be NULL. Texts are only read during the call. Fast when a call
+ * brings many blocks: a call is one or more parallel regions.
+ * Errors: EENCODING with err->offset = index in `rows` for broken UTF-8 (the lowest such row of its 64 blocks); ELIMIT; ENOMEM.
+ * After an error every later call on s but cfb_scorer_free returns the same code. */
+CFB_MUST_CHECK cfb_code cfb_scorer_add(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n, cfb_score_row *out, cfb_err *err);
+/* The summary of all rows so far; borrowed until the next call on s. Means are NaN where there is no row. */
+CFB_MUST_CHECK cfb_code cfb_scorer_summary(cfb_scorer_t *s, cfb_score_summary *out, cfb_err *err);
+/* How often label i of the suite was in the reference while label j was in the output: (*counts)[i * *n_labels + j], a
+ * matrix product truth^T pred per block. Needs opts.confusion, else ECONFIG. Borrowed until the next call on s. */
+#define CFB_SCORE_CONFUSION_LABELS 4096
+CFB_MUST_CHECK cfb_code cfb_scorer_confusion(cfb_scorer_t *s, const uint64_t **counts, size_t *n_labels, cfb_err *err);
+void cfb_scorer_free(cfb_scorer_t *s);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# The dependency rule of docs/ARCHITECTURE.md: which room may include which, and which library's header belongs to which room.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+bad=0
+
+# room: the rooms whose headers it may include, beside its own and base's
+declare -A may=(
+    [base]="" [config]="" [text]="" [dataset]="text" [prompt]="text dataset" [client]="" [store]=""
+    [metrics]="text" [score]="text dataset metrics" [generate]="text dataset prompt client store score"
+    [report]="text dataset score" [mock]=""
+    [cli]="config text dataset prompt client store generate metrics score report mock"
+)
+# public header: the room it belongs to
+declare -A room_of=(
+    [error]=base [buf]=base [json]=base [base]=base [utf8]=base [text]=text [dataset]=dataset [suite]=dataset [prompt]=prompt
+    [client]=client [store]=store [generate]=generate [metrics]=metrics [score]=score [report]=report [config]=config [mock]=mock
+)
+# library header: the rooms that may use it
+declare -A library=(
+    [curl/curl.h]="client" [sqlite3.h]="store" [cjson/cJSON.h]="base" [microhttpd.h]="mock" [cblas.h]="embed metrics score"
+    [utf8proc.h]="text report" [zlib.h]="dataset" [zstd.h]="dataset" [lz4frame.h]="dataset" [openssl/evp.h]="base"
+)
+
+complain() { echo "$1: $2"; bad=$((bad + 1)); }
+in_list() { case " $2 " in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
+
+while IFS=: read -r file line include; do
+    room=${file#src/} room=${room%%/*}
+    name=${include#*[<\"]} name=${name%[>\"]*}
+    if [ -z "${may[$room]+set}" ]; then complain "$file" "room '$room' is not in $0"; continue; fi
+    case $name in
+        cfbench/*)
+            header=${name#cfbench/} to=${room_of[${header%.h}]-}
+            [ -n "$to" ] || complain "$file:$line" "$name is not in $0"
+            ;;
+        */*.h) to=${name%%/*}; [ -d "src/$to" ] || to= ;;
+        *) to= ;;
+    esac
+    if [ -n "$to" ] && [ "$to" != "$room" ] && [ "$to" != base ] && ! in_list "$to" "${may[$room]}"; then
+        complain "$file:$line" "room '$room' may not include '$name' of room '$to'"
+    fi
+    if [ -n "${library[$name]+set}" ] && ! in_list "$room" "${library[$name]}"; then
+        complain "$file:$line" "$name is for: ${library[$name]}"
+    fi
+done < <(grep -nE '^ *# *include' -r src --include='*.c' --include='*.h')
+
+if [ "$bad" -eq 0 ]; then echo "ok layers"; else echo "not ok layers: $bad includes break the rule"; exit 1; fi

@@ -1,0 +1,98 @@
+#include "cfbench/base.h"
+
+#include <errno.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* "d.ddde[+-]xx" of snprintf -> digits without trailing zeros and the decimal exponent of the first digit. */
+static int split_exp(const char *text, char *digits, int *exp10) {
+    int n = 0;
+    const char *p = text;
+    for (; *p && *p != 'e'; p++)
+        if (*p != '.') digits[n++] = *p;
+    *exp10 = atoi(p + 1);
+    while (n > 1 && digits[n - 1] == '0') n--;
+    digits[n] = '\0';
+    return n;
+}
+
+static double read_digits(const char *digits, int n, int exp10) {
+    char text[48];
+    snprintf(text, sizeof text, "%.*se%d", n, digits, exp10 - (n - 1));
+    return strtod(text, NULL);
+}
+
+/* Adds one to the last digit; returns 0 when it would carry out of the first digit (not needed: the nearest
+ * candidate is then shorter and was tried already). */
+static int bump(char *digits, int n) {
+    int i = n - 1;
+    while (i >= 0 && digits[i] == '9') digits[i--] = '0';
+    if (i < 0) return 0;
+    digits[i]++;
+    return 1;
+}
+
+/* Shortest digits that read back as v (v finite, positive). 15 digits always survive a trip through a normal binary64, so a
+ * shorter decimal shows up as trailing zeros there; subnormals hold fewer digits and are tried from one digit on. Just above a power of two the interval is lopsided, and the
+ * upper 16-digit neighbour may round-trip where the nearest one does not. */
+static int shortest(double v, char digits[24], int *exp10) {
+    char text[40];
+    int n;
+    for (int precision = v < DBL_MIN ? 1 : 15; precision <= 17; precision++) {
+        snprintf(text, sizeof text, "%.*e", precision - 1, v);
+        n = split_exp(text, digits, exp10);
+        if (precision == 17 || read_digits(digits, n, *exp10) == v) return n;
+        if (precision != 16) continue;
+        while (n < 16) digits[n++] = '0'; /* the neighbour has all 16 digits */
+        digits[n] = '\0';
+        if (bump(digits, n) && read_digits(digits, n, *exp10) == v) return n;
+    }
+    return n;
+}
+
+size_t cfb_format_double(double v, char buf[32]) {
+    if (isnan(v)) return (size_t)snprintf(buf, 32, "nan");
+    const char *sign = signbit(v) ? "-" : "";
+    v = fabs(v);
+    if (isinf(v)) return (size_t)snprintf(buf, 32, "%sinf", sign);
+    if (v == 0) return (size_t)snprintf(buf, 32, "%s0.0", sign);
+    char d[24];
+    int e, n = shortest(v, d, &e);
+    if (e < -4 || e >= 16) {
+        const char *esign = e < 0 ? "-" : "+";
+        int ae = e < 0 ? -e : e;
+        if (n == 1) return (size_t)snprintf(buf, 32, "%s%ce%s%02d", sign, d[0], esign, ae);
+        return (size_t)snprintf(buf, 32, "%s%c.%se%s%02d", sign, d[0], d + 1, esign, ae);
+    }
+    if (e < 0) return (size_t)snprintf(buf, 32, "%s0.%.*s%s", sign, -e - 1, "0000", d);
+    if (n <= e + 1) return (size_t)snprintf(buf, 32, "%s%s%.*s.0", sign, d, e + 1 - n, "0000000000000000");
+    return (size_t)snprintf(buf, 32, "%s%.*s.%s", sign, e + 1, d, d + e + 1);
+}
+
+static bool plain_number_start(const char *s) {
+    if (*s == '-' || *s == '+') s++;
+    if (s[0] == '0' && (s[1] == 'x' || s[1] == 'X')) return false;
+    return (*s >= '0' && *s <= '9') || *s == '.';
+}
+
+bool cfb_parse_double(const char *s, double *out) {
+    if (!plain_number_start(s)) return false;
+    char *end;
+    errno = 0;
+    double v = strtod(s, &end);
+    if (end == s || *end != '\0' || !isfinite(v)) return false;
+    *out = v;
+    return true;
+}
+
+bool cfb_parse_int(const char *s, int64_t *out) {
+    if (!plain_number_start(s)) return false;
+    char *end;
+    errno = 0;
+    long long v = strtoll(s, &end, 10);
+    if (end == s || *end != '\0' || errno == ERANGE) return false;
+    *out = v;
+    return true;
+}

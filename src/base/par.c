@@ -1,0 +1,41 @@
+#include "base/omp.h"
+#include "cfbench/base.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#ifdef _OPENMP
+/* Cores granted by a cgroup v2 quota ("max 100000" or "150000 100000"), rounded up; 0 where there is none. */
+static int cgroup_cpu_quota(void) {
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
+    if (f == NULL) return 0;
+    char line[64] = {0};
+    char *got = fgets(line, sizeof line, f);
+    fclose(f);
+    double quota, period;
+    if (got == NULL || sscanf(line, "%lf %lf", &quota, &period) != 2 || quota <= 0 || period <= 0) return 0;
+    int cores = (int)(quota / period);
+    return (double)cores * period < quota ? cores + 1 : cores;
+}
+#endif
+
+int cfb_cpu_count(void) {
+#ifdef _OPENMP
+    int cores = omp_get_num_procs(), quota = cgroup_cpu_quota();
+    if (quota > 0 && quota < cores) cores = quota;
+    return cores > 0 ? cores : 1;
+#else
+    return 1;
+#endif
+}
+
+void cfb_par_blocks(size_t n_blocks, int n_threads, cfb_block_fn fn, void *ctx) {
+    if (n_threads < 1) n_threads = 1;
+    if ((size_t)n_threads > n_blocks) n_threads = n_blocks ? (int)n_blocks : 1;
+    if (n_threads == 1) { /* small work stays serial */
+        for (size_t b = 0; b < n_blocks; b++) fn(ctx, b, 0);
+        return;
+    }
+#pragma omp parallel for schedule(dynamic, 1) num_threads(n_threads) default(none) shared(n_blocks, fn, ctx)
+    for (size_t b = 0; b < n_blocks; b++) fn(ctx, b, omp_get_thread_num());
+}

@@ -1,0 +1,33 @@
+#include "cfbench/base.h"
+
+/* The finaliser of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", OOPSLA 2014). */
+static uint64_t mix(uint64_t z) {
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return z ^ (z >> 31);
+}
+
+#define GOLDEN UINT64_C(0x9E3779B97F4A7C15)
+
+uint64_t cfb_rand_u64(uint64_t seed, uint64_t stream, uint64_t index) {
+    return mix(mix(mix(seed + GOLDEN) + stream * GOLDEN + GOLDEN) + (index + 1) * GOLDEN);
+}
+
+double cfb_rand_unit(uint64_t seed, uint64_t stream, uint64_t index) {
+    return (double)(cfb_rand_u64(seed, stream, index) >> 11) * 0x1.0p-53;
+}
+
+uint64_t cfb_hash64(const void *data, size_t len, uint64_t seed) {
+    const unsigned char *p = data;
+    uint64_t h = seed ^ (len * GOLDEN);
+    while (len >= 8) {
+        uint64_t w;
+        memcpy(&w, p, 8);
+        h = mix(h ^ w) + GOLDEN;
+        p += 8;
+        len -= 8;
+    }
+    uint64_t tail = 0;
+    for (size_t i = 0; i < len; i++) tail |= (uint64_t)p[i] << (8 * i);
+    return mix(h ^ tail);
+}

@@ -1,0 +1,128 @@
+#include "cli/asking.h"
+#include "cfbench/mock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct teacher {
+    cfb_mock_t *mock;
+};
+
+static cfb_code teach(void *ctx, const cfb_task *task, cfb_str prompt, cfb_str response, cfb_err *err) {
+    const struct teacher *t = ctx;
+    char hex[65];
+    cfb_sha256_hex(prompt.ptr, prompt.len, hex);
+    return cfb_mock_teach(t->mock, hex, cfb_str_from(task->name), response.ptr ? response : CFB_STR_LIT(""), err);
+}
+
+static cfb_code start_mock(const cfb_config *c, cfb_mock_t **mock, char url[64], cfb_err *err) {
+    cfb_mock_opts o = CFB_MOCK_OPTS_INIT;
+    o.seed = (uint64_t)c->seed;
+    o.latency_s = c->mock_latency;
+    o.latency_sigma = c->mock_latency_sigma;
+    o.error_rate = c->mock_error_rate;
+    o.faults = c->mock_faults;
+    o.requests_per_minute = c->mock_rpm;
+    o.log_path = c->mock_log;
+    o.script = c->replies;
+    cfb_code rc = cfb_mock_start(&o, mock, err);
+    if (rc == CFB_OK) snprintf(url, 64, "http://127.0.0.1:%d/v1", cfb_mock_port(*mock));
+    return rc;
+}
+
+/* Everything that decides a reply: a store holds replies of one such configuration only. */
+static cfb_code bind_settings(const cfb_config *c, const cfb_suite_t *suite, cfb_store_t *store, cfb_err *err) {
+    char temperature[32], max_tokens[24];
+    cfb_format_double(c->temperature, temperature);
+    snprintf(max_tokens, sizeof max_tokens, "%lld", (long long)c->max_tokens);
+    const cfb_store_setting settings[] = {
+        {"suite", cfb_suite_name(suite)},
+        {"suite.sha256", cfb_suite_fingerprint(suite)},
+        {"shot", c->shot},
+        {"model", c->model},
+        {"base-url", c->mock ? "mock" : c->base_url},
+        {"system-prompt", c->system_prompt ? c->system_prompt : ""},
+        {"temperature", temperature},
+        {"max-tokens", max_tokens},
+        {"suite.title", cfb_suite_title(suite)},
+    };
+    return cfb_store_bind(store, settings, sizeof settings / sizeof *settings, err);
+}
+
+static void say_summary(const cfb_config *c, const cfb_generate_summary *s, const char *path) {
+    if (c->quiet) return;
+    fprintf(stderr, "asked %zu calls in %.1f s (%.1f/s): %zu rows answered, %zu had an answer before, %zu failed", s->n_calls, s->elapsed_s,
+            s->elapsed_s > 0 ? (double)s->n_calls / s->elapsed_s : 0, s->n_done, s->n_done_before, s->n_failed);
+    for (int f = 1; f < CFB_FAIL_COUNT; f++)
+        if (s->n_fail[f]) fprintf(stderr, ", %s %zu", cfb_fail_name((cfb_fail)f), s->n_fail[f]);
+    fprintf(stderr, "; run store: %s\n", path);
+}
+
+static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, cfb_store_t *store, const char *path, size_t *n_failed, cfb_err *err) {
+    cfb_mock_t *mock = NULL;
+    struct teacher teacher;
+    cfb_progress progress = {0};
+    cfb_generate_summary sum = {0};
+    char url[64];
+    size_t *tasks = NULL, n = 0;
+    cfb_code rc = cfb_cli_pick_tasks(c, suite, &tasks, &n, err);
+    if (rc == CFB_OK && c->mock) rc = start_mock(c, &mock, url, err);
+    if (rc == CFB_OK) rc = cfb_client_global_init(err);
+    if (rc == CFB_OK) {
+        teacher.mock = mock;
+        cfb_generate_opts o = {.suite = suite, .tasks = tasks, .n_tasks = n, .shot = cfb_cli_shot(c), .limit = (size_t)c->limit};
+        o.client = (cfb_client_opts)CFB_CLIENT_OPTS_INIT;
+        o.client.base_url = c->mock ? url : c->base_url;
+        o.client.model = c->model;
+        o.client.api_key = c->mock ? NULL : c->api_key;
+        o.client.system_prompt = c->system_prompt;
+        o.client.temperature = c->temperature;
+        o.client.timeout_s = c->timeout;
+        o.client.connect_timeout_s = c->connect_timeout;
+        o.client.abort = &cfb_cli_abort;
+        o.max_tokens = (int)c->max_tokens;
+        o.api_rate_limit_s = c->api_rate_limit;
+        o.max_retries = (int)c->max_retries;
+        o.retry_base_s = c->retry_base;
+        o.retry_max_s = c->retry_max;
+        o.row_workers = (int)c->max_workers;
+        o.task_workers = (int)(c->task_workers > 0 ? c->task_workers : c->max_workers);
+        o.seed = (uint64_t)c->seed;
+        o.store = store;
+        o.stop = &cfb_cli_stop;
+        o.progress = &progress;
+        o.on_row = mock ? teach : NULL;
+        o.on_row_ctx = &teacher;
+        cfb_cli_progress_t *display = cfb_cli_progress_start(c, &progress);
+        rc = cfb_generate(&o, &sum, err);
+        cfb_cli_progress_stop(display);
+        say_summary(c, &sum, path);
+        *n_failed = sum.n_failed;
+        cfb_client_global_cleanup();
+    }
+    cfb_mock_stop(mock);
+    free(progress.tasks);
+    free(tasks);
+    return rc;
+}
+
+cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
+    cfb_suite_t *suite = NULL;
+    cfb_store_t *store = NULL;
+    char path[PATH_MAX];
+    unsigned flags = CFB_SUITE_LABELS | (cfb_cli_shot(c) == CFB_SHOT_FEW ? CFB_SUITE_FEWSHOT : 0u);
+    cfb_code rc = cfb_suite_load(c->suite, c->data, flags, &suite, err);
+    if (rc == CFB_OK) rc = cfb_mkdir_p(c->out, err);
+    if (rc == CFB_OK) rc = cfb_cli_store_path(c->out, path, err);
+    if (rc == CFB_OK) rc = cfb_store_open(path, CFB_STORE_WRITE, &store, err);
+    if (rc == CFB_OK) rc = bind_settings(c, suite, store, err);
+    if (rc == CFB_OK) {
+        cfb_cli_catch_signals();
+        rc = generate(c, suite, store, path, n_failed, err);
+    }
+    cfb_code close_rc = cfb_store_close(store, rc == CFB_OK ? err : NULL);
+    if (rc == CFB_OK) rc = close_rc;
+    if (rc == CFB_EINTERRUPTED) cfb_err_set(err, rc, "interrupted; every answer so far is in %s: the same command continues", path);
+    cfb_suite_free(suite);
+    return rc;
+}

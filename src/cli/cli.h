@@ -1,0 +1,87 @@
+/* cli.h - what the commands share. One file per command: cmd_NAME.c. */
+#ifndef CFB_CLI_CLI_H
+#define CFB_CLI_CLI_H
+
+#include "cfbench/base.h"
+#include "cfbench/config.h"
+#include "cfbench/generate.h"
+#include "cfbench/report.h"
+#include "cfbench/score.h"
+#include "cfbench/store.h"
+#include "cfbench/suite.h"
+
+#include <limits.h>
+
+/* Commands. A non-OK code becomes the exit status; the message is printed by main. */
+cfb_code cfb_cmd_run(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_generate(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_score(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_report(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_export(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_convert(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_prompt(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err);
+
+/* ---- ui.c: signals, log, progress ---- */
+
+/* 1 after the first SIGINT/SIGTERM: start nothing more; abort follows with the second: give up calls under way. */
+extern volatile int cfb_cli_stop, cfb_cli_abort;
+void cfb_cli_catch_signals(void);
+void cfb_cli_log_to_stderr(const cfb_config *c);
+/* Draws p until stopped: lines that are redrawn on a terminal, or a plain line now and then. */
+typedef struct cfb_cli_progress cfb_cli_progress_t;
+cfb_cli_progress_t *cfb_cli_progress_start(const cfb_config *c, cfb_progress *p);
+void cfb_cli_progress_stop(cfb_cli_progress_t *d);
+bool cfb_cli_use_color(const cfb_config *c, FILE *f);
+
+/* ---- pick.c: options -> suite, tasks, rows ---- */
+
+cfb_shot cfb_cli_shot(const cfb_config *c);
+/* Indices of the tasks of --tasks (all without it), in the suite's order, in *tasks (malloc). EUSAGE names an unknown task
+ * and those there are. */
+CFB_MUST_CHECK cfb_code cfb_cli_pick_tasks(const cfb_config *c, const cfb_suite_t *s, size_t **tasks, size_t *n, cfb_err *err);
+/* OUT/run.db, or the path itself if that is a run store. */
+CFB_MUST_CHECK cfb_code cfb_cli_store_path(const char *out, char path[PATH_MAX], cfb_err *err);
+/* Writes all of b to standard output. EIO/ENOSPACE if that fails (a full disk behind a redirection). */
+CFB_MUST_CHECK cfb_code cfb_cli_print(cfb_str text, cfb_err *err);
+
+/* ---- sink.c: scored rows of one task -> summary, worst and failed rows, export ---- */
+
+typedef struct cfb_sink_row {
+    uint64_t row;
+    cfb_str id, input, response, output;
+    cfb_row_state state;
+    const char *fail, *message; /* of a failed row */
+} cfb_sink_row;
+
+typedef struct cfb_sink cfb_sink_t;
+typedef struct cfb_sink_opts {
+    const cfb_task *task;
+    cfb_score_opts score;
+    cfb_export_t *export; /* owned from here on; NULL = none */
+    bool keep_scores;     /* for cfb_sink_scores */
+} cfb_sink_opts;
+CFB_MUST_CHECK cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err);
+/* Scores n rows; strings are read during the call only. */
+CFB_MUST_CHECK cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_err *err);
+/* Ends: commits the export, fills the report's task (borrowed from s). */
+CFB_MUST_CHECK cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err);
+size_t cfb_sink_scores(const cfb_sink_t *s, const int64_t **rows, const double **scores);
+void cfb_sink_free(cfb_sink_t *s);
+
+/* ---- scoring.c: sources -> report ---- */
+
+typedef struct cfb_scoring cfb_scoring_t; /* owns everything that a report borrows */
+CFB_MUST_CHECK cfb_code cfb_scoring_new(const cfb_config *c, cfb_scoring_t **out, cfb_err *err);
+void cfb_scoring_free(cfb_scoring_t *s);
+/* Scores every task of a run store. export_dir: where upstream's files go, or NULL. what: CFB_EXPORT_* */
+CFB_MUST_CHECK cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path, const char *export_dir, unsigned what, cfb_err *err);
+/* Scores a response file. */
+CFB_MUST_CHECK cfb_code cfb_scoring_add_file(cfb_scoring_t *s, const char *path, const char *export_dir, unsigned what, cfb_err *err);
+/* The report of all that was added; borrowed from s. */
+const cfb_report *cfb_scoring_report(cfb_scoring_t *s);
+uint64_t cfb_scoring_n_failed(const cfb_scoring_t *s);
+/* Table or JSON to standard output; scores.json, report.html and report.md into dir (NULL = none). */
+CFB_MUST_CHECK cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, cfb_err *err);
+
+#endif

@@ -1,0 +1,82 @@
+#include "cli/cli.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static cfb_code dispatch(const cfb_config *c, cfb_err *err) {
+    switch (c->command) {
+    case CFB_CMD_RUN: return cfb_cmd_run(c, err);
+    case CFB_CMD_GENERATE: return cfb_cmd_generate(c, err);
+    case CFB_CMD_SCORE: return cfb_cmd_score(c, err);
+    case CFB_CMD_REPORT: return cfb_cmd_report(c, err);
+    case CFB_CMD_EXPORT: return cfb_cmd_export(c, err);
+    case CFB_CMD_CONVERT: return cfb_cmd_convert(c, err);
+    case CFB_CMD_PROMPT: return cfb_cmd_prompt(c, err);
+    case CFB_CMD_MOCK: return cfb_cmd_mock(c, err);
+    case CFB_CMD_COUNT: break;
+    }
+    return cfb_err_set(err, CFB_EBUG, "no such command");
+}
+
+static cfb_code print_config(const cfb_config *c, cfb_err *err) {
+    cfb_buf text = CFB_BUF_INIT(0);
+    cfb_code rc = cfb_config_print(c, &text, err);
+    if (rc == CFB_OK) rc = cfb_cli_print(cfb_buf_str(&text), err);
+    cfb_buf_free(&text);
+    return rc;
+}
+
+/* For `make man` and packagers, not for users: cfbench --write-man DIR, cfbench --completion SHELL. */
+static int hidden(int argc, char **argv, int *status) {
+    cfb_err err = CFB_ERR_INIT;
+    cfb_code rc = CFB_OK;
+    if (argc != 3) return 0;
+    if (strcmp(argv[1], "--completion") == 0) {
+        rc = cfb_config_print_completion(stdout, argv[2], &err);
+    } else if (strcmp(argv[1], "--write-man") == 0) {
+        static const char *const names[] = {
+#define CFB_X(NAME, name, help) "-" name,
+            CFB_COMMAND_MAP(CFB_X)
+#undef CFB_X
+                ""};
+        for (int i = 0; i <= CFB_CMD_COUNT && rc == CFB_OK; i++) {
+            char path[PATH_MAX];
+            snprintf(path, sizeof path, "%.4000s/cfbench%s.1", argv[2], names[i]);
+            FILE *f = fopen(path, "w");
+            if (f) cfb_config_print_man(f, (cfb_command)i);
+            if (f == NULL || fclose(f) != 0) rc = cfb_err_set(&err, CFB_EIO, "cannot write %s", path);
+        }
+    } else {
+        return 0;
+    }
+    if (rc != CFB_OK) fprintf(stderr, "cfbench: %s\n", err.msg);
+    *status = cfb_code_exit_status(rc);
+    return 1;
+}
+
+int main(int argc, char **argv) {
+    cfb_config config;
+    cfb_config_want want;
+    cfb_err err = CFB_ERR_INIT;
+    int status;
+    signal(SIGPIPE, SIG_IGN);
+    if (hidden(argc, argv, &status)) return status;
+    cfb_log_set(NULL, NULL, CFB_LOG_WARN);
+    cfb_cli_log_to_stderr(NULL);
+    cfb_code rc = cfb_config_parse(argc, argv, &config, &want, &err);
+    if (rc == CFB_OK && want == CFB_WANT_HELP) {
+        cfb_config_print_help(stdout, config.command);
+    } else if (rc == CFB_OK && want == CFB_WANT_VERSION) {
+        printf("cfbench %s\n", CFB_VERSION);
+    } else if (rc == CFB_OK && want == CFB_WANT_PRINT_CONFIG) {
+        rc = print_config(&config, &err);
+    } else if (rc == CFB_OK) {
+        cfb_cli_log_to_stderr(&config);
+        rc = dispatch(&config, &err);
+    }
+    if (rc == CFB_OK && (fflush(stdout) != 0 || ferror(stdout))) rc = cfb_err_set(&err, CFB_EIO, "cannot write to standard output");
+    if (rc != CFB_OK) fprintf(stderr, "cfbench: %s\n", err.msg[0] ? err.msg : cfb_code_text(rc));
+    cfb_config_free(&config);
+    return cfb_code_exit_status(rc);
+}

@@ -1,0 +1,301 @@
+/* The job: every row without a reply -> prompt -> limiter -> call -> retries -> store. */
+#include "cfbench/base.h"
+#include "cfbench/generate.h"
+#include "cfbench/prompt.h"
+#include "cfbench/score.h"
+#include "cfbench/text.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MAX_PROMPT_BYTES ((size_t)32 << 20)
+/* Rows that used up their tries while nothing ever succeeded: then the server is unusable, not the rows. */
+#define HOPELESS_ROWS 5
+
+struct job_task {
+    const cfb_task *task;
+    int64_t task_id;
+    cfb_records records;
+    size_t *pending; /* (n_pending) row numbers that have no reply */
+    size_t n_pending;
+    int max_tokens;
+};
+
+struct job {
+    const cfb_generate_opts *o;
+    struct job_task *tasks;
+    cfb_progress *progress, own_progress;
+    cfb_limiter limiter;
+    atomic_size_t n_ok, n_calls, n_exhausted, n_fail[CFB_FAIL_COUNT];
+};
+
+struct worker {
+    cfb_client_t *client;
+    cfb_buf prompt;
+};
+
+/* ---- preparing: what is to be asked ---- */
+
+static void row_key(const struct job *j, const struct job_task *t, cfb_str prompt, char hex[65]) {
+    char number[32], temperature[32];
+    snprintf(number, sizeof number, "%d", t->max_tokens);
+    cfb_format_double(j->o->client.temperature, temperature);
+    cfb_str parts[] = {prompt, cfb_str_from(j->o->client.model), cfb_str_from(j->o->client.system_prompt), cfb_str_from(number),
+                       cfb_str_from(temperature)};
+    cfb_sha256_parts_hex(parts, sizeof parts / sizeof *parts, hex);
+}
+
+static cfb_code put_rows(struct job *j, struct job_task *t, cfb_err *err) {
+    size_t n = t->records.n;
+    cfb_store_row *rows = calloc(n ? n : 1, sizeof *rows);
+    char(*keys)[65] = calloc(n ? n : 1, sizeof *keys);
+    cfb_buf prompt = CFB_BUF_INIT(MAX_PROMPT_BYTES);
+    cfb_code rc = rows && keys ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    for (size_t i = 0; i < n && rc == CFB_OK; i++) {
+        const cfb_record *r = &t->records.rows[i];
+        cfb_buf_clear(&prompt);
+        rc = cfb_prompt_render(t->task, j->o->shot, r, &prompt, err);
+        if (rc != CFB_OK) break;
+        row_key(j, t, cfb_buf_str(&prompt), keys[i]);
+        rows[i] = (cfb_store_row){(int64_t)i, r->id, {keys[i], 64}, r->input, r->instruction, r->response};
+        if (j->o->on_row) rc = j->o->on_row(j->o->on_row_ctx, t->task, cfb_buf_str(&prompt), r->response, err);
+    }
+    if (rc == CFB_OK) rc = cfb_store_put_rows(j->o->store, t->task_id, rows, n, err);
+    if (rc != CFB_OK) cfb_err_add_context(err, "task '%s'", t->task->name);
+    cfb_buf_free(&prompt);
+    free(rows);
+    free(keys);
+    return rc;
+}
+
+static cfb_code find_pending(struct job *j, struct job_task *t, cfb_err *err) {
+    size_t n = t->records.n;
+    unsigned char *done = malloc(n ? n : 1);
+    t->pending = malloc((n ? n : 1) * sizeof *t->pending);
+    cfb_code rc = done && t->pending ? cfb_store_get_done(j->o->store, t->task_id, done, n, err)
+                                     : cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    for (size_t i = 0; i < n && rc == CFB_OK; i++)
+        if (!done[i]) t->pending[t->n_pending++] = i;
+    free(done);
+    return rc;
+}
+
+static cfb_code prepare_task(struct job *j, size_t k, cfb_err *err) {
+    const cfb_generate_opts *o = j->o;
+    struct job_task *t = &j->tasks[k];
+    size_t index = o->tasks[k];
+    cfb_buf definition = CFB_BUF_INIT(0);
+    t->task = cfb_suite_task(o->suite, index);
+    t->max_tokens = o->max_tokens > 0 ? o->max_tokens : t->task->max_tokens;
+    cfb_code rc = cfb_suite_read_records(o->suite, index, o->shot, o->limit, &t->records, err);
+    if (rc == CFB_OK) rc = cfb_suite_write_task(o->suite, index, &definition, err);
+    if (rc == CFB_OK) {
+        cfb_store_task row = {t->task->name, cfb_task_kind_name(t->task->kind), cfb_metric_name(t->task->metric),
+                              cfb_label_set_name(t->task->label_set), definition.ptr};
+        rc = cfb_store_put_task(o->store, &row, &t->task_id, err);
+    }
+    if (rc == CFB_OK) rc = put_rows(j, t, err);
+    if (rc == CFB_OK) rc = find_pending(j, t, err);
+    cfb_buf_free(&definition);
+    return rc;
+}
+
+static cfb_code prepare(struct job *j, cfb_err *err) {
+    size_t n = j->o->n_tasks;
+    j->tasks = calloc(n, sizeof *j->tasks);
+    j->progress->tasks = calloc(n, sizeof *j->progress->tasks);
+    if (j->tasks == NULL || j->progress->tasks == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    j->progress->n_tasks = n;
+    cfb_code rc = CFB_OK;
+    for (size_t k = 0; k < n && rc == CFB_OK; k++) {
+        rc = prepare_task(j, k, err);
+        cfb_task_progress *p = &j->progress->tasks[k];
+        p->name = j->tasks[k].task ? j->tasks[k].task->name : "";
+        p->total = j->tasks[k].records.n;
+        p->done_before = p->total - j->tasks[k].n_pending;
+    }
+    if (rc == CFB_OK) atomic_store(&j->progress->ready, 1);
+    return rc;
+}
+
+/* ---- one row ---- */
+
+static cfb_row_state state_of(const cfb_chat_reply *r, cfb_str output) {
+    if (r->finish == CFB_FINISH_FILTER) return CFB_ROW_FILTERED;
+    if (r->finish == CFB_FINISH_LENGTH) return CFB_ROW_TRUNCATED;
+    return output.len == 0 ? CFB_ROW_EMPTY : CFB_ROW_OK;
+}
+
+static cfb_code record_attempt(struct job *j, const struct job_task *t, size_t row, const cfb_chat_reply *r, int64_t wait_us, cfb_err *err) {
+    cfb_store_attempt a = {.task_id = t->task_id,
+                           .row = (int64_t)row,
+                           .started_wall_ms = r->started_wall_ms,
+                           .wait_us = wait_us,
+                           .latency_us = r->latency_us,
+                           .http_status = r->http_status,
+                           .fail = cfb_fail_name(r->fail),
+                           .message = r->message,
+                           .prompt_tokens = r->prompt_tokens,
+                           .completion_tokens = r->completion_tokens};
+    if (r->fail == CFB_FAIL_NONE) {
+        a.content = r->content;
+        a.output = cfb_prompt_postprocess(t->task, j->o->shot, r->content);
+        a.finish_reason = cfb_finish_name(r->finish);
+        a.state = cfb_row_state_name(state_of(r, a.output));
+    }
+    return cfb_store_put_attempt(j->o->store, &a, err);
+}
+
+static bool stopped(const struct job *j) { return j->o->stop != NULL && *j->o->stop; }
+
+/* Waits for the limiter, calls, records. *wait_until_ns: when the next try may start. */
+static cfb_code one_try(struct job *j, struct worker *w, const struct job_task *t, size_t row, int try_number, cfb_chat_reply *r,
+                        cfb_err *err) {
+    int64_t asked = cfb_now_ns();
+    if (!cfb_limiter_wait(&j->limiter, j->o->stop)) {
+        *r = (cfb_chat_reply){.fail = CFB_FAIL_STOPPED};
+        return CFB_OK;
+    }
+    int64_t wait_us = (cfb_now_ns() - asked) / 1000;
+    atomic_fetch_add(&j->n_calls, 1);
+    atomic_fetch_add(&j->progress->in_flight, 1);
+    cfb_code rc = cfb_client_chat(w->client, cfb_buf_str(&w->prompt), t->max_tokens, r, err);
+    atomic_fetch_sub(&j->progress->in_flight, 1);
+    if (rc != CFB_OK) return rc;
+    if (r->fail == CFB_FAIL_STOPPED) return CFB_OK; /* given up on the user's word: not the server's failure */
+    rc = record_attempt(j, t, row, r, wait_us, err);
+    if (rc == CFB_OK && r->fail != CFB_FAIL_NONE)
+        cfb_log(CFB_LOG_INFO, "%s row %zu, try %d: %s (HTTP %ld): %s", t->task->name, row, try_number, cfb_fail_name(r->fail),
+                r->http_status, r->message);
+    if (r->retry_after_s > 0) cfb_limiter_pause(&j->limiter, r->retry_after_s < j->o->retry_max_s ? r->retry_after_s : j->o->retry_max_s);
+    return rc;
+}
+
+/* Is the server of no use at all? Then the run stops, instead of failing row by row. */
+static cfb_code check_hopeless(struct job *j, const cfb_chat_reply *r, cfb_err *err) {
+    const char *remedy = cfb_fail_remedy(r->fail);
+    if (cfb_fail_stops_run(r->fail)) {
+        cfb_code code = r->fail == CFB_FAIL_TLS ? CFB_ENET : CFB_EAUTH;
+        if (r->http_status)
+            return cfb_err_set(err, code, "%s refused the request (HTTP %ld): %s; %s", j->o->client.base_url, r->http_status, r->message, remedy);
+        return cfb_err_set(err, code, "%s: %s; %s", j->o->client.base_url, r->message, remedy);
+    }
+    if (r->fail == CFB_FAIL_BAD_REQUEST || r->fail == CFB_FAIL_TOO_LARGE || r->fail == CFB_FAIL_REPLY_TOO_LARGE) return CFB_OK;
+    size_t n = atomic_fetch_add(&j->n_exhausted, 1) + 1;
+    if (atomic_load(&j->n_ok) > 0 || (n < HOPELESS_ROWS && r->fail != CFB_FAIL_CONNECT)) return CFB_OK;
+    cfb_code code = r->fail == CFB_FAIL_BAD_REPLY ? CFB_EPROTOCOL : CFB_ENET;
+    return cfb_err_set(err, code, "no row got an answer from %s (%zu gave up; last: %s: %s); %s", j->o->client.base_url, n,
+                       cfb_fail_name(r->fail), r->message, remedy);
+}
+
+static cfb_code ask_row(struct job *j, struct worker *w, size_t k, size_t row, cfb_err *err) {
+    const struct job_task *t = &j->tasks[k];
+    cfb_task_progress *p = &j->progress->tasks[k];
+    cfb_buf_clear(&w->prompt);
+    cfb_code rc = cfb_prompt_render(t->task, j->o->shot, &t->records.rows[row], &w->prompt, err);
+    if (rc != CFB_OK) return rc;
+    cfb_chat_reply r = {0};
+    for (int tries = 1;; tries++) {
+        rc = one_try(j, w, t, row, tries, &r, err);
+        if (rc != CFB_OK) return rc;
+        if (r.fail == CFB_FAIL_NONE) {
+            atomic_fetch_add(&j->n_ok, 1);
+            atomic_fetch_add(&p->done, 1);
+            return CFB_OK;
+        }
+        if (stopped(j) || !cfb_fail_is_retried(r.fail) || tries > j->o->max_retries) break;
+        atomic_fetch_add(&p->retries, 1);
+        double wait_s = cfb_backoff_s(j->o->retry_base_s, j->o->retry_max_s, tries, r.retry_after_s, j->o->seed,
+                                      ((uint64_t)k << 40) + row);
+        if (r.retry_after_s > j->o->retry_max_s) wait_s = j->o->retry_max_s;
+        cfb_sleep_until_ns(cfb_now_ns() + (int64_t)(wait_s * 1e9), j->o->stop);
+    }
+    if (r.fail == CFB_FAIL_STOPPED || stopped(j)) return CFB_OK; /* not failed: not done */
+    atomic_fetch_add(&p->failed, 1);
+    atomic_fetch_add(&j->n_fail[r.fail], 1);
+    cfb_log(CFB_LOG_WARN, "%s row %zu (id %.*s) failed: %s: %s; it is asked again by the next run", t->task->name, row,
+            CFB_STR_ARG(t->records.rows[row].id), cfb_fail_name(r.fail), r.message);
+    return check_hopeless(j, &r, err);
+}
+
+/* ---- callbacks of the scheduler ---- */
+
+static void worker_free(void *ctx, void *worker) {
+    (void)ctx;
+    struct worker *w = worker;
+    if (w == NULL) return;
+    cfb_client_free(w->client);
+    cfb_buf_free(&w->prompt);
+    free(w);
+}
+
+static cfb_code worker_new(void *ctx, void **worker, cfb_err *err) {
+    const struct job *j = ctx;
+    struct worker *w = calloc(1, sizeof *w);
+    if (w == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    w->prompt.max = MAX_PROMPT_BYTES;
+    cfb_code rc = cfb_client_new(&j->o->client, &w->client, err);
+    if (rc != CFB_OK) {
+        free(w);
+        return rc;
+    }
+    *worker = w;
+    return CFB_OK;
+}
+
+static cfb_code on_row(void *ctx, void *worker, size_t task, size_t row, cfb_err *err) {
+    struct job *j = ctx;
+    return ask_row(j, worker, task, j->tasks[task].pending[row], err);
+}
+
+static cfb_code run_scheduler(struct job *j, cfb_generate_summary *sum, cfb_err *err) {
+    size_t n = j->o->n_tasks, pending = 0;
+    size_t *n_rows = malloc((n ? n : 1) * sizeof *n_rows);
+    if (n_rows == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    for (size_t k = 0; k < n; k++) pending += n_rows[k] = j->tasks[k].n_pending;
+    cfb_code rc = CFB_OK;
+    if (pending > 0) {
+        cfb_sched s = {n, n_rows, j->o->task_workers, j->o->row_workers, j, worker_new, worker_free, on_row, j->o->stop};
+        rc = cfb_sched_run(&s, &sum->sched, err);
+        int wanted = j->o->task_workers < (int)n ? j->o->task_workers : (int)n;
+        if (sum->sched.outer_threads < wanted || sum->sched.inner_threads_min < j->o->row_workers)
+            cfb_log(CFB_LOG_WARN,
+                    "asked for %d x %d workers, OpenMP gave %d x %d: is OMP_THREAD_LIMIT, OMP_DYNAMIC or a process limit (ulimit -u) set?",
+                    wanted, j->o->row_workers, sum->sched.outer_threads, sum->sched.inner_threads_min);
+    }
+    free(n_rows);
+    return rc;
+}
+
+static void sum_up(struct job *j, cfb_generate_summary *sum) {
+    for (size_t k = 0; k < j->progress->n_tasks; k++) {
+        cfb_task_progress *p = &j->progress->tasks[k];
+        sum->n_rows += p->total;
+        sum->n_done_before += p->done_before;
+        sum->n_done += atomic_load(&p->done);
+        sum->n_failed += atomic_load(&p->failed);
+        sum->n_retries += atomic_load(&p->retries);
+    }
+    for (int f = 0; f < CFB_FAIL_COUNT; f++) sum->n_fail[f] = atomic_load(&j->n_fail[f]);
+    sum->n_calls = atomic_load(&j->n_calls);
+    sum->limiter = j->limiter;
+}
+
+cfb_code cfb_generate(const cfb_generate_opts *opts, cfb_generate_summary *sum, cfb_err *err) {
+    struct job j = {.o = opts};
+    int64_t start = cfb_now_ns();
+    *sum = (cfb_generate_summary){0};
+    j.progress = opts->progress ? opts->progress : &j.own_progress;
+    cfb_limiter_init(&j.limiter, opts->api_rate_limit_s);
+    cfb_code rc = prepare(&j, err);
+    if (rc == CFB_OK) rc = run_scheduler(&j, sum, err);
+    sum_up(&j, sum);
+    sum->elapsed_s = (double)(cfb_now_ns() - start) * 1e-9;
+    for (size_t k = 0; j.tasks && k < opts->n_tasks; k++) {
+        cfb_records_free(&j.tasks[k].records);
+        free(j.tasks[k].pending);
+    }
+    free(j.tasks);
+    if (opts->progress == NULL) free(j.own_progress.tasks);
+    return rc;
+}

@@ -1,0 +1,56 @@
+/* faults.h - which request goes wrong, and how. */
+#ifndef CFB_MOCK_FAULTS_H
+#define CFB_MOCK_FAULTS_H
+
+#include "cfbench/base.h"
+
+/* X(name, text in the option, HTTP status) */
+#define CFB_MOCK__FAULT_MAP(X)                                                                                         \
+    X(429, "429", 429)                                                                                                 \
+    X(429_BARE, "429-bare", 429)                                                                                       \
+    X(500, "500", 500)                                                                                                 \
+    X(503, "503", 503)                                                                                                 \
+    X(400, "400", 400)                                                                                                 \
+    X(401, "401", 401)                                                                                                 \
+    X(404, "404", 404)                                                                                                 \
+    X(SLOW, "slow", 200)                                                                                               \
+    X(CUT, "cut", 200)                                                                                                 \
+    X(BADJSON, "badjson", 200)                                                                                         \
+    X(HTML, "html", 200)                                                                                               \
+    X(EMPTY, "empty", 200)                                                                                             \
+    X(LENGTH, "length", 200)                                                                                           \
+    X(FILTER, "filter", 200)                                                                                           \
+    X(HANG, "hang", 200)
+
+typedef enum cfb_mock__fault {
+    CFB_MOCK__FAULT_NONE,
+#define CFB_X(name, text, status) CFB_MOCK__FAULT_##name,
+    CFB_MOCK__FAULT_MAP(CFB_X)
+#undef CFB_X
+        CFB_MOCK__FAULT_COUNT
+} cfb_mock__fault;
+
+typedef struct cfb_mock__faults {
+    double share[CFB_MOCK__FAULT_COUNT];
+    int first_tries; /* only the first n tries of a prompt draw; 0 = all */
+} cfb_mock__faults;
+
+/* Reads "CLASS:SHARE,..." (NULL or "" = none). ECONFIG: unknown or doubled class, share outside [0, 1], sum beyond 1. */
+CFB_MUST_CHECK cfb_code cfb_mock__faults_parse(const char *spec, int first_tries, cfb_mock__faults *out, cfb_err *err);
+/* The fault of a prompt's try (counted from 0): a pure function of its arguments. */
+cfb_mock__fault cfb_mock__faults_draw(const cfb_mock__faults *f, uint64_t seed, uint64_t prompt_key, uint64_t try_no);
+const char *cfb_mock__fault_name(cfb_mock__fault fault); /* NULL for none */
+int cfb_mock__fault_status(cfb_mock__fault fault);
+
+/* One uniform number in [0, 1) per (seed, prompt, try, choice). */
+typedef enum cfb_mock__choice {
+    CFB_MOCK__CHOICE_FAULT,
+    CFB_MOCK__CHOICE_LATENCY_RADIUS,
+    CFB_MOCK__CHOICE_LATENCY_ANGLE,
+    CFB_MOCK__CHOICE_WRONG,
+    CFB_MOCK__CHOICE_OTHER,
+    CFB_MOCK__CHOICE_COUNT
+} cfb_mock__choice;
+double cfb_mock__draw(uint64_t seed, uint64_t prompt_key, uint64_t try_no, cfb_mock__choice choice);
+
+#endif

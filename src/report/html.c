@@ -1,0 +1,167 @@
+/* html.c - the page: head, one overview per model and setting, the tasks' sections, configuration. */
+#include "report/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+/* ---- head ---- */
+
+static void put_meta(report_out *o, const char *label, const char *value) {
+    if (value == NULL) return;
+    report_putf(o, "<span>%s", label);
+    report_textz(o, REPORT_HTML, value);
+    report_put(o, "</span>");
+}
+
+/* What all tasks share stands in the head; NULL if they differ. */
+static void put_head(report_out *o, const cfb_report *r) {
+    const char *title = r->title ? r->title : "Scores";
+    report_put(o, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                  "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
+                  "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
+                  "<meta name=\"referrer\" content=\"no-referrer\">\n<title>");
+    report_textz(o, REPORT_HTML, title);
+    report_put(o, "</title>\n<style>\n");
+    report_put(o, report_css);
+    report_put(o, "</style>\n</head>\n<body>\n<header>\n<h1>");
+    report_textz(o, REPORT_HTML, title);
+    report_put(o, "</h1>\n<p class=\"meta\">");
+    report_group g = {0};
+    bool single = report_next_group(r, &g) && g.n == r->n_tasks;
+    put_meta(o, "", single ? g.model : NULL);
+    put_meta(o, "", single ? g.setting : NULL);
+    put_meta(o, "", r->created_at);
+    put_meta(o, "cfbench ", r->version);
+    report_put(o, "</p>\n</header>\n<main>\n");
+}
+
+/* ---- overview ---- */
+
+static void put_tile(report_out *o, const char *css, cfb_str big, const char *label, const char *foot) {
+    report_putf(o, "<div class=\"tile%s\"><span class=\"dim\">", css);
+    report_textz(o, REPORT_HTML, label);
+    report_put(o, "</span><b>");
+    report_put_str(o, big);
+    report_put(o, "</b><span class=\"dim\">");
+    report_textz(o, REPORT_HTML, foot);
+    report_put(o, "</span></div>\n");
+}
+
+static void put_tiles(report_out *o, const report_group *g, const report_mean *means, size_t n_means) {
+    char scratch[48], foot[96];
+    uint64_t n_rows = 0, n_answered = 0, n_failed = 0;
+    for (size_t i = 0; i < g->n; i++) {
+        n_rows += g->tasks[i].summary.n_rows;
+        n_answered += g->tasks[i].summary.n_answered;
+        n_failed += g->tasks[i].summary.n_state[CFB_ROW_FAILED];
+    }
+    report_put(o, "<div class=\"tiles\">\n");
+    for (size_t k = 0; k < n_means; k++) { /* the mean of all tasks first */
+        const report_mean *m = &means[(k + n_means - 1) % n_means];
+        snprintf(foot, sizeof foot, "mean of %zu task%s", m->n_tasks, m->n_tasks == 1 ? "" : "s");
+        put_tile(o, m->kind ? "" : " main", report_score(m->all, scratch), m->kind ? m->kind : "all tasks", foot);
+    }
+    snprintf(foot, sizeof foot, "%" PRIu64 " answered", n_answered);
+    put_tile(o, "", report_count(n_rows, scratch), "rows", foot);
+    put_tile(o, n_failed ? " bad" : "", report_count(n_failed, scratch), "failed", n_failed ? "asked again by the next run" : "every row has a reply");
+    report_put(o, "</div>\n");
+}
+
+static void put_score_bar(report_out *o, double v) {
+    char scratch[48];
+    if (v != v) {
+        report_put(o, "-");
+        return;
+    }
+    report_putf(o, "<span class=\"bar\"><i style=\"width:%.2f%%\"></i><b>", (v < 0 ? 0 : v > 1 ? 1 : v) * 100);
+    report_put_str(o, report_score(v, scratch));
+    report_put(o, "</b></span>");
+}
+
+static void put_cell(report_out *o, report_column c, cfb_str s, double score, uint64_t n_failed) {
+    report_put(o, report_column_right[c] ? c == REPORT_COL_FAILED && n_failed ? "<td class=\"n bad\">" : "<td class=\"n\">" : "<td class=\"t\">");
+    if (c == REPORT_COL_SCORE)
+        put_score_bar(o, score);
+    else
+        (void)report_text(o, REPORT_HTML, s, 0);
+    report_put(o, "</td>");
+}
+
+static void put_overview(report_out *o, const cfb_report *r, const report_group *g, const report_mean *means, size_t n_means) {
+    unsigned mask = report_columns(r);
+    char scratch[48];
+    report_put(o, "<div class=\"card scroll\"><table>\n<thead><tr>");
+    for (int c = 0; c < REPORT_COLUMN_COUNT; c++)
+        if (mask >> c & 1) report_putf(o, "<th scope=\"col\"%s>%s</th>", report_column_right[c] ? " class=\"n\"" : "", report_column_name[c]);
+    report_put(o, "</tr></thead>\n<tbody>\n");
+    for (size_t i = 0; i < g->n; i++) {
+        const cfb_report_task *t = &g->tasks[i];
+        report_putf(o, "<tr><th scope=\"row\" class=\"t\"><a href=\"#t%zu\">", (size_t)(t - r->tasks));
+        (void)report_text(o, REPORT_HTML, report_cell(t, REPORT_COL_TASK, scratch), 0);
+        report_put(o, "</a></th>");
+        for (int c = REPORT_COL_TASK + 1; c < REPORT_COLUMN_COUNT; c++)
+            if (mask >> c & 1)
+                put_cell(o, (report_column)c, report_cell(t, (report_column)c, scratch), t->summary.mean_all, t->summary.n_state[CFB_ROW_FAILED]);
+        report_put(o, "</tr>\n");
+    }
+    for (size_t i = 0; i < n_means; i++) {
+        report_putf(o, "<tr class=\"mean%s\"><th scope=\"row\">", means[i].kind ? "" : " all");
+        report_textz(o, REPORT_HTML, report_mean_name(&means[i]));
+        report_put(o, "</th>");
+        for (int c = REPORT_COL_TASK + 1; c < REPORT_COLUMN_COUNT; c++)
+            if (mask >> c & 1)
+                put_cell(o, (report_column)c, report_mean_cell(&means[i], (report_column)c, scratch), means[i].all, means[i].n_state[CFB_ROW_FAILED]);
+        report_put(o, "</tr>\n");
+    }
+    report_put(o, "</tbody></table></div>\n");
+}
+
+static void put_group(report_out *o, const cfb_report *r, const report_group *g) {
+    report_mean means[REPORT_MAX_MEANS];
+    size_t n_means = report_means(g, means);
+    report_put(o, "<section>\n<h2>");
+    if (g->model || g->setting) {
+        report_textz(o, REPORT_HTML, g->model);
+        report_put(o, g->model && g->setting ? ", " : "");
+        report_textz(o, REPORT_HTML, g->setting);
+    } else
+        report_put(o, "Overview");
+    report_put(o, "</h2>\n");
+    put_tiles(o, g, means, n_means);
+    put_overview(o, r, g, means, n_means);
+    for (size_t i = 0; i < g->n; i++) report_html_task(o, &g->tasks[i], (size_t)(g->tasks + i - r->tasks));
+    report_put(o, "</section>\n");
+}
+
+/* ---- what made it ---- */
+
+static void put_settings(report_out *o, const cfb_report *r) {
+    if (r->n_settings > 0) {
+        report_put(o, "<section>\n<h2>Configuration</h2>\n<div class=\"card\"><table class=\"cfg\">\n<tbody>\n");
+        for (size_t i = 0; i < r->n_settings; i++) {
+            report_put(o, "<tr><th scope=\"row\">");
+            report_textz(o, REPORT_HTML, r->settings[i].name);
+            report_put(o, "</th><td><bdi>");
+            report_textz(o, REPORT_HTML, r->settings[i].value);
+            report_put(o, "</bdi></td></tr>\n");
+        }
+        report_put(o, "</tbody></table></div>\n</section>\n");
+    }
+    if (r->command) {
+        report_put(o, "<section>\n<h2>Reproduce</h2>\n<pre><code><bdi>");
+        report_textz(o, REPORT_HTML, r->command);
+        report_put(o, "</bdi></code></pre>\n</section>\n");
+    }
+}
+
+cfb_code cfb_report_html(const cfb_report *r, cfb_buf *out, cfb_err *err) {
+    report_out o = {out, err, CFB_OK};
+    put_head(&o, r);
+    if (r->n_tasks == 0) report_put(&o, "<p>No tasks.</p>\n");
+    report_group g = {0};
+    while (report_next_group(r, &g)) put_group(&o, r, &g);
+    put_settings(&o, r);
+    report_put(&o, "</main>\n<footer><p>Scores over all rows count rows without an answer as 0; scores over answered rows leave them out. "
+                   "A mean over tasks weighs every task alike.</p></footer>\n</body>\n</html>\n");
+    return o.rc;
+}

@@ -1,0 +1,200 @@
+/* html_task.c - the section of one task: scores, states, histogram, labels, rows worth looking at. */
+#include "report/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define MAX_LABELS 20
+#define MAX_ROWS 50
+#define MAX_CHARS 2000
+
+void report_html_states(report_out *o, const uint64_t n_state[CFB_ROW_STATE_COUNT], uint64_t n_rows) {
+#define CFB_X(NAME, name) name,
+    static const char *const names[] = {CFB_ROW_STATE_MAP(CFB_X)};
+#undef CFB_X
+    char scratch[48];
+    if (n_rows == 0) return;
+    report_put(o, "<div class=\"states\" aria-hidden=\"true\">");
+    for (size_t i = 0; i < CFB_ROW_STATE_COUNT; i++)
+        if (n_state[i]) report_putf(o, "<i class=\"s-%s\" style=\"flex:%" PRIu64 "\"></i>", names[i], n_state[i]);
+    report_put(o, "</div>\n<ul class=\"legend\">");
+    for (size_t i = 0; i < CFB_ROW_STATE_COUNT; i++) {
+        if (n_state[i] == 0 && i != CFB_ROW_FAILED) continue;
+        report_putf(o, "<li><span class=\"dot s-%s\"></span>%s ", names[i], names[i]);
+        report_put_str(o, report_count(n_state[i], scratch));
+        report_putf(o, " (%.1f %%)</li>", 100.0 * (double)n_state[i] / (double)n_rows);
+    }
+    report_put(o, "</ul>\n");
+}
+
+/* ---- labels ---- */
+
+static bool is_before(const cfb_label_stat *a, const cfb_label_stat *b) {
+    if (a->actual != b->actual) return a->actual > b->actual;
+    return a->predicted > b->predicted; /* then by code point: the order they come in */
+}
+
+/* The most frequent labels, in order. One pass: there may be millions. */
+static size_t pick_labels(const cfb_score_summary *s, const cfb_label_stat *top[MAX_LABELS]) {
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_labels; i++) {
+        const cfb_label_stat *l = &s->labels[i];
+        if (n == MAX_LABELS && !is_before(l, top[n - 1])) continue;
+        size_t at = n < MAX_LABELS ? n++ : n - 1;
+        for (; at > 0 && is_before(l, top[at - 1]); at--) top[at] = top[at - 1];
+        top[at] = l;
+    }
+    return n;
+}
+
+static void put_bar(report_out *o, const char *css, double v) {
+    char scratch[48];
+    report_putf(o, "<td class=\"n\"><span class=\"bar%s\"><i style=\"width:%.1f%%\"></i><b>", css, (v >= 0 && v <= 1 ? v : 0) * 100);
+    report_put_str(o, report_score(v, scratch));
+    report_put(o, "</b></span></td>");
+}
+
+static void put_labels(report_out *o, const cfb_report_task *t) {
+    const cfb_label_stat *top[MAX_LABELS];
+    char scratch[48];
+    size_t n = report_is_f1(t) ? pick_labels(&t->summary, top) : 0;
+    if (n == 0) return;
+    report_put(o, "<h4>Labels");
+    if (t->summary.n_labels > n) {
+        report_putf(o, ", the %zu most frequent of ", n);
+        report_put_str(o, report_count(t->summary.n_labels, scratch));
+    }
+    report_put(o, "</h4>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">label</th><th scope=\"col\" class=\"n\">in references</th>"
+                  "<th scope=\"col\" class=\"n\">in outputs</th><th scope=\"col\" class=\"n\">in both</th><th scope=\"col\" class=\"n\">precision</th>"
+                  "<th scope=\"col\" class=\"n\">recall</th><th scope=\"col\" class=\"n\">F1</th></tr></thead>\n<tbody>\n");
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t counts[3] = {top[i]->actual, top[i]->predicted, top[i]->correct};
+        report_put(o, "<tr><th scope=\"row\" class=\"t\"><bdi>");
+        if (report_text(o, REPORT_HTML, top[i]->label, 80) > 0) report_put(o, "…");
+        report_put(o, "</bdi></th>");
+        for (size_t k = 0; k < 3; k++) {
+            report_put(o, "<td class=\"n\">");
+            report_put_str(o, report_count(counts[k], scratch));
+            report_put(o, "</td>");
+        }
+        put_bar(o, " p", top[i]->precision);
+        put_bar(o, " r", top[i]->recall);
+        put_bar(o, "", top[i]->f1);
+        report_put(o, "</tr>\n");
+    }
+    report_put(o, "</tbody></table></div>\n");
+}
+
+/* ---- rows ---- */
+
+static void put_text(report_out *o, const char *label, cfb_str s) {
+    char scratch[48];
+    if (s.ptr == NULL) return;
+    report_putf(o, "<span class=\"lab\">%s</span>", label);
+    if (s.len == 0) {
+        report_put(o, "<span class=\"txt dim\">(empty)</span>\n");
+        return;
+    }
+    report_put(o, "<bdi class=\"txt\" dir=\"auto\">");
+    size_t left_out = report_text(o, REPORT_HTML_BLOCK, s, MAX_CHARS);
+    report_put(o, "</bdi>\n");
+    if (left_out == 0) return;
+    report_put(o, "<p class=\"dim\">Cut: ");
+    report_put_str(o, report_count(left_out, scratch));
+    report_put(o, " more characters.</p>\n");
+}
+
+static void put_row(report_out *o, const cfb_report_row *row) {
+    char scratch[48];
+    report_put(o, "<div class=\"row\"><p><b>row ");
+    report_put_str(o, report_count(row->row, scratch));
+    report_put(o, "</b>");
+    if (row->id.len > 0) {
+        report_put(o, " <span class=\"dim\">id <bdi>");
+        if (report_text(o, REPORT_HTML, row->id, 80) > 0) report_put(o, "…");
+        report_put(o, "</bdi></span>");
+    }
+    report_put(o, " <span class=\"dim\">·</span> ");
+    report_textz(o, REPORT_HTML, row->state);
+    report_put(o, " <span class=\"dim\">·</span> score ");
+    report_put_str(o, report_score(row->score, scratch));
+    report_put(o, "</p>\n");
+    if (row->fail || row->message) {
+        report_put(o, "<p class=\"bad\"><bdi>");
+        report_textz(o, REPORT_HTML, row->fail);
+        report_put(o, row->fail && row->message ? ": " : "");
+        if (report_text(o, REPORT_HTML, cfb_str_from(row->message), MAX_CHARS) > 0) report_put(o, "…");
+        report_put(o, "</bdi></p>\n");
+    }
+    put_text(o, "input", row->input);
+    put_text(o, "reference", row->response);
+    put_text(o, "output", row->output);
+    report_put(o, "</div>\n");
+}
+
+static void put_rows(report_out *o, const char *title, const cfb_report_row *rows, size_t n, uint64_t n_all, bool open) {
+    if (n_all == 0) return;
+    size_t n_shown = n < MAX_ROWS ? n : MAX_ROWS;
+    report_putf(o, "<details%s><summary>%s (%" PRIu64 ")</summary>\n", open ? " open" : "", title, n_all);
+    for (size_t i = 0; i < n_shown; i++) put_row(o, &rows[i]);
+    if (n_all > n_shown) report_putf(o, "<p class=\"dim\">and %" PRIu64 " %s</p>\n", n_all - n_shown, n_shown ? "more" : "not listed");
+    report_put(o, "</details>\n");
+}
+
+/* ---- section ---- */
+
+static void put_numbers(report_out *o, const cfb_report_task *t) {
+    const cfb_score_summary *s = &t->summary;
+    char scratch[48];
+    report_put(o, "<p class=\"dim\">");
+    report_put_str(o, report_count(s->n_rows, scratch));
+    report_put(o, " rows, ");
+    report_put_str(o, report_count(s->n_answered, scratch));
+    report_put(o, " answered; score over answered rows ");
+    report_put_str(o, report_score(s->mean_answered, scratch));
+    if (report_is_f1(t)) {
+        report_put(o, "; label sets: precision ");
+        report_put_str(o, report_score(s->mean_precision, scratch));
+        report_put(o, ", recall ");
+        report_put_str(o, report_score(s->mean_recall, scratch));
+        report_put(o, ", F1 ");
+        report_put_str(o, report_score(s->mean_f1, scratch));
+    }
+    report_putf(o, "; mean length in characters: reference %.1f, output %.1f.</p>\n", s->n_rows ? s->mean_response_chars : 0.0,
+                s->n_rows ? s->mean_output_chars : 0.0);
+}
+
+void report_html_task(report_out *o, const cfb_report_task *t, size_t id) {
+    const cfb_score_summary *s = &t->summary;
+    char scratch[48];
+    report_putf(o, "<article class=\"card\" id=\"t%zu\">\n<div class=\"top\"><h3>", id);
+    (void)report_text(o, REPORT_HTML, report_cell(t, REPORT_COL_TASK, scratch), 0);
+    if (t->title && (!t->task || strcmp(t->title, t->task) != 0)) {
+        report_put(o, " <span class=\"dim\">");
+        report_textz(o, REPORT_HTML, t->title);
+        report_put(o, "</span>");
+    }
+    report_put(o, "</h3><span><span class=\"dim\">");
+    (void)report_text(o, REPORT_HTML, report_cell(t, REPORT_COL_METRIC, scratch), 0);
+    report_put(o, "</span> <span class=\"big\">");
+    report_put_str(o, report_score(s->mean_all, scratch));
+    report_put(o, "</span></span></div>\n");
+    put_numbers(o, t);
+    report_html_states(o, s->n_state, s->n_rows);
+    if (s->n_unmatchable) {
+        report_put(o, "<p class=\"note\">");
+        report_unmatchable_note(o, s->n_unmatchable);
+        report_put(o, ".</p>\n");
+    }
+    report_put(o, "<h4>Row scores</h4>\n");
+    report_svg_histogram(o, t->histogram);
+    put_labels(o, t);
+    put_rows(o, "Failed rows", t->failed, t->n_failed_listed, s->n_state[CFB_ROW_FAILED], true);
+    put_rows(o, "Lowest scores", t->worst, t->n_worst, t->n_worst, false);
+    if (t->source) {
+        report_put(o, "<p class=\"dim\">Source: <bdi>");
+        report_textz(o, REPORT_HTML, t->source);
+        report_put(o, "</bdi></p>\n");
+    }
+    report_put(o, "</article>\n");
+}

@@ -1,0 +1,116 @@
+/* internal.h - what the writers share: a text sink with sticky errors, safe forms of foreign text, the overview's columns
+ * and means. Private to report. */
+#ifndef CFB_REPORT_INTERNAL_H
+#define CFB_REPORT_INTERNAL_H
+
+#include "cfbench/report.h"
+
+/* ---- text sink: after the first error every call does nothing; rc keeps it ---- */
+
+typedef struct report_out {
+    cfb_buf *buf;
+    cfb_err *err;
+    cfb_code rc;
+} report_out;
+
+void report_put(report_out *o, const char *z);
+void report_put_str(report_out *o, cfb_str s);
+void report_putf(report_out *o, const char *fmt, ...) CFB_PRINTF(2, 3);
+void report_repeat(report_out *o, const char *z, size_t n);
+
+/* ---- foreign text ---- */
+
+/* Names and model text may hold anything. Control characters become their pictures (U+2400...), bidirectional controls and
+ * other invisible ones `U+202E`, broken bytes `\x80`, so that text cannot drive a terminal or reorder a page. */
+typedef enum report_form {
+    REPORT_TERMINAL,
+    REPORT_MARKDOWN,  /* one table cell */
+    REPORT_HTML,      /* element content or a quoted attribute; one line */
+    REPORT_HTML_BLOCK /* element content that keeps line ends and tabs; what was made visible is marked up */
+} report_form;
+/* Appends at most max_chars code points of s (0 = all) and returns how many were left out. */
+size_t report_text(report_out *o, report_form form, cfb_str s, size_t max_chars);
+static inline void report_textz(report_out *o, report_form form, const char *z) {
+    (void)report_text(o, form, cfb_str_from(z), 0);
+}
+/* Appends valid UTF-8 cut to `width` columns, with an ellipsis where something is missing. Returns the columns used. */
+size_t report_fit(report_out *o, cfb_str s, size_t width);
+
+/* ---- groups, means and columns of the overview ---- */
+
+/* Neighbouring tasks of one model in one setting. */
+typedef struct report_group {
+    const cfb_report_task *tasks;
+    size_t n, index;
+    const char *model, *setting;
+} report_group;
+/* Start with a zeroed group. False at the end. */
+bool report_next_group(const cfb_report *r, report_group *g);
+
+#define REPORT_MAX_MEANS 9
+/* The mean over tasks, of one kind or of all (kind NULL). Scores are NaN if one of the tasks has none. Counts are sums. */
+typedef struct report_mean {
+    const char *kind;
+    size_t n_tasks;
+    double all, answered;
+    uint64_t n_rows, n_answered, n_state[CFB_ROW_STATE_COUNT];
+} report_mean;
+/* Kinds in order of appearance (the first eight), then all. None for a single task, no kinds if there is one only. */
+size_t report_means(const report_group *g, report_mean out[REPORT_MAX_MEANS]);
+const char *report_mean_name(const report_mean *m); /* "all" for kind NULL */
+
+/* X(NAME, head in a two-line table, head alone, right-aligned) */
+#define REPORT_COLUMN_MAP(X)                                                                                           \
+    X(TASK, "task", "task", 0)                                                                                         \
+    X(METRIC, "metric", "metric", 0)                                                                                   \
+    X(ROWS, "all", "rows", 1)                                                                                          \
+    X(ANSWERED, "answered", "answered", 1)                                                                             \
+    X(OK, "ok", "ok", 1)                                                                                               \
+    X(EMPTY, "empty", "empty", 1)                                                                                      \
+    X(TRUNCATED, "truncated", "truncated", 1)                                                                          \
+    X(FILTERED, "filtered", "filtered", 1)                                                                             \
+    X(FAILED, "failed", "failed", 1)                                                                                   \
+    X(SCORE, "all", "score (all rows)", 1)                                                                             \
+    X(SCORE_ANSWERED, "answered", "score (answered)", 1)                                                               \
+    X(PRECISION, "precision", "precision", 1)                                                                          \
+    X(RECALL, "recall", "recall", 1)
+
+typedef enum report_column {
+#define REPORT_X(NAME, two, alone, right) REPORT_COL_##NAME,
+    REPORT_COLUMN_MAP(REPORT_X)
+#undef REPORT_X
+        REPORT_COLUMN_COUNT
+} report_column;
+
+extern const char *const report_column_head[REPORT_COLUMN_COUNT];
+extern const char *const report_column_name[REPORT_COLUMN_COUNT];
+extern const bool report_column_right[REPORT_COLUMN_COUNT];
+
+/* Bit mask of the columns worth showing. `ok` is shown where it differs from `answered`; other states where a task has one;
+ * `failed` always. */
+unsigned report_columns(const cfb_report *r);
+/* Text of a cell, foreign text as it is; in scratch or borrowed from the task. Empty where the column says nothing. */
+cfb_str report_cell(const cfb_report_task *t, report_column c, char scratch[48]);
+cfb_str report_mean_cell(const report_mean *m, report_column c, char scratch[48]);
+
+bool report_is_f1(const cfb_report_task *t);
+uint64_t report_n_failed(const cfb_report *r);
+/* "0.1234", or "-" for NaN. */
+cfb_str report_score(double v, char scratch[48]);
+/* "1,234" */
+cfb_str report_count(uint64_t n, char scratch[48]);
+
+/* One sentence on references that the metric cannot match; nothing is written if there are none. */
+void report_unmatchable_note(report_out *o, uint64_t n);
+
+/* ---- HTML pieces ---- */
+
+extern const char report_css[];
+/* Inline SVG of a histogram over [0, 1]. */
+void report_svg_histogram(report_out *o, const uint64_t bins[CFB_REPORT_BINS]);
+/* The section of one task; id is its anchor. */
+void report_html_task(report_out *o, const cfb_report_task *t, size_t id);
+/* The shares of the states as one bar with a legend. */
+void report_html_states(report_out *o, const uint64_t n_state[CFB_ROW_STATE_COUNT], uint64_t n_rows);
+
+#endif

@@ -1,0 +1,140 @@
+/* markdown.c - the overview as Markdown: one table per model and setting, failed rows, notes, configuration. */
+#include "report/internal.h"
+
+#include <inttypes.h>
+
+#define MAX_FAILED_SHOWN 10
+#define MAX_MESSAGE 500
+
+static bool shown(unsigned mask, int c) { return (mask >> c & 1) != 0; }
+
+static void put_head(report_out *o, unsigned mask) {
+    report_put(o, "|");
+    for (int c = 0; c < REPORT_COLUMN_COUNT; c++)
+        if (shown(mask, c)) report_putf(o, " %s |", report_column_name[c]);
+    report_put(o, "\n|");
+    for (int c = 0; c < REPORT_COLUMN_COUNT; c++)
+        if (shown(mask, c)) report_put(o, report_column_right[c] ? " ---: |" : " --- |");
+    report_put(o, "\n");
+}
+
+static void put_cell(report_out *o, cfb_str s, bool bold) {
+    report_put(o, s.len == 0 ? " " : bold ? " **" : " ");
+    (void)report_text(o, REPORT_MARKDOWN, s, 0);
+    report_put(o, s.len == 0 ? "|" : bold ? "** |" : " |");
+}
+
+static void put_group(report_out *o, const report_group *g, unsigned mask) {
+    char scratch[48];
+    if (g->model || g->setting) {
+        report_put(o, "\n## ");
+        report_textz(o, REPORT_MARKDOWN, g->model);
+        report_put(o, g->model && g->setting ? ", " : "");
+        report_textz(o, REPORT_MARKDOWN, g->setting);
+        report_put(o, "\n");
+    }
+    report_put(o, "\n");
+    put_head(o, mask);
+    for (size_t i = 0; i < g->n; i++) {
+        const cfb_report_task *t = &g->tasks[i];
+        report_put(o, "|");
+        for (int c = 0; c < REPORT_COLUMN_COUNT; c++) {
+            bool bold = c == REPORT_COL_FAILED && t->summary.n_state[CFB_ROW_FAILED] > 0;
+            if (shown(mask, c)) put_cell(o, report_cell(t, (report_column)c, scratch), bold);
+        }
+        report_put(o, "\n");
+    }
+    report_mean means[REPORT_MAX_MEANS];
+    size_t n = report_means(g, means);
+    for (size_t i = 0; i < n; i++) {
+        report_put(o, "|");
+        for (int c = 0; c < REPORT_COLUMN_COUNT; c++)
+            if (shown(mask, c)) put_cell(o, report_mean_cell(&means[i], (report_column)c, scratch), true);
+        report_put(o, "\n");
+    }
+}
+
+/* "model, setting, task" */
+static void put_name(report_out *o, const cfb_report_task *t) {
+    const char *parts[] = {t->model, t->setting, t->task ? t->task : "?"};
+    for (size_t i = 0; i < 3; i++) {
+        if (parts[i] == NULL) continue;
+        report_textz(o, REPORT_MARKDOWN, parts[i]);
+        report_put(o, i < 2 ? ", " : "");
+    }
+}
+
+static void put_failed(report_out *o, const cfb_report *r) {
+    uint64_t n_failed = report_n_failed(r), n_shown = 0;
+    if (n_failed == 0) return;
+    report_putf(o, "\n**%" PRIu64 " row%s failed:**\n\n", n_failed, n_failed == 1 ? "" : "s");
+    for (size_t i = 0; i < r->n_tasks; i++)
+        for (size_t k = 0; k < r->tasks[i].n_failed_listed && n_shown < MAX_FAILED_SHOWN; k++, n_shown++) {
+            const cfb_report_row *row = &r->tasks[i].failed[k];
+            report_put(o, "- ");
+            put_name(o, &r->tasks[i]);
+            report_putf(o, ", row %" PRIu64 " (id ", row->row);
+            (void)report_text(o, REPORT_MARKDOWN, row->id, MAX_MESSAGE);
+            report_put(o, "): ");
+            report_textz(o, REPORT_MARKDOWN, row->fail ? row->fail : "failed");
+            if (row->message) {
+                report_put(o, ": ");
+                if (report_text(o, REPORT_MARKDOWN, cfb_str_from(row->message), MAX_MESSAGE) > 0) report_put(o, "…");
+            }
+            report_put(o, "\n");
+        }
+    if (n_failed > n_shown) report_putf(o, "- and %" PRIu64 " %s\n", n_failed - n_shown, n_shown ? "more" : "not listed");
+}
+
+static void put_notes(report_out *o, const cfb_report *r) {
+    for (size_t i = 0, n = 0; i < r->n_tasks; i++) {
+        if (r->tasks[i].summary.n_unmatchable == 0) continue;
+        report_put(o, n++ == 0 ? "\n- " : "- ");
+        put_name(o, &r->tasks[i]);
+        report_put(o, ": ");
+        report_unmatchable_note(o, r->tasks[i].summary.n_unmatchable);
+        report_put(o, "\n");
+    }
+}
+
+static void put_settings(report_out *o, const cfb_report *r) {
+    if (r->n_settings > 0) report_put(o, "\n## Configuration\n\n| option | value |\n| --- | --- |\n");
+    for (size_t i = 0; i < r->n_settings; i++) {
+        report_put(o, "| ");
+        report_textz(o, REPORT_MARKDOWN, r->settings[i].name);
+        report_put(o, " | ");
+        report_textz(o, REPORT_MARKDOWN, r->settings[i].value);
+        report_put(o, " |\n");
+    }
+}
+
+/* An indented block needs no closing mark that the command could contain. */
+static void put_command(report_out *o, const cfb_report *r) {
+    if (r->command == NULL) return;
+    report_put(o, "\n## Reproduce\n\n    ");
+    report_textz(o, REPORT_TERMINAL, r->command);
+    report_put(o, "\n");
+}
+
+cfb_code cfb_report_markdown(const cfb_report *r, cfb_buf *out, cfb_err *err) {
+    report_out o = {out, err, CFB_OK};
+    unsigned mask = report_columns(r);
+    report_put(&o, "# ");
+    report_textz(&o, REPORT_MARKDOWN, r->title ? r->title : "Scores");
+    report_put(&o, "\n");
+    if (r->version || r->created_at) {
+        report_put(&o, "\n");
+        if (r->version) report_put(&o, "cfbench ");
+        report_textz(&o, REPORT_MARKDOWN, r->version);
+        report_put(&o, r->version && r->created_at ? ", " : "");
+        report_textz(&o, REPORT_MARKDOWN, r->created_at);
+        report_put(&o, "\n");
+    }
+    report_group g = {0};
+    while (report_next_group(r, &g)) put_group(&o, &g, mask);
+    put_failed(&o, r);
+    put_notes(&o, r);
+    put_settings(&o, r);
+    put_command(&o, r);
+    return o.rc;
+}

@@ -1,0 +1,137 @@
+/* overview.c - groups, means and cells of the overview, the same for every form of report. */
+#include "report/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define REPORT_X(NAME, two, alone, right) two,
+const char *const report_column_head[REPORT_COLUMN_COUNT] = {REPORT_COLUMN_MAP(REPORT_X)};
+#undef REPORT_X
+#define REPORT_X(NAME, two, alone, right) alone,
+const char *const report_column_name[REPORT_COLUMN_COUNT] = {REPORT_COLUMN_MAP(REPORT_X)};
+#undef REPORT_X
+#define REPORT_X(NAME, two, alone, right) right,
+const bool report_column_right[REPORT_COLUMN_COUNT] = {REPORT_COLUMN_MAP(REPORT_X)};
+#undef REPORT_X
+
+static bool same(const char *a, const char *b) { return cfb_str_eq(cfb_str_from(a), cfb_str_from(b)) && !a == !b; }
+
+bool report_next_group(const cfb_report *r, report_group *g) {
+    size_t begin = g->tasks == NULL ? 0 : (size_t)(g->tasks - r->tasks) + g->n;
+    if (begin >= r->n_tasks) return false;
+    const cfb_report_task *first = r->tasks + begin;
+    size_t n = 1;
+    while (begin + n < r->n_tasks && same(first[n].model, first->model) && same(first[n].setting, first->setting)) n++;
+    *g = (report_group){first, n, g->tasks == NULL ? 0 : g->index + 1, first->model, first->setting};
+    return true;
+}
+
+static void add_to_mean(report_mean *m, const cfb_score_summary *s) {
+    m->n_tasks++;
+    m->all += s->mean_all;
+    m->answered += s->mean_answered;
+    m->n_rows += s->n_rows;
+    m->n_answered += s->n_answered;
+    for (size_t i = 0; i < CFB_ROW_STATE_COUNT; i++) m->n_state[i] += s->n_state[i];
+}
+
+size_t report_means(const report_group *g, report_mean out[REPORT_MAX_MEANS]) {
+    size_t n = 0;
+    report_mean all = {0};
+    if (g->n < 2) return 0;
+    for (size_t i = 0; i < g->n; i++) {
+        const char *kind = g->tasks[i].kind ? g->tasks[i].kind : "other";
+        size_t k = 0;
+        while (k < n && !same(out[k].kind, kind)) k++;
+        if (k == n && n < REPORT_MAX_MEANS - 1) out[n++] = (report_mean){.kind = kind};
+        if (k < n) add_to_mean(&out[k], &g->tasks[i].summary);
+        add_to_mean(&all, &g->tasks[i].summary);
+    }
+    if (n < 2) n = 0;
+    out[n++] = all;
+    for (size_t i = 0; i < n; i++) {
+        out[i].all /= (double)out[i].n_tasks;
+        out[i].answered /= (double)out[i].n_tasks;
+    }
+    return n;
+}
+
+const char *report_mean_name(const report_mean *m) { return m->kind ? m->kind : "all"; }
+
+bool report_is_f1(const cfb_report_task *t) {
+    return t->summary.metric != NULL && strncmp(t->summary.metric, "f1", 2) == 0;
+}
+
+uint64_t report_n_failed(const cfb_report *r) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < r->n_tasks; i++) n += r->tasks[i].summary.n_state[CFB_ROW_FAILED];
+    return n;
+}
+
+#define BIT(c) (1u << REPORT_COL_##c)
+
+unsigned report_columns(const cfb_report *r) {
+    unsigned mask = BIT(TASK) | BIT(METRIC) | BIT(ROWS) | BIT(ANSWERED) | BIT(FAILED) | BIT(SCORE) | BIT(SCORE_ANSWERED);
+    for (size_t i = 0; i < r->n_tasks; i++) {
+        const cfb_score_summary *s = &r->tasks[i].summary;
+        if (s->n_state[CFB_ROW_OK] != s->n_answered) mask |= BIT(OK);
+        if (s->n_state[CFB_ROW_EMPTY]) mask |= BIT(EMPTY);
+        if (s->n_state[CFB_ROW_TRUNCATED]) mask |= BIT(TRUNCATED);
+        if (s->n_state[CFB_ROW_FILTERED]) mask |= BIT(FILTERED);
+        if (report_is_f1(&r->tasks[i])) mask |= BIT(PRECISION) | BIT(RECALL);
+    }
+    return mask;
+}
+
+static cfb_str digits(uint64_t n, char scratch[48]) {
+    int len = snprintf(scratch, 48, "%" PRIu64, n);
+    return (cfb_str){scratch, len > 0 ? (size_t)len : 0};
+}
+
+static cfb_str state_cell(const uint64_t *n_state, report_column c, char scratch[48]) {
+    switch (c) {
+    case REPORT_COL_OK: return digits(n_state[CFB_ROW_OK], scratch);
+    case REPORT_COL_EMPTY: return digits(n_state[CFB_ROW_EMPTY], scratch);
+    case REPORT_COL_TRUNCATED: return digits(n_state[CFB_ROW_TRUNCATED], scratch);
+    case REPORT_COL_FILTERED: return digits(n_state[CFB_ROW_FILTERED], scratch);
+    case REPORT_COL_FAILED: return digits(n_state[CFB_ROW_FAILED], scratch);
+    default: return CFB_STR_LIT("");
+    }
+}
+
+cfb_str report_cell(const cfb_report_task *t, report_column c, char scratch[48]) {
+    const cfb_score_summary *s = &t->summary;
+    switch (c) {
+    case REPORT_COL_TASK: return cfb_str_from(t->task ? t->task : "?");
+    case REPORT_COL_METRIC: return cfb_str_from(s->metric ? s->metric : "?");
+    case REPORT_COL_ROWS: return digits(s->n_rows, scratch);
+    case REPORT_COL_ANSWERED: return digits(s->n_answered, scratch);
+    case REPORT_COL_SCORE: return report_score(s->mean_all, scratch);
+    case REPORT_COL_SCORE_ANSWERED: return report_score(s->mean_answered, scratch);
+    case REPORT_COL_PRECISION: return report_is_f1(t) ? report_score(s->mean_precision, scratch) : CFB_STR_LIT("");
+    case REPORT_COL_RECALL: return report_is_f1(t) ? report_score(s->mean_recall, scratch) : CFB_STR_LIT("");
+    default: return state_cell(s->n_state, c, scratch);
+    }
+}
+
+cfb_str report_mean_cell(const report_mean *m, report_column c, char scratch[48]) {
+    switch (c) {
+    case REPORT_COL_TASK: return cfb_str_from(report_mean_name(m));
+    case REPORT_COL_METRIC: {
+        int n = snprintf(scratch, 48, "mean of %zu task%s", m->n_tasks, m->n_tasks == 1 ? "" : "s");
+        return (cfb_str){scratch, n > 0 && n < 48 ? (size_t)n : 0};
+    }
+    case REPORT_COL_ROWS: return digits(m->n_rows, scratch);
+    case REPORT_COL_ANSWERED: return digits(m->n_answered, scratch);
+    case REPORT_COL_SCORE: return report_score(m->all, scratch);
+    case REPORT_COL_SCORE_ANSWERED: return report_score(m->answered, scratch);
+    default: return state_cell(m->n_state, c, scratch);
+    }
+}
+
+void report_unmatchable_note(report_out *o, uint64_t n) {
+    if (n == 0) return;
+    report_putf(o, "%" PRIu64 "%s", n,
+                n == 1 ? " reference uses ',' or spaces inside: CFBenchmark's F1 cannot match it, so a right answer scores lower or 0"
+                       : " references use ',' or spaces inside: CFBenchmark's F1 cannot match them, so right answers score lower or 0");
+}

@@ -1,0 +1,294 @@
+/* table.c - the table for people: one block per model and setting, then failed rows and notes. */
+#include "report/internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define DEFAULT_WIDTH 100
+#define MIN_WIDTH 60
+#define GAP 2
+#define MAX_TASK 24
+#define MAX_METRIC 36
+#define MAX_FAILED_SHOWN 10
+
+#define BOLD "\033[1m"
+#define DIM "\033[2m"
+#define RED "\033[31m"
+#define RESET "\033[0m"
+
+typedef struct table {
+    const cfb_report *r;
+    report_out *o;
+    bool color;
+    size_t limit;   /* columns of a line */
+    unsigned mask;  /* columns shown */
+    bool metric_below; /* no room for the metrics beside the numbers */
+    size_t width[REPORT_COLUMN_COUNT];
+    cfb_buf cell; /* scratch: the cell being measured or written */
+} table;
+
+static bool shown(const table *t, int c) { return (t->mask >> c & 1) != 0; }
+static void color(table *t, const char *code) {
+    if (t->color) report_put(t->o, code);
+}
+
+/* Safe text of z, cut to max columns, in t->cell. Returns its columns. */
+static size_t make_text(table *t, cfb_str s, size_t max) {
+    cfb_buf safe = CFB_BUF_INIT(SIZE_MAX / 2);
+    report_out tmp = {&safe, t->o->err, t->o->rc};
+    (void)report_text(&tmp, REPORT_TERMINAL, s, max + 1); /* bounds the work; report_fit does the exact cut */
+    size_t used = 0;
+    cfb_buf_clear(&t->cell);
+    report_out cell = {&t->cell, t->o->err, tmp.rc};
+    if (cell.rc == CFB_OK) used = report_fit(&cell, cfb_buf_str(&safe), max);
+    if (t->o->rc == CFB_OK) t->o->rc = cell.rc;
+    cfb_buf_free(&safe);
+    return used;
+}
+
+static size_t max_of(int c) { return c == REPORT_COL_TASK ? MAX_TASK : MAX_METRIC; }
+
+static void measure_cell(table *t, int c, cfb_str s) {
+    size_t w = make_text(t, s, max_of(c));
+    if (w > t->width[c]) t->width[c] = w;
+}
+
+static void measure(table *t) {
+    char scratch[48];
+    for (int c = 0; c < REPORT_COLUMN_COUNT; c++) t->width[c] = strlen(report_column_head[c]);
+    report_group g = {0};
+    while (report_next_group(t->r, &g)) {
+        report_mean means[REPORT_MAX_MEANS];
+        size_t n_means = report_means(&g, means);
+        for (int c = 0; c < REPORT_COLUMN_COUNT; c++) {
+            for (size_t i = 0; i < g.n; i++) measure_cell(t, c, report_cell(&g.tasks[i], (report_column)c, scratch));
+            for (size_t i = 0; i < n_means; i++) measure_cell(t, c, report_mean_cell(&means[i], (report_column)c, scratch));
+        }
+    }
+}
+
+static size_t line_width(const table *t) {
+    size_t sum = 0;
+    for (int c = 0; c < REPORT_COLUMN_COUNT; c++)
+        if (shown(t, c)) sum += t->width[c] + GAP;
+    return sum > GAP ? sum - GAP : 0;
+}
+
+/* Leaves out what can be read elsewhere until a line fits. Counts of failed rows and scores always stay. */
+static void fit_columns(table *t) {
+    const unsigned sets = 1u << REPORT_COL_PRECISION | 1u << REPORT_COL_RECALL;
+    t->mask = report_columns(t->r);
+    measure(t);
+    if (line_width(t) > t->limit) t->mask &= ~sets;
+    if (line_width(t) > t->limit) t->mask &= ~(1u << REPORT_COL_OK);
+    if (line_width(t) > t->limit) {
+        t->metric_below = true;
+        t->width[REPORT_COL_METRIC] = 0;
+        char scratch[48];
+        report_group g = {0};
+        while (report_next_group(t->r, &g)) { /* of the column only "mean of N tasks" is left */
+            report_mean means[REPORT_MAX_MEANS];
+            size_t n = report_means(&g, means);
+            for (size_t i = 0; i < n; i++) measure_cell(t, REPORT_COL_METRIC, report_mean_cell(&means[i], REPORT_COL_METRIC, scratch));
+        }
+        if (t->width[REPORT_COL_METRIC] == 0) t->mask &= ~(1u << REPORT_COL_METRIC);
+    }
+}
+
+/* ---- lines ---- */
+
+static void put_cell(table *t, int c, cfb_str s, const char *code, size_t *pending) {
+    size_t w = make_text(t, s, max_of(c)), fill = t->width[c] > w ? t->width[c] - w : 0;
+    bool right = report_column_right[c];
+    if (w == 0) { /* blanks at the end of a line are not written */
+        *pending += fill + GAP;
+        return;
+    }
+    report_repeat(t->o, " ", *pending + (right ? fill : 0));
+    if (code) color(t, code);
+    report_put_str(t->o, cfb_buf_str(&t->cell));
+    if (code) color(t, RESET);
+    *pending = (right ? 0 : fill) + GAP;
+}
+
+static bool is_red(int c, uint64_t n_failed) { return c == REPORT_COL_FAILED && n_failed > 0; }
+
+static void put_task_line(table *t, const cfb_report_task *task) {
+    char scratch[48];
+    size_t pending = 0;
+    for (int c = 0; c < REPORT_COLUMN_COUNT; c++) {
+        if (!shown(t, c)) continue;
+        cfb_str s = report_cell(task, (report_column)c, scratch);
+        if (c == REPORT_COL_METRIC && t->metric_below) s = CFB_STR_LIT("");
+        put_cell(t, c, s, is_red(c, task->summary.n_state[CFB_ROW_FAILED]) ? RED : NULL, &pending);
+    }
+    report_put(t->o, "\n");
+}
+
+static void put_mean_line(table *t, const report_mean *m) {
+    char scratch[48];
+    size_t pending = 0;
+    for (int c = 0; c < REPORT_COLUMN_COUNT; c++) {
+        if (!shown(t, c)) continue;
+        const char *code = is_red(c, m->n_state[CFB_ROW_FAILED]) ? RED : m->kind == NULL ? BOLD : NULL;
+        put_cell(t, c, report_mean_cell(m, (report_column)c, scratch), code, &pending);
+    }
+    report_put(t->o, "\n");
+}
+
+static void put_head_line(table *t) {
+    size_t pending = 0;
+    for (int c = 0; c < REPORT_COLUMN_COUNT; c++)
+        if (shown(t, c)) {
+            bool blank = c == REPORT_COL_METRIC && t->metric_below;
+            put_cell(t, c, cfb_str_from(blank ? "" : report_column_head[c]), BOLD, &pending);
+        }
+    report_put(t->o, "\n");
+}
+
+/* The line above the heads: what `rows`, `score` and `label sets` span, with a rule as wide as their columns. */
+static void put_span(table *t, int first, int last, const char *name, size_t *pending) {
+    size_t width = 0, name_len = strlen(name);
+    for (int c = first; c <= last; c++)
+        if (shown(t, c)) width += t->width[c] + GAP;
+    if (width < GAP + 1) return;
+    width -= GAP;
+    report_repeat(t->o, " ", *pending);
+    *pending = GAP;
+    color(t, DIM);
+    if (width < name_len + 4) {
+        report_repeat(t->o, " ", width > name_len ? width - name_len : 0);
+        report_put(t->o, name);
+    } else {
+        size_t left = (width - name_len - 2) / 2;
+        report_repeat(t->o, "─", left);
+        report_putf(t->o, " %s ", name);
+        report_repeat(t->o, "─", width - name_len - 2 - left);
+    }
+    color(t, RESET);
+}
+
+static void put_spans(table *t) {
+    size_t pending = 0;
+    for (int c = REPORT_COL_TASK; c <= REPORT_COL_METRIC; c++)
+        if (shown(t, c)) pending += t->width[c] + GAP;
+    put_span(t, REPORT_COL_ROWS, REPORT_COL_FAILED, "rows", &pending);
+    put_span(t, REPORT_COL_SCORE, REPORT_COL_SCORE_ANSWERED, "score", &pending);
+    put_span(t, REPORT_COL_PRECISION, REPORT_COL_RECALL, "label sets", &pending);
+    report_put(t->o, "\n");
+}
+
+static void put_rule(table *t) {
+    color(t, DIM);
+    report_repeat(t->o, "─", line_width(t));
+    color(t, RESET);
+    report_put(t->o, "\n");
+}
+
+static void put_line_text(table *t, cfb_str s, const char *code) {
+    (void)make_text(t, s, t->limit);
+    if (code) color(t, code);
+    report_put_str(t->o, cfb_buf_str(&t->cell));
+    if (code) color(t, RESET);
+    report_put(t->o, "\n");
+}
+
+static void put_group_title(table *t, const report_group *g) {
+    if (g->model == NULL && g->setting == NULL) return;
+    char line[600];
+    snprintf(line, sizeof line, "%.400s%s%.100s", g->model ? g->model : "", g->model && g->setting ? ", " : "",
+             g->setting ? g->setting : "");
+    put_line_text(t, cfb_str_from(line), BOLD);
+}
+
+static void put_metrics_below(table *t, const report_group *g) {
+    for (size_t i = 0; i < g->n && t->metric_below; i++) {
+        char line[600];
+        snprintf(line, sizeof line, "%s%.120s: %.400s", i == 0 ? "metrics: " : "         ", g->tasks[i].task ? g->tasks[i].task : "?",
+                 g->tasks[i].summary.metric ? g->tasks[i].summary.metric : "?");
+        put_line_text(t, cfb_str_from(line), NULL);
+    }
+}
+
+static void put_group(table *t, const report_group *g) {
+    report_put(t->o, "\n");
+    put_group_title(t, g);
+    put_spans(t);
+    put_head_line(t);
+    put_rule(t);
+    for (size_t i = 0; i < g->n; i++) put_task_line(t, &g->tasks[i]);
+    report_mean means[REPORT_MAX_MEANS];
+    size_t n_means = report_means(g, means);
+    if (n_means > 0) put_rule(t);
+    for (size_t i = 0; i < n_means; i++) put_mean_line(t, &means[i]);
+    put_metrics_below(t, g);
+}
+
+/* ---- below the table ---- */
+
+/* "model, setting: " where the report has several of them. */
+static void task_name(const table *t, const cfb_report_task *task, char *out, size_t size) {
+    report_group first = {0};
+    bool several = report_next_group(t->r, &first) && first.n < t->r->n_tasks;
+    snprintf(out, size, "%.150s%s%.40s%s%.100s", several && task->model ? task->model : "", several && task->model ? " " : "",
+             several && task->setting ? task->setting : "", several && task->setting ? " " : "", task->task ? task->task : "?");
+}
+
+static void put_failed_row(table *t, const cfb_report_task *task, const cfb_report_row *row) {
+    char name[320], number[24], line[1600];
+    task_name(t, task, name, sizeof name);
+    snprintf(number, sizeof number, "%" PRIu64, row->row);
+    bool has_id = row->id.len > 0 && !cfb_str_eqz(row->id, number);
+    cfb_str id = row->id.len > 200 ? (cfb_str){row->id.ptr, 200} : row->id;
+    snprintf(line, sizeof line, "  %s row %s%s%.*s%s: %.100s%s%.700s", name, number, has_id ? " (id " : "", has_id ? (int)id.len : 0,
+             has_id ? id.ptr : "", has_id ? ")" : "", row->fail ? row->fail : "failed", row->message ? ": " : "",
+             row->message ? row->message : "");
+    put_line_text(t, cfb_str_from(line), NULL);
+}
+
+static void put_failed(table *t) {
+    uint64_t n_failed = report_n_failed(t->r), n_shown = 0;
+    if (n_failed == 0) return;
+    report_put(t->o, "\n");
+    color(t, RED);
+    report_putf(t->o, "%" PRIu64 " row%s failed:", n_failed, n_failed == 1 ? "" : "s");
+    color(t, RESET);
+    report_put(t->o, "\n");
+    for (size_t i = 0; i < t->r->n_tasks; i++) {
+        const cfb_report_task *task = &t->r->tasks[i];
+        for (size_t k = 0; k < task->n_failed_listed && n_shown < MAX_FAILED_SHOWN; k++, n_shown++)
+            put_failed_row(t, task, &task->failed[k]);
+    }
+    if (n_failed > n_shown) report_putf(t->o, "  and %" PRIu64 " %s\n", n_failed - n_shown, n_shown > 0 ? "more" : "not listed");
+}
+
+static void put_notes(table *t) {
+    for (size_t i = 0, n = 0; i < t->r->n_tasks; i++) {
+        const cfb_report_task *task = &t->r->tasks[i];
+        if (task->summary.n_unmatchable == 0) continue;
+        if (n++ == 0) report_put(t->o, "\n");
+        char name[320];
+        task_name(t, task, name, sizeof name);
+        report_put(t->o, "note: ");
+        (void)make_text(t, cfb_str_from(name), t->limit);
+        report_put_str(t->o, cfb_buf_str(&t->cell));
+        report_put(t->o, ": ");
+        report_unmatchable_note(t->o, task->summary.n_unmatchable);
+        report_put(t->o, "\n");
+    }
+}
+
+cfb_code cfb_report_table(const cfb_report *r, const cfb_table_style *style, cfb_buf *out, cfb_err *err) {
+    report_out o = {out, err, CFB_OK};
+    table t = {.r = r, .o = &o, .color = style && style->color, .limit = DEFAULT_WIDTH, .cell = CFB_BUF_INIT(SIZE_MAX / 2)};
+    if (style && style->width > 0) t.limit = style->width < MIN_WIDTH ? MIN_WIDTH : (size_t)style->width;
+    fit_columns(&t);
+    if (r->title) put_line_text(&t, cfb_str_from(r->title), BOLD);
+    if (r->n_tasks == 0) report_put(&o, "no tasks\n");
+    report_group g = {0};
+    while (report_next_group(r, &g)) put_group(&t, &g);
+    put_failed(&t);
+    put_notes(&t);
+    cfb_buf_free(&t.cell);
+    return o.rc;
+}

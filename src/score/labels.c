@@ -1,0 +1,220 @@
+#include "score/labels.h"
+
+#include <stdlib.h>
+
+#define MIN_SLOTS 1024
+#define MIN_SHARD_SLOTS 64
+/* A table that one strange block made larger than this is not kept for the next one. */
+#define KEEP_LABELS ((size_t)1 << 16)
+
+static inline uint64_t load8(const char *p) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+static inline uint64_t load4(const char *p) {
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return v;
+}
+
+/* First and last bytes overlap for 5..7 and 9..15, which does no harm: with the length they determine the string. The byte
+ * order of the machine changes the hash, and the hash changes nothing that is reported. */
+static inline label_key make_key(cfb_str s) {
+    label_key k = {0, 0, 0, s.ptr, (uint32_t)s.len};
+    if (s.len >= 8) {
+        k.head = load8(s.ptr);
+        k.tail = load8(s.ptr + s.len - 8);
+    } else if (s.len >= 4) {
+        k.head = load4(s.ptr);
+        k.tail = load4(s.ptr + s.len - 4);
+    } else if (s.len > 0) {
+        k.head = (unsigned char)s.ptr[0];
+        k.tail = (uint64_t)(unsigned char)s.ptr[s.len / 2] << 8 | (unsigned char)s.ptr[s.len - 1];
+    }
+    if (s.len > 16) {
+        k.hash = cfb_hash64(s.ptr, s.len, 0);
+    } else {
+        uint64_t h = (k.head ^ s.len) * UINT64_C(0x9E3779B97F4A7C15);
+        h = (h ^ (h >> 32) ^ k.tail) * UINT64_C(0xD6E8FEB86659FD93);
+        k.hash = (h ^ (h >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
+    }
+    return k;
+}
+
+static inline bool key_eq(const label_key *a, const label_key *b) {
+    return a->head == b->head && a->tail == b->tail && a->len == b->len &&
+           (a->len <= 16 || memcmp(a->ptr, b->ptr, a->len) == 0);
+}
+
+static inline uint32_t key_tag(const label_key *k) { return (uint32_t)(k->hash >> 32); }
+
+/* The slot of k: the one that holds it, or the free one where it belongs. */
+static inline size_t find_slot(const label_table *t, const label_key *k) {
+    size_t i = k->hash & (t->n_slots - 1);
+    for (;; i = (i + 1) & (t->n_slots - 1)) {
+        label_slot s = t->slots[i];
+        if (s.id_plus_1 == 0) return i;
+        if (s.tag == key_tag(k) && key_eq(&t->labels[s.id_plus_1 - 1].key, k)) return i;
+    }
+}
+
+static bool reserve_labels(label_table *t, size_t n) {
+    if (n <= t->cap) return true;
+    size_t cap = t->cap ? t->cap : MIN_SLOTS / 2, size;
+    while (cap < n) cap *= 2;
+    label *p = cfb_size_mul(cap, sizeof *p, &size) ? realloc(t->labels, size) : NULL;
+    if (p == NULL) return false;
+    t->labels = p;
+    t->cap = cap;
+    return true;
+}
+
+/* Room for n slots, contents undefined. */
+static bool reserve_slots(label_table *t, size_t n) {
+    if (n <= t->slots_cap) return true;
+    size_t size;
+    label_slot *p = cfb_size_mul(n, sizeof *p, &size) ? malloc(size) : NULL;
+    if (p == NULL) return false;
+    free(t->slots);
+    t->slots = p;
+    t->slots_cap = n;
+    return true;
+}
+
+static bool grow_slots(label_table *t) {
+    size_t n = t->n_slots * 2;
+    if (n > UINT32_MAX || !reserve_slots(t, n)) return false;
+    memset(t->slots, 0, n * sizeof *t->slots);
+    t->n_slots = n;
+    for (size_t i = 0; i < t->n; i++) {
+        const label_key *k = &t->labels[i].key;
+        t->slots[find_slot(t, k)] = (label_slot){key_tag(k), (uint32_t)i + 1};
+    }
+    return true;
+}
+
+uint32_t label_table_intern(label_table *t, cfb_str text) {
+    label_key k = make_key(text);
+    size_t i = find_slot(t, &k);
+    if (t->slots[i].id_plus_1 != 0) return t->slots[i].id_plus_1 - 1;
+    if (2 * (t->n + 1) > t->n_slots) {
+        if (!grow_slots(t)) return LABEL_NONE;
+        i = find_slot(t, &k);
+    }
+    if (!reserve_labels(t, t->n + 1)) return LABEL_NONE;
+    uint32_t id = (uint32_t)t->n++;
+    label *l = &t->labels[id];
+    *l = (label){.key = k, .next = LABEL_NONE, .bit = LABEL_NONE};
+    t->slots[i] = (label_slot){key_tag(&k), id + 1};
+    if (id != LABEL_EMPTY) { /* the empty label is not in the per-label table */
+        uint32_t *chain = &t->chain[k.hash >> 60];
+        l->next = *chain;
+        *chain = id;
+    }
+    return id;
+}
+
+uint32_t label_table_find(const label_table *t, cfb_str text) {
+    label_key k = make_key(text);
+    uint32_t id_plus_1 = t->slots[find_slot(t, &k)].id_plus_1;
+    return id_plus_1 ? id_plus_1 - 1 : LABEL_NONE;
+}
+
+bool label_table_init(label_table *t, const cfb_str *fixed, size_t n_fixed) {
+    memset(t, 0, sizeof *t);
+    for (size_t i = 0; i < LABEL_SHARDS; i++) t->chain[i] = LABEL_NONE;
+    if (!reserve_slots(t, MIN_SLOTS)) return false;
+    memset(t->slots, 0, MIN_SLOTS * sizeof *t->slots);
+    t->n_slots = MIN_SLOTS;
+    if (label_table_intern(t, CFB_STR_LIT("")) != LABEL_EMPTY) return false;
+    for (size_t i = 0; i < n_fixed; i++) {
+        if (fixed[i].len >= UINT32_MAX || i >= LABEL_NONE) return false;
+        uint32_t id = label_table_intern(t, fixed[i]);
+        if (id == LABEL_NONE) return false;
+        t->labels[id].bit = (uint32_t)i;
+    }
+    return true;
+}
+
+bool label_table_reset(label_table *t, const label_table *start) {
+    if (t->cap > KEEP_LABELS + start->cap) label_table_free(t);
+    if (!reserve_labels(t, start->n) || !reserve_slots(t, start->n_slots)) return false;
+    memcpy(t->labels, start->labels, start->n * sizeof *t->labels);
+    memcpy(t->slots, start->slots, start->n_slots * sizeof *t->slots);
+    memcpy(t->chain, start->chain, sizeof t->chain);
+    t->n = start->n;
+    t->n_slots = start->n_slots;
+    return true;
+}
+
+void label_table_free(label_table *t) {
+    free(t->labels);
+    free(t->slots);
+    memset(t, 0, sizeof *t);
+}
+
+/* ---- totals ---- */
+
+static size_t find_total(const label_shard *s, const label_key *k) {
+    size_t i = k->hash & (s->n_slots - 1);
+    for (; s->slots[i] != 0; i = (i + 1) & (s->n_slots - 1)) {
+        const label_total *t = &s->totals[s->slots[i] - 1];
+        if (t->hash == k->hash && cfb_str_eq(t->text, (cfb_str){k->ptr, k->len})) break;
+    }
+    return i;
+}
+
+static bool grow_shard(label_shard *s) {
+    size_t n = s->n_slots ? s->n_slots * 2 : MIN_SHARD_SLOTS, size;
+    if (n > UINT32_MAX || (s->arena == NULL && cfb_arena_new(0, &s->arena, NULL) != CFB_OK)) return false;
+    label_total *totals = cfb_size_mul(n / 2, sizeof *totals, &size) ? realloc(s->totals, size) : NULL;
+    if (totals == NULL) return false;
+    s->totals = totals;
+    s->cap = n / 2;
+    uint32_t *slots = calloc(n, sizeof *slots);
+    if (slots == NULL) return false;
+    for (size_t i = 0; i < s->n; i++) {
+        size_t at = totals[i].hash & (n - 1);
+        while (slots[at] != 0) at = (at + 1) & (n - 1);
+        slots[at] = (uint32_t)i + 1;
+    }
+    free(s->slots);
+    s->slots = slots;
+    s->n_slots = n;
+    return true;
+}
+
+/* The total of a label, new or known; NULL without memory. */
+static label_total *intern_total(label_shard *s, const label_key *k) {
+    if (2 * (s->n + 1) > s->n_slots && !grow_shard(s)) return NULL;
+    size_t i = find_total(s, k);
+    if (s->slots[i] != 0) return &s->totals[s->slots[i] - 1];
+    label_total *t = &s->totals[s->n];
+    *t = (label_total){.hash = k->hash};
+    if (cfb_arena_dup(s->arena, (cfb_str){k->ptr, k->len}, &t->text, NULL) != CFB_OK) return NULL;
+    s->slots[i] = (uint32_t)++s->n;
+    return t;
+}
+
+cfb_code label_shard_merge(label_shard *s, unsigned shard, const label_table *t, size_t max_labels) {
+    for (uint32_t id = t->chain[shard]; id != LABEL_NONE; id = t->labels[id].next) {
+        const label *l = &t->labels[id];
+        if (l->actual == 0 && l->predicted == 0) continue; /* of the suite, and not seen */
+        label_total *total = intern_total(s, &l->key);
+        if (total == NULL) return CFB_ENOMEM;
+        total->actual += l->actual;
+        total->predicted += l->predicted;
+        total->correct += l->correct;
+        if (s->n > max_labels) return CFB_ELIMIT;
+    }
+    return CFB_OK;
+}
+
+void label_shard_free(label_shard *s) {
+    free(s->totals);
+    free(s->slots);
+    cfb_arena_free(s->arena);
+    memset(s, 0, sizeof *s);
+}

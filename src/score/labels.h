@@ -1,0 +1,68 @@
+/* labels.h - label strings to small integers: one table per piece of a block, and the totals over the whole file.
+ * Private to score. */
+#ifndef CFB_SCORE_LABELS_H
+#define CFB_SCORE_LABELS_H
+
+#include "cfbench/base.h"
+
+#define LABEL_NONE UINT32_MAX
+#define LABEL_EMPTY 0u /* every table holds the empty label under this id */
+#define LABEL_SHARDS 16
+
+/* A label's bytes reduced to what a comparison looks at first. For up to 16 bytes, head, tail and len say everything. */
+typedef struct label_key {
+    uint64_t head, tail, hash;
+    const char *ptr;
+    uint32_t len;
+} label_key;
+
+typedef struct label {
+    label_key key;
+    uint32_t next;                      /* in its shard's chain, or LABEL_NONE */
+    uint32_t in_ref, in_out;            /* stamp of the last row that had it there; stamps start at 1 */
+    uint32_t actual, predicted, correct; /* rows of this piece */
+    uint32_t bit;                       /* its column in the bit matrices, or LABEL_NONE */
+} label;
+
+typedef struct label_slot {
+    uint32_t tag, id_plus_1; /* upper half of the hash; 0 = free slot */
+} label_slot;
+
+/* Keys borrow their bytes: from the texts being scored, or from the task. */
+typedef struct label_table {
+    label *labels;
+    size_t n, cap;
+    label_slot *slots;
+    size_t n_slots, slots_cap; /* n_slots is a power of two and at least 2n */
+    uint32_t chain[LABEL_SHARDS];
+} label_table;
+
+/* A table with the empty label and `fixed` ones; those get the bits 0, 1, ... in their order. */
+CFB_MUST_CHECK bool label_table_init(label_table *t, const cfb_str *fixed, size_t n_fixed);
+/* Makes t a copy of `start`, in the memory that t has. */
+CFB_MUST_CHECK bool label_table_reset(label_table *t, const label_table *start);
+void label_table_free(label_table *t);
+/* Id of a label, new or known; LABEL_NONE without memory. text.len < UINT32_MAX. May move t->labels. */
+uint32_t label_table_intern(label_table *t, cfb_str text);
+/* Id of a known label, or LABEL_NONE. */
+uint32_t label_table_find(const label_table *t, cfb_str text);
+
+typedef struct label_total {
+    cfb_str text; /* in the shard's arena */
+    uint64_t hash, actual, predicted, correct;
+} label_total;
+
+/* The totals are cut into shards by hash, so that shards can be merged in parallel, each one in the order of the pieces. */
+typedef struct label_shard {
+    label_total *totals;
+    size_t n, cap;
+    uint32_t *slots; /* id + 1 */
+    size_t n_slots;
+    cfb_arena_t *arena;
+} label_shard;
+
+/* Adds the counts of t's labels that belong to shard number `shard`. ELIMIT beyond max labels in this shard, ENOMEM. */
+CFB_MUST_CHECK cfb_code label_shard_merge(label_shard *s, unsigned shard, const label_table *t, size_t max_labels);
+void label_shard_free(label_shard *s);
+
+#endif

@@ -1,0 +1,353 @@
+#include "score/piece.h"
+#include "cfbench/text.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static void *new_array(size_t n, size_t size) { return calloc(n ? n : 1, size); }
+
+bool score_worker_init(score_worker *w, const score_plan *plan) {
+    memset(w, 0, sizeof *w);
+    const size_t n = CFB_SCORE_BLOCK;
+    w->rows = new_array(n, sizeof *w->rows);
+    if (w->rows == NULL) return false;
+    if (!plan->f1) return cfb_tf_scratch_new(&w->tf, NULL) == CFB_OK;
+    uint32_t **counts[] = {&w->tp, &w->n_true, &w->n_pred, &w->n_items, &w->both, &w->n_ref, &w->n_out};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if ((*counts[i] = new_array(n, sizeof **counts[i])) == NULL) return false;
+    double **values[] = {&w->score, &w->precision, &w->recall, &w->f1};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
+        if ((*values[i] = new_array(n, sizeof **values[i])) == NULL) return false;
+    size_t words;
+    if (!cfb_size_mul(n, plan->n_words, &words)) return false;
+    w->truth = new_array(words, sizeof *w->truth);
+    w->pred = new_array(words, sizeof *w->pred);
+    w->long_rows = new_array(n, sizeof *w->long_rows);
+    return w->truth && w->pred && w->long_rows;
+}
+
+void score_worker_free(score_worker *w) {
+    cfb_tf_scratch_free(w->tf);
+    void *arrays[] = {w->tp,    w->n_true,    w->n_pred, w->n_items, w->both, w->n_ref, w->n_out,      w->score,
+                      w->precision, w->recall, w->f1,   w->rows,    w->truth, w->pred,  w->long_truth, w->long_pred,
+                      w->long_rows};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
+    memset(w, 0, sizeof *w);
+}
+
+void score_piece_free(score_piece *p) {
+    label_table_free(&p->table);
+    free(p->truth);
+    free(p->pred);
+    memset(p, 0, sizeof *p);
+}
+
+/* ---- one row's labels ---- */
+
+/* State of the row that is being read. */
+typedef struct row_reader {
+    label_table *table;
+    score_worker *w;
+    cfb_label_set label_set;
+    uint32_t stamp;              /* of this row: its number in the piece, from 1 */
+    uint64_t *truth, *pred;      /* this row of the matrices */
+    uint32_t n_items;            /* |set(output)| */
+    uint32_t both, n_ref, n_out; /* non-empty labels */
+    uint32_t n_own;              /* labels (or positions) that this row has numbered itself */
+    size_t long_words;           /* words of w->long_* in use */
+} row_reader;
+
+static bool reserve_long(score_worker *w, size_t words) {
+    if (words <= w->long_cap) return true;
+    size_t cap = w->long_cap ? w->long_cap : 64, size;
+    while (cap < words) cap *= 2;
+    if (!cfb_size_mul(cap, sizeof(uint64_t), &size)) return false;
+    uint64_t *t = realloc(w->long_truth, size);
+    if (t != NULL) w->long_truth = t;
+    uint64_t *p = realloc(w->long_pred, size);
+    if (p != NULL) w->long_pred = p;
+    if (t == NULL || p == NULL) return false;
+    w->long_cap = cap;
+    return true;
+}
+
+/* Sets bit `bit` of this row of a matrix. Rows that number their own labels have one word there; a row with more labels
+ * continues in the long words, and is counted by itself. */
+static inline bool set_bit(row_reader *r, uint32_t bit, bool in_truth) {
+    size_t word = bit / 64;
+    uint64_t mask = UINT64_C(1) << (bit % 64);
+    if (word == 0 || r->label_set == CFB_LABELS_SUITE) {
+        (in_truth ? r->truth : r->pred)[word] |= mask;
+        return true;
+    }
+    if (word > r->long_words) {
+        if (!reserve_long(r->w, word)) return false;
+        memset(r->w->long_truth + r->long_words, 0, (word - r->long_words) * sizeof(uint64_t));
+        memset(r->w->long_pred + r->long_words, 0, (word - r->long_words) * sizeof(uint64_t));
+        r->long_words = word;
+    }
+    (in_truth ? r->w->long_truth : r->w->long_pred)[word - 1] |= mask;
+    return true;
+}
+
+/* Observed labels. L would be every non-empty label of the whole file, which sounds like a first pass over it. None is
+ * needed: L only enters through the classes where the row has y_true or y_pred, all labels of a row are in L because they
+ * were seen, and a class where both are 0 adds nothing to tp, sum(y_true) or sum(y_pred). So the row's own non-empty
+ * labels give the same counts, under numbers of the row's own. */
+static inline bool set_label_bit(row_reader *r, uint32_t id, bool in_truth) {
+    label *l = &r->table->labels[id];
+    if (r->label_set == CFB_LABELS_OBSERVED) {
+        if (id == LABEL_EMPTY) return true;
+        bool numbered = !in_truth && l->in_ref == r->stamp;
+        if (!numbered) l->bit = r->n_own++;
+    }
+    /* Row labels are numbered by their place in the reference: see read_positions. */
+    if (r->label_set == CFB_LABELS_ROW || l->bit == LABEL_NONE) return true;
+    return set_bit(r, l->bit, in_truth);
+}
+
+static bool add_reference_label(row_reader *r, cfb_str text) {
+    uint32_t id = label_table_intern(r->table, text);
+    if (id == LABEL_NONE) return false;
+    label *l = &r->table->labels[id];
+    if (l->in_ref == r->stamp) return true;
+    l->in_ref = r->stamp;
+    if (id != LABEL_EMPTY) {
+        r->n_ref++;
+        l->actual++;
+    }
+    return set_label_bit(r, id, true);
+}
+
+static bool add_output_label(row_reader *r, cfb_str text) {
+    uint32_t id = label_table_intern(r->table, text);
+    if (id == LABEL_NONE) return false;
+    label *l = &r->table->labels[id];
+    if (l->in_out == r->stamp) return true;
+    l->in_out = r->stamp;
+    r->n_items++;
+    if (id != LABEL_EMPTY) {
+        r->n_out++;
+        l->predicted++;
+        if (l->in_ref == r->stamp) {
+            r->both++;
+            l->correct++;
+        }
+    }
+    return set_label_bit(r, id, false);
+}
+
+static inline bool is_wide_comma(const char *p, const char *end) {
+    return end - p >= 3 && memcmp(p, "\xEF\xBC\x8C", 3) == 0;
+}
+
+/* First comma of either width in [p, end), or end; *len is its length in bytes. */
+static inline const char *find_comma(const char *p, const char *end, size_t *len) {
+    for (; p < end; p++) {
+        if (*p == ',') {
+            *len = 1;
+            return p;
+        }
+        if (*p == '\xEF' && is_wide_comma(p, end)) {
+            *len = 3;
+            return p;
+        }
+    }
+    *len = 0;
+    return end;
+}
+
+/* A slice that begins and ends with one of these bytes has nothing to strip: ASCII letters, digits and signs, and the
+ * lead bytes of CJK ideographs; at the end, ASCII or what the full check says. */
+static inline cfb_str strip_item(const char *p, const char *q) {
+    cfb_str s = {p, (size_t)(q - p)};
+    unsigned char first = (unsigned char)*p, last = (unsigned char)q[-1];
+    bool plain_first = (first > ' ' && first < 0x7F) || (first >= 0xE4 && first <= 0xE9);
+    bool plain_last = (last > ' ' && last < 0x7F) ||
+                      (s.len >= 3 && (unsigned char)q[-3] >= 0xE4 && (unsigned char)q[-3] <= 0xE9 && last >= 0x80);
+    return plain_first && plain_last ? s : cfb_text_strip(s);
+}
+
+/* set(t): the outer white space goes first, so that " ,a" has no empty label but "a, ,b" has one. */
+static bool read_items(row_reader *r, cfb_str text, bool reference) {
+    if (text.len == 0) return true;
+    cfb_str t = strip_item(text.ptr, text.ptr + text.len);
+    const char *p = t.ptr, *end = t.ptr + t.len;
+    for (size_t comma_len = 1; comma_len > 0;) {
+        const char *q = find_comma(p, end, &comma_len);
+        if (q > p) {
+            cfb_str item = strip_item(p, q);
+            if (!(reference ? add_reference_label(r, item) : add_output_label(r, item))) return false;
+        }
+        p = q + comma_len;
+    }
+    return true;
+}
+
+/* Row labels: L is the reference split at the full-width comma alone, unstripped; an item that stands there twice is two
+ * classes. Bit i is L[i]. *unmatchable: some L[i] is not in set(response). */
+static bool read_positions(row_reader *r, cfb_str response, bool *unmatchable) {
+    const char *p = response.ptr ? response.ptr : "", *end = p + response.len;
+    for (uint32_t i = 0;; i++) {
+        const char *q = p;
+        while (q < end && !(*q == '\xEF' && is_wide_comma(q, end))) q++;
+        uint32_t id = label_table_find(r->table, (cfb_str){p, (size_t)(q - p)});
+        const label *l = id == LABEL_NONE ? NULL : &r->table->labels[id];
+        if (l == NULL || l->in_ref != r->stamp)
+            *unmatchable = true;
+        else if (!set_bit(r, i, true))
+            return false;
+        if (l != NULL && l->in_out == r->stamp && !set_bit(r, i, false)) return false;
+        if (q == end) return true;
+        p = q + 3;
+    }
+}
+
+/* ---- pieces ---- */
+
+static void fail(score_piece *p, cfb_code code, size_t row) {
+    p->code = code;
+    p->bad_row = row;
+}
+
+static cfb_code check_texts(const cfb_score_row_in *in, cfb_str output, cfb_score_row *row) {
+    /* A label's length and a row's number of labels are 32-bit. */
+    if (in->response.len >= UINT32_MAX || output.len >= UINT32_MAX) return CFB_ELIMIT;
+    size_t response_chars = cfb_text_count_valid(in->response), output_chars = cfb_text_count_valid(output);
+    if (response_chars == SIZE_MAX || output_chars == SIZE_MAX) return CFB_EENCODING;
+    row->response_chars = (uint32_t)response_chars;
+    row->output_chars = (uint32_t)output_chars;
+    return CFB_OK;
+}
+
+static inline cfb_str output_of(const cfb_score_row_in *in) {
+    return in->state == CFB_ROW_FAILED ? CFB_STR_NULL : in->output;
+}
+
+static cfb_code read_row(const score_plan *plan, score_worker *w, score_piece *p, size_t i) {
+    cfb_score_row *row = &w->rows[i];
+    cfb_str output = output_of(&p->in[i]), response = p->in[i].response;
+    cfb_code code = check_texts(&p->in[i], output, row);
+    if (code != CFB_OK) return code;
+    row_reader r = {.table = &p->table,
+                    .w = w,
+                    .label_set = plan->label_set,
+                    .stamp = (uint32_t)i + 1,
+                    .truth = w->truth + i * plan->n_words,
+                    .pred = w->pred + i * plan->n_words};
+    memset(r.truth, 0, plan->n_words * sizeof *r.truth);
+    memset(r.pred, 0, plan->n_words * sizeof *r.pred);
+    if (!read_items(&r, response, true) || !read_items(&r, output, false)) return CFB_ENOMEM;
+    if (plan->label_set == CFB_LABELS_ROW && !read_positions(&r, response, &row->reference_unmatchable))
+        return CFB_ENOMEM;
+    w->n_items[i] = r.n_items;
+    w->both[i] = r.both;
+    w->n_ref[i] = r.n_ref;
+    w->n_out[i] = r.n_out;
+    if (r.long_words > 0) {
+        struct long_row *l = &w->long_rows[w->n_long_rows++];
+        l->row = (uint32_t)i;
+        cfb_bits_count(w->long_truth, w->long_pred, 1, r.long_words, &l->tp, &l->n_true, &l->n_pred);
+    }
+    return CFB_OK;
+}
+
+static void run_f1(const score_plan *plan, score_worker *w, score_piece *p) {
+    w->n_long_rows = 0;
+    if (!label_table_reset(&p->table, &plan->start)) {
+        fail(p, CFB_ENOMEM, 0);
+        return;
+    }
+    for (size_t i = 0; i < p->n; i++) {
+        cfb_code code = read_row(plan, w, p, i);
+        if (code != CFB_OK) {
+            fail(p, code, i);
+            return;
+        }
+    }
+    cfb_bits_count(w->truth, w->pred, p->n, plan->n_words, w->tp, w->n_true, w->n_pred);
+    for (size_t k = 0; k < w->n_long_rows; k++) {
+        const struct long_row *l = &w->long_rows[k];
+        w->tp[l->row] += l->tp;
+        w->n_true[l->row] += l->n_true;
+        w->n_pred[l->row] += l->n_pred;
+    }
+    cfb_f1_finish(w->tp, w->n_true, w->n_pred, w->n_items, p->n, w->score);
+    cfb_set_scores(w->both, w->n_ref, w->n_out, p->n, w->precision, w->recall, w->f1);
+    for (size_t i = 0; i < p->n; i++) {
+        cfb_score_row *row = &w->rows[i];
+        row->score = w->score[i];
+        row->set_precision = w->precision[i];
+        row->set_recall = w->recall[i];
+        row->set_f1 = w->f1[i];
+        row->true_positives = w->tp[i];
+        row->predicted_positives = w->n_pred[i];
+        row->actual_positives = w->n_true[i];
+    }
+}
+
+static void run_tf(score_worker *w, score_piece *p) {
+    for (size_t i = 0; i < p->n; i++) {
+        cfb_score_row *row = &w->rows[i];
+        cfb_tf_counts c;
+        cfb_code code = cfb_tf_count(w->tf, p->in[i].response, output_of(&p->in[i]), &c, NULL);
+        if (code != CFB_OK) {
+            fail(p, code, i);
+            return;
+        }
+        bool failed = p->in[i].state == CFB_ROW_FAILED;
+        row->score = failed ? 0.0 : cfb_cosine_from_counts(c.dot, c.aa, c.bb);
+        row->response_chars = (uint32_t)c.response_chars;
+        row->output_chars = (uint32_t)c.output_chars;
+    }
+}
+
+/* Row by row, in order: what a block's partial sums are must not depend on how the rows arrived. */
+static void add_up(const score_worker *w, score_piece *p) {
+    score_sums s = p->sums;
+    score_counts c = {0};
+    for (size_t i = 0; i < p->n; i++) {
+        const cfb_score_row *row = &w->rows[i];
+        s.score += row->score;
+        if (row->state == CFB_ROW_OK || row->state == CFB_ROW_TRUNCATED) s.answered += row->score;
+        s.precision += row->set_precision;
+        s.recall += row->set_recall;
+        s.f1 += row->set_f1;
+        c.n_state[row->state]++;
+        c.n_unmatchable += row->reference_unmatchable;
+        c.response_chars += row->response_chars;
+        c.output_chars += row->output_chars;
+    }
+    c.n_rows = p->n;
+    p->sums = s;
+    p->counts = c;
+}
+
+/* Hands the worker's matrices to the piece, and the piece's old ones to the worker. */
+static void swap_bits(score_worker *w, score_piece *p) {
+    uint64_t *truth = w->truth, *pred = w->pred;
+    w->truth = p->truth;
+    w->pred = p->pred;
+    p->truth = truth;
+    p->pred = pred;
+}
+
+void score_piece_run(const score_plan *plan, score_worker *w, score_piece *p) {
+    p->code = CFB_OK;
+    for (size_t i = 0; i < p->n; i++) {
+        cfb_row_state state = p->in[i].state;
+        if ((unsigned)state >= CFB_ROW_STATE_COUNT) {
+            fail(p, CFB_EBUG, i);
+            return;
+        }
+        w->rows[i] = (cfb_score_row){.state = state};
+    }
+    if (plan->f1)
+        run_f1(plan, w, p);
+    else
+        run_tf(w, p);
+    if (p->code != CFB_OK) return;
+    add_up(w, p);
+    if (p->out != NULL) memcpy(p->out, w->rows, p->n * sizeof *p->out);
+    if (plan->keep_bits) swap_bits(w, p);
+}

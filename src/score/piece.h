@@ -1,0 +1,62 @@
+/* piece.h - one piece of a block: rows that are scored together by one worker. Private to score. */
+#ifndef CFB_SCORE_PIECE_H
+#define CFB_SCORE_PIECE_H
+
+#include "cfbench/metrics.h"
+#include "cfbench/score.h"
+#include "score/labels.h"
+
+/* Sums of doubles, carried from row to row in the order of the file and never added across a block's end. */
+typedef struct score_sums {
+    double score, answered, precision, recall, f1;
+} score_sums;
+
+typedef struct score_counts {
+    uint64_t n_rows, n_state[CFB_ROW_STATE_COUNT], n_unmatchable, response_chars, output_chars;
+} score_counts;
+
+/* What all pieces share. */
+typedef struct score_plan {
+    bool f1; /* else term-frequency cosine */
+    cfb_label_set label_set;
+    size_t n_words;    /* of a row of the bit matrices: the suite's labels, or 1 where rows number their own */
+    label_table start; /* the table that every piece begins with */
+    bool keep_bits;    /* leave each piece's bit matrices for the confusion matrix */
+} score_plan;
+
+/* Scratch space of one worker, reused from piece to piece. */
+typedef struct score_worker {
+    cfb_tf_scratch_t *tf;
+    /* Shapes: (CFB_SCORE_BLOCK). n_items = |set(output)| with the empty label; both, n_ref, n_out without it. */
+    uint32_t *tp, *n_true, *n_pred, *n_items, *both, *n_ref, *n_out;
+    double *score, *precision, *recall, *f1;
+    cfb_score_row *rows;
+    uint64_t *truth, *pred; /* (CFB_SCORE_BLOCK, n_words) */
+    /* The current row, where it numbers its own labels: bits beyond the first 64. */
+    uint64_t *long_truth, *long_pred;
+    size_t long_cap;
+    struct long_row {
+        uint32_t row, tp, n_true, n_pred;
+    } *long_rows; /* (CFB_SCORE_BLOCK) */
+    size_t n_long_rows;
+} score_worker;
+
+typedef struct score_piece {
+    const cfb_score_row_in *in;
+    cfb_score_row *out; /* may be NULL */
+    size_t n;
+    score_sums sums; /* before: those of the block's earlier rows */
+    score_counts counts;
+    label_table table;
+    uint64_t *truth, *pred; /* (CFB_SCORE_BLOCK, n_words), with keep_bits */
+    cfb_code code;
+    size_t bad_row; /* where code is not OK */
+} score_piece;
+
+CFB_MUST_CHECK bool score_worker_init(score_worker *w, const score_plan *plan);
+void score_worker_free(score_worker *w);
+/* Scores a piece; the result, good or bad, is in p. */
+void score_piece_run(const score_plan *plan, score_worker *w, score_piece *p);
+void score_piece_free(score_piece *p);
+
+#endif

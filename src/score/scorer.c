@@ -1,0 +1,322 @@
+#include "score/confusion.h"
+#include "score/piece.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Pieces that are scored before their label tables are merged: enough for many threads, little enough to stay small. A
+ * constant, so that what is merged when does not depend on the threads. */
+#define WAVE 64
+_Static_assert((size_t)WAVE * CFB_SCORE_BLOCK <= CONFUSION_MAX_ROWS, "a wave's counts must be exact in binary32");
+
+struct cfb_scorer {
+    score_plan plan;
+    const cfb_task *task;
+    size_t max_labels;
+    int n_threads;
+    score_worker *workers; /* n_threads */
+    score_piece pieces[WAVE];
+    label_shard shards[LABEL_SHARDS];
+    cfb_code shard_codes[LABEL_SHARDS];
+    size_t n_pieces; /* of the running wave */
+    confusion *confusion;
+    score_sums total, open; /* whole blocks; the block that is not full yet */
+    score_counts counts;
+    cfb_code broken; /* the error that ended this scorer */
+    cfb_label_stat *stats;
+    char metric[48];
+};
+
+const char *cfb_row_state_name(cfb_row_state s) {
+    static const char *const names[] = {
+#define CFB_X(NAME, name) name,
+        CFB_ROW_STATE_MAP(CFB_X)
+#undef CFB_X
+    };
+    return (unsigned)s < CFB_ROW_STATE_COUNT ? names[s] : "?";
+}
+
+/* ---- creation ---- */
+
+static const char *label_set_text(cfb_label_set s) {
+    return s == CFB_LABELS_ROW ? "row" : s == CFB_LABELS_SUITE ? "suite" : "observed";
+}
+
+static void name_metric(cfb_scorer_t *s) {
+    static const char prefix[] = "f1 (labels: ";
+    if (!s->plan.f1) {
+        memcpy(s->metric, "tf cosine", sizeof "tf cosine");
+        return;
+    }
+    const char *set = label_set_text(s->plan.label_set);
+    size_t n = sizeof prefix - 1, len = strlen(set);
+    memcpy(s->metric, prefix, n);
+    memcpy(s->metric + n, set, len);
+    memcpy(s->metric + n + len, ")", 2);
+}
+
+static cfb_code check_options(const cfb_task *task, const cfb_score_opts *opts, const score_plan *plan, cfb_err *err) {
+    bool suite_labels = plan->f1 && plan->label_set == CFB_LABELS_SUITE;
+    if (suite_labels && task->n_labels == 0)
+        return cfb_err_set(err, CFB_ECONFIG, "task '%s' has no label list for the label set 'suite'; load its labels, or use "
+                                             "the label set 'observed'", task->name);
+    if (opts->confusion && !suite_labels)
+        return cfb_err_set(err, CFB_ECONFIG, "task '%s': a confusion matrix needs F1 with the label set 'suite'", task->name);
+    if (opts->confusion && task->n_labels > CFB_SCORE_CONFUSION_LABELS)
+        return cfb_err_set(err, CFB_ELIMIT, "task '%s': a confusion matrix of %zu labels; at most %d", task->name,
+                           task->n_labels, CFB_SCORE_CONFUSION_LABELS);
+    return CFB_OK;
+}
+
+static void make_plan(const cfb_task *task, const cfb_score_opts *opts, score_plan *plan) {
+    plan->f1 = task->metric == CFB_METRIC_F1;
+    plan->label_set = task->label_set == CFB_LABELS_ROW ? CFB_LABELS_ROW : opts->label_set;
+    plan->n_words = 1;
+    if (plan->f1 && plan->label_set == CFB_LABELS_SUITE) plan->n_words = (task->n_labels + 63) / 64;
+    plan->keep_bits = opts->confusion;
+}
+
+static bool allocate(cfb_scorer_t *s) {
+    bool suite_labels = s->plan.label_set == CFB_LABELS_SUITE;
+    if (s->plan.f1 && !label_table_init(&s->plan.start, s->task->labels, suite_labels ? s->task->n_labels : 0)) return false;
+    s->workers = calloc((size_t)s->n_threads, sizeof *s->workers);
+    if (s->workers == NULL) return false;
+    for (int i = 0; i < s->n_threads; i++)
+        if (!score_worker_init(&s->workers[i], &s->plan)) return false;
+    for (size_t i = 0; s->plan.keep_bits && i < WAVE; i++) {
+        s->pieces[i].truth = calloc(CFB_SCORE_BLOCK * s->plan.n_words, sizeof(uint64_t));
+        s->pieces[i].pred = calloc(CFB_SCORE_BLOCK * s->plan.n_words, sizeof(uint64_t));
+        if (s->pieces[i].truth == NULL || s->pieces[i].pred == NULL) return false;
+    }
+    return true;
+}
+
+cfb_code cfb_scorer_new(const cfb_task *task, const cfb_score_opts *opts, cfb_scorer_t **out, cfb_err *err) {
+    *out = NULL;
+    const cfb_score_opts defaults = CFB_SCORE_OPTS_INIT;
+    if (opts == NULL) opts = &defaults;
+    score_plan plan = {0};
+    make_plan(task, opts, &plan);
+    cfb_code rc = check_options(task, opts, &plan, err);
+    if (rc != CFB_OK) return rc;
+    cfb_scorer_t *s = calloc(1, sizeof *s);
+    if (s == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    s->plan = plan;
+    s->task = task;
+    s->max_labels = opts->max_labels;
+    s->n_threads = opts->n_threads > 0 ? opts->n_threads : cfb_cpu_count();
+    if (s->n_threads > WAVE) s->n_threads = WAVE; /* more could never have work */
+    name_metric(s);
+    if (!allocate(s)) {
+        cfb_scorer_free(s);
+        return cfb_err_set(err, CFB_ENOMEM, "out of memory (scoring with %d threads)", opts->n_threads);
+    }
+    if (opts->confusion) rc = confusion_new(task->n_labels, s->n_threads, &s->confusion, err);
+    if (rc != CFB_OK) {
+        cfb_scorer_free(s);
+        return rc;
+    }
+    *out = s;
+    return CFB_OK;
+}
+
+void cfb_scorer_free(cfb_scorer_t *s) {
+    if (s == NULL) return;
+    for (int i = 0; s->workers != NULL && i < s->n_threads; i++) score_worker_free(&s->workers[i]);
+    free(s->workers);
+    for (size_t i = 0; i < WAVE; i++) score_piece_free(&s->pieces[i]);
+    for (size_t i = 0; i < LABEL_SHARDS; i++) label_shard_free(&s->shards[i]);
+    label_table_free(&s->plan.start);
+    confusion_free(s->confusion);
+    free(s->stats);
+    free(s);
+}
+
+/* ---- rows ---- */
+
+static void run_piece(void *ctx, size_t i, int worker) {
+    cfb_scorer_t *s = ctx;
+    score_piece_run(&s->plan, &s->workers[worker], &s->pieces[i]);
+}
+
+static void merge_shard(void *ctx, size_t shard, int worker) {
+    cfb_scorer_t *s = ctx;
+    (void)worker;
+    cfb_code code = CFB_OK;
+    for (size_t i = 0; code == CFB_OK && i < s->n_pieces; i++)
+        code = label_shard_merge(&s->shards[shard], (unsigned)shard, &s->pieces[i].table, s->max_labels);
+    s->shard_codes[shard] = code;
+}
+
+static void add_counts(score_counts *to, const score_counts *c) {
+    to->n_rows += c->n_rows;
+    for (size_t i = 0; i < CFB_ROW_STATE_COUNT; i++) to->n_state[i] += c->n_state[i];
+    to->n_unmatchable += c->n_unmatchable;
+    to->response_chars += c->response_chars;
+    to->output_chars += c->output_chars;
+}
+
+static void add_sums(score_sums *to, const score_sums *s) {
+    to->score += s->score;
+    to->answered += s->answered;
+    to->precision += s->precision;
+    to->recall += s->recall;
+    to->f1 += s->f1;
+}
+
+/* Cuts rows into pieces that end where blocks end, counted from the first row of the file. Returns the rows taken. */
+static size_t cut_pieces(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n, cfb_score_row *out) {
+    size_t taken = 0, in_block = (size_t)(s->counts.n_rows % CFB_SCORE_BLOCK);
+    s->n_pieces = 0;
+    while (taken < n && s->n_pieces < WAVE) {
+        score_piece *p = &s->pieces[s->n_pieces++];
+        size_t room = CFB_SCORE_BLOCK - in_block;
+        p->in = rows + taken;
+        p->out = out ? out + taken : NULL;
+        p->n = n - taken < room ? n - taken : room;
+        p->sums = in_block ? s->open : (score_sums){0};
+        taken += p->n;
+        in_block = 0;
+    }
+    return taken;
+}
+
+static cfb_code piece_error(const score_piece *p, size_t row, cfb_err *err) {
+    switch (p->code) {
+    case CFB_EENCODING:
+        cfb_err_set(err, p->code, "row %zu of these: reference or output is not valid UTF-8", row);
+        break;
+    case CFB_ELIMIT:
+        cfb_err_set(err, p->code, "row %zu of these: a text of 4 GiB or more", row);
+        break;
+    case CFB_ENOMEM:
+        cfb_err_set(err, p->code, "out of memory (scoring row %zu of these)", row);
+        break;
+    default:
+        cfb_err_set(err, p->code, "row %zu of these: unknown row state", row);
+        break;
+    }
+    if (err) err->offset = row;
+    return p->code;
+}
+
+static cfb_code merge_labels(cfb_scorer_t *s, cfb_err *err) {
+    if (!s->plan.f1) return CFB_OK;
+    /* Opening a region for a few hundred labels costs more than it gives. */
+    cfb_par_blocks(LABEL_SHARDS, s->n_pieces >= 4 ? s->n_threads : 1, merge_shard, s);
+    size_t n = 0;
+    bool limit = false;
+    for (size_t i = 0; i < LABEL_SHARDS; i++) {
+        if (s->shard_codes[i] == CFB_ENOMEM) return cfb_err_set(err, CFB_ENOMEM, "out of memory (table of labels)");
+        limit = limit || s->shard_codes[i] == CFB_ELIMIT;
+        n += s->shards[i].n;
+    }
+    if (limit || n > s->max_labels)
+        return cfb_err_set(err, CFB_ELIMIT, "task '%s': more than %zu different labels", s->task->name, s->max_labels);
+    return CFB_OK;
+}
+
+/* Blocks in order: whole ones go to the total, the last one may stay open. */
+static void close_pieces(cfb_scorer_t *s) {
+    for (size_t i = 0; i < s->n_pieces; i++) {
+        const score_piece *p = &s->pieces[i];
+        add_counts(&s->counts, &p->counts);
+        if (s->counts.n_rows % CFB_SCORE_BLOCK == 0) {
+            add_sums(&s->total, &p->sums);
+            s->open = (score_sums){0};
+        } else {
+            s->open = p->sums;
+        }
+    }
+}
+
+static cfb_code run_wave(cfb_scorer_t *s, size_t first_row, cfb_err *err) {
+    cfb_par_blocks(s->n_pieces, s->n_threads, run_piece, s);
+    for (size_t i = 0, row = first_row; i < s->n_pieces; row += s->pieces[i++].n)
+        if (s->pieces[i].code != CFB_OK) return piece_error(&s->pieces[i], row + s->pieces[i].bad_row, err);
+    cfb_code rc = merge_labels(s, err);
+    if (rc != CFB_OK) return rc;
+    if (s->confusion) confusion_add(s->confusion, s->pieces, s->n_pieces, s->plan.n_words);
+    close_pieces(s);
+    return CFB_OK;
+}
+
+static cfb_code still_broken(const cfb_scorer_t *s, cfb_err *err) {
+    return cfb_err_set(err, s->broken, "scoring of task '%s' ended with an error before", s->task->name);
+}
+
+cfb_code cfb_scorer_add(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n, cfb_score_row *out, cfb_err *err) {
+    if (s->broken != CFB_OK) return still_broken(s, err);
+    for (size_t done = 0; done < n;) {
+        size_t taken = cut_pieces(s, rows + done, n - done, out ? out + done : NULL);
+        s->broken = run_wave(s, done, err);
+        if (s->broken != CFB_OK) return s->broken;
+        done += taken;
+    }
+    return CFB_OK;
+}
+
+/* ---- summary ---- */
+
+static int compare_stats(const void *a, const void *b) {
+    return cfb_str_cmp(((const cfb_label_stat *)a)->label, ((const cfb_label_stat *)b)->label);
+}
+
+static double ratio(uint64_t a, uint64_t b) { return b ? (double)a / (double)b : 0.0; }
+
+static cfb_code make_stats(cfb_scorer_t *s, size_t *n_stats, cfb_err *err) {
+    size_t n = 0, size;
+    for (size_t i = 0; i < LABEL_SHARDS; i++) n += s->shards[i].n;
+    free(s->stats);
+    s->stats = cfb_size_mul(n ? n : 1, sizeof *s->stats, &size) ? malloc(size) : NULL;
+    if (s->stats == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory (%zu labels)", n);
+    cfb_label_stat *to = s->stats;
+    for (size_t i = 0; i < LABEL_SHARDS; i++) {
+        for (size_t k = 0; k < s->shards[i].n; k++, to++) {
+            const label_total *t = &s->shards[i].totals[k];
+            double p = ratio(t->correct, t->predicted), r = ratio(t->correct, t->actual);
+            *to = (cfb_label_stat){.label = t->text, .actual = t->actual, .predicted = t->predicted, .correct = t->correct,
+                                   .precision = p, .recall = r, .f1 = p + r > 0.0 ? 2.0 * p * r / (p + r) : 0.0};
+        }
+    }
+    qsort(s->stats, n, sizeof *s->stats, compare_stats);
+    *n_stats = n;
+    return CFB_OK;
+}
+
+static double mean(double sum, uint64_t n) { return n ? sum / (double)n : (double)NAN; }
+
+cfb_code cfb_scorer_summary(cfb_scorer_t *s, cfb_score_summary *out, cfb_err *err) {
+    if (s->broken != CFB_OK) return still_broken(s, err);
+    size_t n_labels = 0;
+    cfb_code rc = make_stats(s, &n_labels, err);
+    if (rc != CFB_OK) return rc;
+    score_sums sum = s->total;
+    if (s->counts.n_rows % CFB_SCORE_BLOCK != 0) add_sums(&sum, &s->open);
+    const score_counts *c = &s->counts;
+    uint64_t n_answered = c->n_state[CFB_ROW_OK] + c->n_state[CFB_ROW_TRUNCATED];
+    *out = (cfb_score_summary){.n_rows = c->n_rows,
+                               .n_answered = n_answered,
+                               .mean_all = mean(sum.score, c->n_rows),
+                               .mean_answered = mean(sum.answered, n_answered),
+                               .mean_precision = mean(sum.precision, c->n_rows),
+                               .mean_recall = mean(sum.recall, c->n_rows),
+                               .mean_f1 = mean(sum.f1, c->n_rows),
+                               .mean_response_chars = mean((double)c->response_chars, c->n_rows),
+                               .mean_output_chars = mean((double)c->output_chars, c->n_rows),
+                               .n_unmatchable = c->n_unmatchable,
+                               .labels = s->stats,
+                               .n_labels = n_labels,
+                               .metric = s->metric};
+    memcpy(out->n_state, c->n_state, sizeof out->n_state);
+    return CFB_OK;
+}
+
+cfb_code cfb_scorer_confusion(cfb_scorer_t *s, const uint64_t **counts, size_t *n_labels, cfb_err *err) {
+    if (s->broken != CFB_OK) return still_broken(s, err);
+    if (s->confusion == NULL)
+        return cfb_err_set(err, CFB_ECONFIG, "task '%s': no confusion matrix was asked for", s->task->name);
+    *counts = confusion_counts(s->confusion);
+    *n_labels = s->task->n_labels;
+    return CFB_OK;
+}

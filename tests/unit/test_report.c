@@ -1,0 +1,398 @@
+/* test_report.c - the report's four forms, from hand-filled summaries: numbers, layout, and hostile text. */
+#include "cfbench/base.h"
+#include "cfbench/json.h"
+#include "cfbench/report.h"
+#include "cfbench/utf8.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* ---- a report to play with ---- */
+
+static const cfb_label_stat labels[] = {
+    {CFB_STR_LIT("中性"), 40, 50, 30, 0.6, 0.75, 2.0 / 3.0},
+    {CFB_STR_LIT("消极"), 50, 30, 25, 25.0 / 30.0, 0.5, 0.625},
+    {CFB_STR_LIT("积极"), 10, 20, 5, 0.25, 0.5, 1.0 / 3.0},
+};
+static const cfb_report_row failed_rows[] = {
+    {6, CFB_STR_LIT("6"), CFB_STR_LIT("in"), CFB_STR_LIT("ref"), CFB_STR_NULL, 0, "failed", "timeout", "no reply within 60 s"},
+    {17, CFB_STR_LIT("doc-17"), CFB_STR_NULL, CFB_STR_NULL, CFB_STR_NULL, 0, "failed", "server", "HTTP 500\nagain"},
+};
+static const cfb_report_row worst_rows[] = {
+    {3, CFB_STR_LIT("3"), CFB_STR_LIT("some input"), CFB_STR_LIT("a reference"), CFB_STR_LIT(""), 0.125, "ok", NULL, NULL},
+};
+
+static cfb_report_task make_task(const char *name, const char *kind, const char *metric, double all, double answered) {
+    cfb_report_task t = {.model = "gpt-4o-mini", .setting = "few-shot", .task = name, .title = name, .kind = kind, .source = "out/x.csv"};
+    t.summary = (cfb_score_summary){.n_rows = 100, .n_answered = 100, .mean_all = all, .mean_answered = answered, .metric = metric};
+    t.summary.n_state[CFB_ROW_OK] = 100;
+    t.histogram[0] = 20;
+    t.histogram[CFB_REPORT_BINS - 1] = 80;
+    return t;
+}
+
+typedef struct sample {
+    cfb_report report;
+    cfb_report_task tasks[4];
+    cfb_report_setting settings[2];
+} sample;
+
+static void make_sample(sample *s) {
+    s->tasks[0] = make_task("company", "recognition", "f1 (labels: row)", 0.8, 0.8);
+    s->tasks[0].summary.mean_precision = 0.81;
+    s->tasks[0].summary.mean_recall = 0.82;
+    s->tasks[0].summary.n_unmatchable = 3;
+    s->tasks[1] = make_task("sentiment", "classification", "f1 (labels: suite)", 0.5, 0.625);
+    s->tasks[1].summary.labels = labels;
+    s->tasks[1].summary.n_labels = 3;
+    s->tasks[1].summary.n_answered = 80;
+    memcpy(s->tasks[1].summary.n_state, (uint64_t[CFB_ROW_STATE_COUNT]){80, 5, 0, 0, 15}, sizeof s->tasks[1].summary.n_state);
+    s->tasks[1].failed = failed_rows;
+    s->tasks[1].n_failed_listed = 2;
+    s->tasks[1].worst = worst_rows;
+    s->tasks[1].n_worst = 1;
+    s->tasks[2] = make_task("summary", "generation", "tf cosine", 0.4, 0.4);
+    s->tasks[3] = make_task("risk", "generation", "tf cosine", 0.3, 0.3);
+    s->settings[0] = (cfb_report_setting){"model", "gpt-4o-mini"};
+    s->settings[1] = (cfb_report_setting){"max-workers", "4"};
+    s->report = (cfb_report){.title = "Sample", .version = "0.1.0", .created_at = NULL, .command = "cfbench score out", .settings = s->settings,
+                             .n_settings = 2, .tasks = s->tasks, .n_tasks = 4};
+}
+
+typedef cfb_code (*writer)(const cfb_report *, cfb_buf *, cfb_err *);
+
+static cfb_code plain_table(const cfb_report *r, cfb_buf *out, cfb_err *err) {
+    cfb_table_style style = {false, 0};
+    return cfb_report_table(r, &style, out, err);
+}
+
+static const writer writers[] = {plain_table, cfb_report_json, cfb_report_markdown, cfb_report_html};
+
+static cfb_buf make(writer fn, const cfb_report *r) {
+    cfb_buf b = CFB_BUF_INIT((size_t)1 << 28);
+    cfb_err err = CFB_ERR_INIT;
+    if (fn(r, &b, &err) != CFB_OK) fail_msg("%s", err.msg);
+    return b;
+}
+
+static void assert_has(const cfb_buf *b, const char *z) {
+    if (strstr(b->ptr, z) == NULL) fail_msg("'%s' is missing in:\n%.6000s", z, b->ptr);
+}
+
+static void assert_lacks(const cfb_buf *b, const char *z) {
+    if (strstr(b->ptr, z) != NULL) fail_msg("'%s' is in the report", z);
+}
+
+static size_t widest_line(const cfb_buf *b) {
+    size_t widest = 0;
+    for (const char *p = b->ptr; *p;) {
+        size_t n = strcspn(p, "\n"), w = cfb_display_width((cfb_str){p, n});
+        if (w > widest) widest = w;
+        p += n + (p[n] != '\0');
+    }
+    return widest;
+}
+
+/* ---- width ---- */
+
+static void display_width(void **state) {
+    (void)state;
+    assert_int_equal(cfb_display_width(CFB_STR_LIT("")), 0);
+    assert_int_equal(cfb_display_width(CFB_STR_NULL), 0);
+    assert_int_equal(cfb_display_width(CFB_STR_LIT("abc")), 3);
+    assert_int_equal(cfb_display_width(CFB_STR_LIT("中文，a")), 7);
+    assert_int_equal(cfb_display_width(CFB_STR_LIT("e\xCC\x81")), 1); /* combining accent */
+    assert_int_equal(cfb_display_width(CFB_STR_LIT("…─")), 2);
+}
+
+/* ---- table ---- */
+
+static void table_whole(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    cfb_buf b = make(plain_table, &s.report);
+    assert_string_equal(
+        b.ptr,
+        "Sample\n"
+        "\n"
+        "gpt-4o-mini, few-shot\n"
+        "                                    ─────────── rows ───────────  ──── score ─────  ── label sets ───\n" + 0);
+    cfb_buf_free(&b);
+}
+
+static void table_parts(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    cfb_buf b = make(plain_table, &s.report);
+    assert_has(&b, "gpt-4o-mini, few-shot\n");
+    assert_has(&b, "15 rows failed:\n  sentiment row 6: timeout: no reply within 60 s\n  sentiment row 17 (id doc-17): server: HTTP 500␊again\n"
+                   "  and 13 more\n");
+    assert_has(&b, "note: company: 3 references use ',' or spaces inside");
+    assert_has(&b, "mean of 4 tasks");
+    assert_lacks(&b, "\033");
+    assert_lacks(&b, "truncated");
+    assert_lacks(&b, " \n");
+    assert_true(widest_line(&b) <= 120);
+    cfb_buf_free(&b);
+}
+
+static void table_fits(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    s.tasks[2].summary.n_state[CFB_ROW_TRUNCATED] = 4;
+    s.tasks[2].summary.n_state[CFB_ROW_OK] = 90;
+    s.tasks[2].summary.n_state[CFB_ROW_FILTERED] = 6;
+    s.tasks[2].task = "任务名称很长很长很长很长很长很长很长很长";
+    s.tasks[3].summary.metric = "cosine of BAAI/bge-large-zh-v1.5 embeddings, 512 tokens";
+    s.tasks[0].summary.n_unmatchable = 0;
+    static const int widths[] = {0, 60, 80, 100, 200};
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
+        cfb_table_style style = {false, widths[i]};
+        cfb_buf b = CFB_BUF_INIT(1 << 20);
+        cfb_err err = CFB_ERR_INIT;
+        assert_int_equal(cfb_report_table(&s.report, &style, &b, &err), CFB_OK);
+        assert_true(widest_line(&b) <= (size_t)(widths[i] == 0 ? 100 : widths[i] < 90 ? 90 : widths[i]));
+        assert_has(&b, "failed");
+        assert_has(&b, "任务名称");
+        cfb_buf_free(&b);
+    }
+}
+
+static void table_colours(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    cfb_table_style style = {true, 0};
+    cfb_buf b = CFB_BUF_INIT(1 << 20);
+    cfb_err err = CFB_ERR_INIT;
+    assert_int_equal(cfb_report_table(&s.report, &style, &b, &err), CFB_OK);
+    assert_has(&b, "\033[31m15\033[0m");
+    assert_has(&b, "\033[1mtask\033[0m");
+    cfb_buf_free(&b);
+}
+
+static void groups_and_gaps(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    s.tasks[2].model = "other";
+    s.tasks[3].model = "other";
+    s.tasks[3].summary.mean_answered = NAN; /* nothing was answered */
+    for (size_t i = 0; i < 4; i++) {
+        cfb_buf b = make(writers[i], &s.report);
+        assert_has(&b, "gpt-4o-mini");
+        assert_has(&b, "other");
+        assert_lacks(&b, "nan");
+        cfb_buf_free(&b);
+    }
+    cfb_report empty = {0};
+    for (size_t i = 0; i < 4; i++) {
+        cfb_buf b = make(writers[i], &empty);
+        assert_true(b.len > 0);
+        cfb_buf_free(&b);
+    }
+    cfb_report_task bare = {0};
+    cfb_report bare_report = {.tasks = &bare, .n_tasks = 1};
+    for (size_t i = 0; i < 4; i++) {
+        cfb_buf b = make(writers[i], &bare_report);
+        cfb_buf_free(&b);
+    }
+}
+
+/* ---- JSON ---- */
+
+static double number_of(const cfb_json *node, const char *key) {
+    double v = NAN;
+    assert_true(cfb_json_num(cfb_json_get(node, key), &v));
+    return v;
+}
+
+static void json_members(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    cfb_buf b = make(cfb_report_json, &s.report), again = make(cfb_report_json, &s.report);
+    assert_string_equal(b.ptr, again.ptr);
+    cfb_json *root;
+    cfb_err err = CFB_ERR_INIT;
+    if (cfb_json_parse(b.ptr, b.len, 0, &root, &err) != CFB_OK) fail_msg("%s", err.msg);
+    assert_true(cfb_str_eqz(cfb_json_str(cfb_json_get(root, "schema")), "cfbench.scores/1"));
+    assert_null(cfb_json_get(root, "created_at"));
+    const cfb_json *tasks = cfb_json_get(root, "tasks"), *second = cfb_json_next(cfb_json_first(tasks));
+    assert_int_equal(cfb_json_count(tasks), 4);
+    assert_true(number_of(second, "score_all") == 0.5);
+    assert_true(number_of(second, "score_answered") == 0.625);
+    assert_true(number_of(cfb_json_get(second, "states"), "failed") == 15);
+    assert_int_equal(cfb_json_count(cfb_json_get(second, "histogram")), CFB_REPORT_BINS);
+    assert_int_equal(cfb_json_count(cfb_json_get(second, "labels")), 3);
+    assert_true(number_of(cfb_json_first(cfb_json_get(second, "labels")), "recall") == 0.75);
+    assert_int_equal(cfb_json_count(cfb_json_get(second, "failed_rows")), 2);
+    const cfb_json *means = cfb_json_get(root, "means");
+    assert_int_equal(cfb_json_count(means), 4);
+    const cfb_json *all = cfb_json_first(means);
+    for (const cfb_json *next; (next = cfb_json_next(all)) != NULL;) all = next;
+    assert_true(cfb_str_eqz(cfb_json_str(cfb_json_get(all, "kind")), "all"));
+    assert_true(fabs(number_of(all, "score_all") - 0.5) < 1e-12);
+    assert_true(number_of(all, "tasks") == 4);
+    cfb_json_free(root);
+    cfb_buf_free(&b);
+    cfb_buf_free(&again);
+}
+
+/* ---- hostile text ---- */
+
+#define EVIL "<script>alert(1)</script>\"'&|`*_[x](y)\x1b[31m\x07\r\xE2\x80\xAE" "abc\xC2\x9B" "\xff" "\n# head"
+
+static void hostile_text(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    size_t big = (size_t)1 << 20;
+    char *line = malloc(big + 1);
+    assert_non_null(line);
+    memset(line, 'x', big);
+    line[big] = '\0';
+    cfb_report_row rows[2] = {{0, CFB_STR_LIT(EVIL), CFB_STR_LIT(EVIL), CFB_STR_LIT(EVIL), CFB_STR_LIT("a\0b"), 0, "failed", EVIL, EVIL},
+                              {1, {line, big}, {line, big}, {line, big}, {line, big}, 0, "failed", line, line}};
+    cfb_label_stat label = {CFB_STR_LIT(EVIL), 1, 1, 1, 1, 1, 1};
+    cfb_report_task *t = &s.tasks[1];
+    t->model = t->setting = t->task = t->title = t->kind = t->source = EVIL;
+    t->failed = t->worst = rows;
+    t->n_failed_listed = t->n_worst = 2;
+    t->summary.labels = &label;
+    t->summary.n_labels = 1;
+    s.report.title = s.report.command = s.report.created_at = s.report.version = EVIL;
+    s.settings[0] = (cfb_report_setting){EVIL, EVIL};
+    for (size_t i = 0; i < 4; i++) {
+        cfb_buf b = make(writers[i], &s.report);
+        assert_int_equal(cfb_utf8_find_invalid(cfb_buf_str(&b)), SIZE_MAX);
+        assert_lacks(&b, "\x1b");
+        assert_lacks(&b, "\x07");
+        assert_int_equal(strlen(b.ptr), b.len);
+        if (i != 1) {
+            assert_lacks(&b, "\xE2\x80\xAE");
+            assert_lacks(&b, "\xC2\x9B");
+            assert_lacks(&b, "\r");
+            assert_has(&b, "U+202E");
+            assert_has(&b, "\\xFF");
+        }
+        if (i >= 2) {
+            assert_lacks(&b, "<script");
+            assert_lacks(&b, "\n# head\n");
+        }
+        if (i == 0) assert_true(widest_line(&b) <= 200);
+        if (i == 2) assert_lacks(&b, "&|");
+        if (i == 3) assert_true(b.len < 200000); /* long text is cut */
+        if (i == 3) assert_has(&b, "Cut: 1,046,576 more characters.");
+        cfb_buf_free(&b);
+    }
+    free(line);
+}
+
+/* Every table line of the Markdown has the same number of cells. */
+static void markdown_cells(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    s.tasks[0].task = "a|b\nc";
+    cfb_buf b = make(cfb_report_markdown, &s.report);
+    size_t want = 0;
+    for (const char *p = strstr(b.ptr, "| task"); *p == '|';) {
+        size_t n = strcspn(p, "\n"), cells = 0;
+        for (size_t i = 0; i < n; i++) cells += p[i] == '|' && (i == 0 || p[i - 1] != '\\');
+        if (want == 0) want = cells;
+        assert_int_equal(cells, want);
+        p += n + 1;
+    }
+    assert_has(&b, "| a\\|b␊c |");
+    assert_has(&b, "| **all** | **mean of 4 tasks** |");
+    assert_has(&b, "- and 13 more");
+    cfb_buf_free(&b);
+}
+
+/* Tags nest: a reader that knows void elements sees every end tag match. */
+static void html_nests(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    cfb_buf b = make(cfb_report_html, &s.report);
+    char stack[64][16];
+    size_t depth = 0;
+    const char *p = strstr(b.ptr, "<html");
+    assert_non_null(p);
+    while ((p = strchr(p, '<')) != NULL) {
+        bool end = p[1] == '/';
+        const char *name = p + 1 + end;
+        size_t n = strcspn(name, " >/");
+        const char *close = strchr(p, '>');
+        assert_non_null(close);
+        assert_true(n > 0 && n < 16);
+        bool is_void = close[-1] == '/' || strncmp(name, "meta", 4) == 0;
+        if (end) {
+            assert_true(depth > 0);
+            depth--;
+            if (strlen(stack[depth]) != n || strncmp(stack[depth], name, n) != 0) fail_msg("</%.*s> closes <%s>", (int)n, name, stack[depth]);
+        } else if (!is_void) {
+            assert_true(depth < 64);
+            snprintf(stack[depth++], 16, "%.*s", (int)n, name);
+        }
+        p = close;
+    }
+    assert_int_equal(depth, 0);
+    assert_has(&b, "id=\"t3\"");
+    assert_has(&b, "aria-label=\"Histogram of 100 row scores");
+    assert_lacks(&b, "<script");
+    assert_lacks(&b, "http://");
+    assert_lacks(&b, "https://");
+    cfb_buf_free(&b);
+}
+
+static void labels_by_frequency(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    static cfb_label_stat many[300];
+    static char names[300][8];
+    for (size_t i = 0; i < 300; i++) {
+        snprintf(names[i], sizeof names[i], "L%03zu", i);
+        many[i] = (cfb_label_stat){cfb_str_from(names[i]), i % 100, 0, 0, 0, 0, 0};
+    }
+    s.tasks[1].summary.labels = many;
+    s.tasks[1].summary.n_labels = 300;
+    cfb_buf b = make(cfb_report_html, &s.report);
+    assert_has(&b, "the 20 most frequent of 300");
+    const char *a = strstr(b.ptr, "L099"), *c = strstr(b.ptr, "L199"), *d = strstr(b.ptr, "L098");
+    assert_true(a != NULL && c != NULL && d != NULL && a < c && c < d);
+    assert_lacks(&b, "L050");
+    cfb_buf_free(&b);
+}
+
+static void limits_are_kept(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    for (size_t i = 0; i < 4; i++) {
+        cfb_buf b = CFB_BUF_INIT(300);
+        cfb_err err = CFB_ERR_INIT;
+        assert_int_equal(writers[i](&s.report, &b, &err), CFB_ELIMIT);
+        cfb_buf_free(&b);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(display_width), cmocka_unit_test(table_whole),   cmocka_unit_test(table_parts),
+        cmocka_unit_test(table_fits),    cmocka_unit_test(table_colours), cmocka_unit_test(groups_and_gaps),
+        cmocka_unit_test(json_members),  cmocka_unit_test(hostile_text),  cmocka_unit_test(markdown_cells),
+        cmocka_unit_test(html_nests),    cmocka_unit_test(labels_by_frequency), cmocka_unit_test(limits_are_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
