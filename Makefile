@@ -50,6 +50,7 @@ TOOLS := $(patsubst tests/%.c,$(BUILD)/tools/%,$(TOOL_SRC))
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
+.SECONDARY:
 
 ## all: build the program and the library
 all: $(PROGRAM) $(STATIC) $(SHARED) cfbench

@@ -117,7 +117,7 @@ cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     if (rc == CFB_OK) rc = cfb_store_open(path, CFB_STORE_WRITE, &store, err);
     if (rc == CFB_OK) rc = bind_settings(c, suite, store, err);
     if (rc == CFB_OK) {
-        cfb_cli_catch_signals();
+        cfb_cli_catch_signals(true);
         rc = generate(c, suite, store, path, n_failed, err);
     }
     cfb_code close_rc = cfb_store_close(store, rc == CFB_OK ? err : NULL);

@@ -40,8 +40,14 @@ cfb_code cfb_cmd_run(const cfb_config *c, cfb_err *err) {
 
 cfb_code cfb_cmd_report(const cfb_config *c, cfb_err *err) {
     uint64_t n_failed = 0;
-    const char *run = c->n_args ? c->args[0] : c->out;
-    cfb_code rc = publish_store(c, run, cfb_path_is_dir(run) ? run : c->out, 0, &n_failed, err);
+    const char *run = c->args[0], *dir = c->out ? c->out : run; /* a run is its folder, unless run.db itself was named */
+    char folder[PATH_MAX];
+    if (c->out == NULL && !cfb_path_is_dir(run)) {
+        const char *base = cfb_path_base(run);
+        snprintf(folder, sizeof folder, "%.*s", base == run ? 1 : (int)(base - run), base == run ? "." : run);
+        dir = folder;
+    }
+    cfb_code rc = publish_store(c, run, dir, 0, &n_failed, err);
     return rc == CFB_OK && n_failed ? failed_rows(n_failed, "`cfbench generate` asks for them again", err) : rc;
 }
 

@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -53,6 +54,7 @@ cfb_code cfb_cli_store_path(const char *out, char path[PATH_MAX], cfb_err *err) 
 }
 
 cfb_code cfb_cli_print(cfb_str text, cfb_err *err) {
+    errno = 0;
     if (fwrite(text.ptr, 1, text.len, stdout) == text.len && fflush(stdout) == 0) return CFB_OK;
-    return cfb_err_set_errno(err, 5 /* EIO */, "cannot write to standard output");
+    return cfb_err_set_errno(err, errno ? errno : EIO, "cannot write to standard output");
 }

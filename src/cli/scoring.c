@@ -325,6 +325,8 @@ cfb_code cfb_scoring_add_file(cfb_scoring_t *s, const char *path, const char *ex
     const cfb_task *task = NULL;
     o.columns = columns;
     o.n_columns = 3;
+    o.batch_rows = 64 * 1024; /* the scorer works on waves of 64 blocks of 1,024 rows */
+    o.batch_bytes = (size_t)48 << 20;
     cfb_code rc = load_suite(s, err);
     if (rc == CFB_OK) rc = task_of_file(s, path, &task, err);
     if (rc == CFB_OK) rc = keep_text(s, path, &r.source, err);

@@ -8,17 +8,19 @@
 #include <unistd.h>
 
 volatile int cfb_cli_stop, cfb_cli_abort;
+static bool announce_stop;
 
 static void on_signal(int sig) {
     (void)sig;
     if (cfb_cli_stop) cfb_cli_abort = 1;
     cfb_cli_stop = 1;
     static const char first[] = "\ncfbench: stopping: waiting for calls under way (again to give them up)\n";
-    if (!cfb_cli_abort) (void)!write(STDERR_FILENO, first, sizeof first - 1);
+    if (announce_stop && !cfb_cli_abort) (void)!write(STDERR_FILENO, first, sizeof first - 1);
 }
 
-void cfb_cli_catch_signals(void) {
+void cfb_cli_catch_signals(bool announce) {
     struct sigaction a = {0};
+    announce_stop = announce;
     a.sa_handler = on_signal;
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL);

@@ -125,7 +125,7 @@ const cfb_opt cfb_opts[] = {
      .commands = EXPORT, .help = "CFBenchmark's CSV layout, or JSON Lines"},
     {AT("format", format), .type = OPT_ENUM, .choices = "csv|jsonl", .def = "jsonl", .group = GROUP_OUTPUT,
      .commands = CONVERT, .help = "CSV, or JSON Lines"},
-    {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT,
+    {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = CONVERT,
      .help = "replace files that are there"},
     {AT("hash", hash), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = PROMPT,
      .help = "print the SHA-256 of each prompt instead of its text"},

@@ -33,15 +33,15 @@ typedef struct arrow_state {
     const char *const *paths; /* of a folder */
     size_t n_paths, next_path;
     cfb_source_t *src;
-    bool file_format; /* ARROW1: a footer follows behind the end of the stream */
-    bool ended;       /* end of the current file's stream */
+    bool file_format;   /* ARROW1: a footer follows behind the end of the stream */
+    bool ended;         /* end of the current file's stream */
     cfb_arena_t *arena; /* lives as long as the current file */
     arrow_schema schema;
     arrow_slot *slots; /* (n_columns) */
     arrow_dictionary *dictionaries;
     size_t n_dictionaries;
-    cfb_buf meta;    /* the current message's metadata */
-    cfb_buf packed;  /* one compressed buffer */
+    cfb_buf meta;   /* the current message's metadata */
+    cfb_buf packed; /* one compressed buffer */
     cfb_fb fb;
     arrow_want *wants;
     size_t n_wants, cap_wants;
@@ -152,8 +152,8 @@ static cfb_code next_message(arrow_state *s, int64_t *type, cfb_fb_table *header
     *header = cfb_fb__table(&s->fb, message, 2);
     if (s->fb.bad || header->pos == 0 || n < 0) return damaged(s, "a message's metadata", err);
     if (version != 3 && version != 4)
-        return cfb_err_set(err, CFB_EUNSUPPORTED, "%s: Arrow metadata version V%" PRId64 "; V4 and V5 are supported",
-                           label_of(s), version + 1);
+        return cfb_err_set(err, CFB_EUNSUPPORTED, "%s: Arrow metadata version V%" PRId64 "; V4 and V5 are supported", label_of(s),
+                           version + 1);
     if (*type < MESSAGE_SCHEMA || *type > MESSAGE_BATCH)
         return cfb_err_set(err, CFB_EUNSUPPORTED, "%s: Arrow message type %" PRId64 " (a tensor?)", label_of(s), *type);
     s->schema.v4 = version == 3;
@@ -166,11 +166,12 @@ static cfb_code next_message(arrow_state *s, int64_t *type, cfb_fb_table *header
 
 static cfb_code bind_column(cfb_reader_t *r, arrow_state *s, size_t i, const arrow_column *c, cfb_err *err) {
     arrow_slot *slot = &s->slots[i];
-    if (slot->column)
-        return cfb_err_set(err, CFB_EDATA, "%s: column '%.*s' is there twice", label_of(s), CFB_STR_ARG(c->name));
+    if (slot->column) return cfb_err_set(err, CFB_EDATA, "%s: column '%.*s' is there twice", label_of(s), CFB_STR_ARG(c->name));
     if (c->type.kind == ARROW_OTHER || (c->has_dictionary && c->type.kind == ARROW_NULL))
-        return cfb_err_set(err, CFB_EUNSUPPORTED, "%s: column '%.*s' has type %s; text, integers, floats and booleans "
-                           "are supported", label_of(s), CFB_STR_ARG(c->name), c->type.name);
+        return cfb_err_set(err, CFB_EUNSUPPORTED,
+                           "%s: column '%.*s' has type %s; text, integers, floats and booleans "
+                           "are supported",
+                           label_of(s), CFB_STR_ARG(c->name), c->type.name);
     slot->column = c;
     slot->array = &slot->own;
     for (size_t k = 0; k < i; k++)
@@ -183,8 +184,7 @@ static cfb_code bind_column(cfb_reader_t *r, arrow_state *s, size_t i, const arr
     if (d < s->dictionaries + s->n_dictionaries) { /* shared */
         if (d->type.kind == c->type.kind && d->type.width == c->type.width && d->type.is_signed == c->type.is_signed)
             return CFB_OK;
-        return cfb_err_set(err, CFB_EDATA, "%s: two columns share dictionary %" PRId64 " but not its type", label_of(s),
-                           d->id);
+        return cfb_err_set(err, CFB_EDATA, "%s: two columns share dictionary %" PRId64 " but not its type", label_of(s), d->id);
     }
     *d = (arrow_dictionary){.id = c->dictionary_id, .type = c->type};
     s->n_dictionaries++;
@@ -201,12 +201,10 @@ static cfb_code bind_columns(cfb_reader_t *r, arrow_state *s, cfb_err *err) {
             if (rc != CFB_OK) return rc;
         }
     }
-    size_t missing = cfb_reader__first_missing(r);
-    if (missing == k) return CFB_OK;
     cfb_str *have = cfb_arena_calloc(s->arena, s->schema.n_columns, sizeof *have);
     if (have == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     for (size_t c = 0; c < s->schema.n_columns; c++) have[c] = s->schema.columns[c].name;
-    return cfb_reader__missing(r, missing, label_of(s), have, s->schema.n_columns, err);
+    return cfb_reader__check_columns(r, label_of(s), have, s->schema.n_columns, err);
 }
 
 static cfb_code read_schema(cfb_reader_t *r, arrow_state *s, cfb_err *err) {
@@ -341,8 +339,7 @@ static cfb_code read_wants(cfb_reader_t *r, arrow_state *s, uint64_t body, arrow
     for (size_t i = 0; i < s->n_wants; i++) {
         const arrow_want *w = &s->wants[i];
         if (w->offset < pos || w->offset > body || w->length > body - w->offset)
-            return damaged(s, w->offset < pos ? "two buffers of a batch overlap" : "a buffer lies outside its batch",
-                           err);
+            return damaged(s, w->offset < pos ? "two buffers of a batch overlap" : "a buffer lies outside its batch", err);
         cfb_code rc = skip_bytes(s, w->offset - pos, "a batch", err);
         if (rc == CFB_OK) rc = read_want(r, s, w, codec, err);
         if (rc != CFB_OK) return rc;
@@ -365,8 +362,10 @@ static cfb_code codec_of(arrow_state *s, cfb_fb_table batch, arrow_codec *out, c
 static cfb_code check_array(arrow_state *s, const arrow_array *a, cfb_str column, cfb_err *err) {
     const char *what = "";
     if (arrow_array_check(a, &what)) return CFB_OK;
-    return cfb_err_set(err, CFB_EDATA, "%s: the batch at byte %" PRIu64 ": column '%.*s': the %s buffer is too short for "
-                       "%zu rows", label_of(s), s->body_start, CFB_STR_ARG(column), what, a->length);
+    return cfb_err_set(err, CFB_EDATA,
+                       "%s: the batch at byte %" PRIu64 ": column '%.*s': the %s buffer is too short for "
+                       "%zu rows",
+                       label_of(s), s->body_start, CFB_STR_ARG(column), what, a->length);
 }
 
 /* ---- dictionaries ---- */
@@ -391,8 +390,8 @@ static cfb_code extend_dictionary(cfb_reader_t *r, arrow_state *s, arrow_diction
         }
         d->n++;
         if (cfb_arena_used(d->texts) > r->opts.max_json_bytes)
-            return cfb_err_set(err, CFB_ELIMIT, "%s: dictionary %" PRId64 " is larger than the limit of %zu bytes",
-                               label_of(s), d->id, r->opts.max_json_bytes);
+            return cfb_err_set(err, CFB_ELIMIT, "%s: dictionary %" PRId64 " is larger than the limit of %zu bytes", label_of(s),
+                               d->id, r->opts.max_json_bytes);
     }
     return CFB_OK;
 }
@@ -443,8 +442,8 @@ static cfb_code want_columns(cfb_reader_t *r, arrow_state *s, cfb_fb_table batch
         for (size_t i = 0; i < r->opts.n_columns && c->node == node; i++) {
             arrow_slot *slot = &s->slots[i];
             if (slot->column != c || slot->array != &slot->own) continue;
-            cfb_code rc = want_array(s, slot->array, c->has_dictionary ? &c->index : &c->type, nodes, node,
-                                     buffers, (size_t)k, n_views, err);
+            cfb_code rc = want_array(s, slot->array, c->has_dictionary ? &c->index : &c->type, nodes, node, buffers, (size_t)k,
+                                     n_views, err);
             if (rc != CFB_OK) return rc;
         }
         k += f->n_buffers + n_views;
@@ -464,8 +463,7 @@ static cfb_code read_batch(cfb_reader_t *r, arrow_state *s, cfb_fb_table batch, 
     for (size_t i = 0; i < r->opts.n_columns && rc == CFB_OK; i++) {
         const arrow_slot *slot = &s->slots[i];
         if (slot->column == NULL) continue;
-        if (slot->array->length != (size_t)rows)
-            return damaged(s, "a column has another number of rows than its batch", err);
+        if (slot->array->length != (size_t)rows) return damaged(s, "a column has another number of rows than its batch", err);
         rc = check_array(s, slot->array, slot->column->name, err);
     }
     s->batch_rows = (size_t)rows;
@@ -491,8 +489,7 @@ static cfb_code next_batch(cfb_reader_t *r, arrow_state *s, cfb_err *err) {
 
 static cfb_code cell_text(cfb_reader_t *r, arrow_state *s, const arrow_slot *slot, cfb_str *cell, cfb_err *err) {
     size_t i = s->batch_pos;
-    if (slot->dictionary == NULL)
-        return arrow_array_text(slot->array, i, r->opts.max_field_bytes, r->values, cell, err);
+    if (slot->dictionary == NULL) return arrow_array_text(slot->array, i, r->opts.max_field_bytes, r->values, cell, err);
     int64_t index;
     *cell = CFB_STR_NULL;
     if (!arrow_array_index(slot->array, i, &index)) return CFB_OK;

@@ -49,8 +49,8 @@ typedef struct arrow_schema {
 } arrow_schema;
 
 /* Reads a Schema message. Memory comes from arena. */
-CFB_MUST_CHECK cfb_code arrow_schema_read(cfb_fb *fb, cfb_fb_table schema, bool v4, cfb_arena_t *arena,
-                                          arrow_schema *out, cfb_err *err);
+CFB_MUST_CHECK cfb_code arrow_schema_read(cfb_fb *fb, cfb_fb_table schema, bool v4, cfb_arena_t *arena, arrow_schema *out,
+                                          cfb_err *err);
 
 /* One column of one batch, or the values of a dictionary. */
 typedef struct arrow_array {
@@ -70,8 +70,8 @@ void arrow_array_free(arrow_array *a);
 bool arrow_array_check(const arrow_array *a, const char **what);
 /* Value i as text; a null string for null. Copies what is not text already into arena. On error the message has no place
  * in front; it is the caller's to add. Precondition: i < length, arrow_array_check passed. */
-CFB_MUST_CHECK cfb_code arrow_array_text(const arrow_array *a, size_t i, size_t max_bytes, cfb_arena_t *arena,
-                                         cfb_str *out, cfb_err *err);
+CFB_MUST_CHECK cfb_code arrow_array_text(const arrow_array *a, size_t i, size_t max_bytes, cfb_arena_t *arena, cfb_str *out,
+                                         cfb_err *err);
 /* Value i of an integer array as an index; false: null. Same precondition. *out = -1 when it is too large. */
 bool arrow_array_index(const arrow_array *a, size_t i, int64_t *out);
 

@@ -120,8 +120,8 @@ static cfb_code text_bytes(const arrow_array *a, size_t i, cfb_str *out, cfb_err
     bool large = a->type.width == 8;
     uint64_t from = large ? cfb_le64(p) : cfb_le32(p), to = large ? cfb_le64(p + 8) : cfb_le32(p + 4);
     if (from > to || to > a->second.len)
-        return cfb_err_set(err, CFB_EDATA, "text offsets %" PRIu64 " to %" PRIu64 " do not fit into %zu bytes", from,
-                           to, a->second.len);
+        return cfb_err_set(err, CFB_EDATA, "text offsets %" PRIu64 " to %" PRIu64 " do not fit into %zu bytes", from, to,
+                           a->second.len);
     *out = (cfb_str){to > from ? a->second.ptr + from : "", (size_t)(to - from)};
     return CFB_OK;
 }
@@ -135,14 +135,13 @@ static cfb_code view_bytes(const arrow_array *a, size_t i, cfb_str *out, cfb_err
         return CFB_OK;
     }
     if (buffer >= a->n_views || offset > a->views[buffer].len || len > a->views[buffer].len - offset)
-        return cfb_err_set(err, CFB_EDATA, "a text view points to %u bytes at %u of buffer %u, which is not there", len,
-                           offset, buffer);
+        return cfb_err_set(err, CFB_EDATA, "a text view points to %u bytes at %u of buffer %u, which is not there", len, offset,
+                           buffer);
     *out = (cfb_str){a->views[buffer].ptr + offset, len};
     return CFB_OK;
 }
 
-cfb_code arrow_array_text(const arrow_array *a, size_t i, size_t max_bytes, cfb_arena_t *arena, cfb_str *out,
-                          cfb_err *err) {
+cfb_code arrow_array_text(const arrow_array *a, size_t i, size_t max_bytes, cfb_arena_t *arena, cfb_str *out, cfb_err *err) {
     *out = CFB_STR_NULL;
     if (a->type.kind == ARROW_NULL || (a->has_nulls && !bit(&a->validity, i))) return CFB_OK;
     cfb_code rc;
@@ -155,8 +154,7 @@ cfb_code arrow_array_text(const arrow_array *a, size_t i, size_t max_bytes, cfb_
     default: return cfb_err_set(err, CFB_EBUG, "a column of type %s was read", a->type.name);
     }
     if (rc != CFB_OK) return rc;
-    if (out->len > max_bytes)
-        return cfb_err_set(err, CFB_ELIMIT, "the value is larger than the limit of %zu bytes", max_bytes);
+    if (out->len > max_bytes) return cfb_err_set(err, CFB_ELIMIT, "the value is larger than the limit of %zu bytes", max_bytes);
     size_t bad = cfb_utf8_find_invalid(*out);
     if (bad != SIZE_MAX) return cfb_err_set(err, CFB_EENCODING, "not valid UTF-8 at byte %zu of the value", bad);
     return CFB_OK;

@@ -52,8 +52,7 @@ static cfb_code run_zstd(cfb_str in, size_t promised, cfb_buf *out, cfb_err *err
 static cfb_code run_lz4(cfb_str in, size_t promised, cfb_buf *out, cfb_err *err) {
     if (promised / LZ4_MAX_RATIO > in.len + 64) return wrong_size("LZ4", 0, promised, err);
     LZ4F_dctx *z = NULL;
-    if (LZ4F_isError(LZ4F_createDecompressionContext(&z, LZ4F_VERSION)))
-        return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    if (LZ4F_isError(LZ4F_createDecompressionContext(&z, LZ4F_VERSION))) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     cfb_code rc = CFB_OK;
     size_t pos = 0, ret = 1;
     while (rc == CFB_OK && ret != 0 && out->len <= promised) {
@@ -84,8 +83,8 @@ cfb_code arrow_decompress(cfb_str in, arrow_codec codec, size_t max_bytes, cfb_b
     if (promised == -1) return cfb_buf_append_str(out, in, err);
     if (promised < 0) return cfb_err_set(err, CFB_EDATA, "a compressed buffer announces %lld bytes", (long long)promised);
     if ((uint64_t)promised > max_bytes)
-        return cfb_err_set(err, CFB_ELIMIT, "a compressed buffer announces %lld bytes, the limit is %zu",
-                           (long long)promised, max_bytes);
+        return cfb_err_set(err, CFB_ELIMIT, "a compressed buffer announces %lld bytes, the limit is %zu", (long long)promised,
+                           max_bytes);
     cfb_code rc = codec == ARROW_LZ4 ? run_lz4(in, (size_t)promised, out, err) : run_zstd(in, (size_t)promised, out, err);
     if (rc == CFB_OK && out->ptr) out->ptr[out->len] = '\0';
     return rc;

@@ -26,12 +26,13 @@ static const struct {
     const char *name;
     uint8_t n_buffers;
 } type_table[N_TYPES] = {
-    {"none", 0},          {"Null", 0},      {"Int", 2},           {"FloatingPoint", 2}, {"Binary", 3},
-    {"Utf8", 3},          {"Bool", 2},      {"Decimal", 2},       {"Date", 2},          {"Time", 2},
-    {"Timestamp", 2},     {"Interval", 2},  {"List", 2},          {"Struct", 1},        {"Union", 1},
-    {"FixedSizeBinary", 2}, {"FixedSizeList", 1}, {"Map", 2},     {"Duration", 2},      {"LargeBinary", 3},
-    {"LargeUtf8", 3},     {"LargeList", 2}, {"RunEndEncoded", 0}, {"BinaryView", 2},    {"Utf8View", 2},
-    {"ListView", 3},      {"LargeListView", 3},
+    {"none", 0},          {"Null", 0},      {"Int", 2},           {"FloatingPoint", 2},
+    {"Binary", 3},        {"Utf8", 3},      {"Bool", 2},          {"Decimal", 2},
+    {"Date", 2},          {"Time", 2},      {"Timestamp", 2},     {"Interval", 2},
+    {"List", 2},          {"Struct", 1},    {"Union", 1},         {"FixedSizeBinary", 2},
+    {"FixedSizeList", 1}, {"Map", 2},       {"Duration", 2},      {"LargeBinary", 3},
+    {"LargeUtf8", 3},     {"LargeList", 2}, {"RunEndEncoded", 0}, {"BinaryView", 2},
+    {"Utf8View", 2},      {"ListView", 3},  {"LargeListView", 3},
 };
 
 typedef struct schema_scan {
@@ -143,8 +144,7 @@ static cfb_code read_column(schema_scan *s, cfb_fb_table field, arrow_column *c,
     return rc;
 }
 
-cfb_code arrow_schema_read(cfb_fb *fb, cfb_fb_table schema, bool v4, cfb_arena_t *arena, arrow_schema *out,
-                           cfb_err *err) {
+cfb_code arrow_schema_read(cfb_fb *fb, cfb_fb_table schema, bool v4, cfb_arena_t *arena, arrow_schema *out, cfb_err *err) {
     memset(out, 0, sizeof *out);
     out->v4 = v4;
     if (cfb_fb__int(fb, schema, 0, 2, 0) != 0) return cfb_err_set(err, CFB_EUNSUPPORTED, "big-endian data");

@@ -45,8 +45,8 @@ static char *find_separator(char *p, char *end) {
 static enum scan too_large(const cfb_reader_t *r, csv_state *s, const char *field, cfb_err *err) {
     const char *record = s->win.buf + s->win.pos;
     s->code = cfb_err_set(err, CFB_ELIMIT, "%s:%" PRIu64 ": field %zu is larger than the limit of %zu bytes",
-                       cfb_source__label(s->win.src), s->line + cfb_text__count_lines(record, field), s->n_fields + 1,
-                       r->opts.max_field_bytes);
+                          cfb_source__label(s->win.src), s->line + cfb_text__count_lines(record, field), s->n_fields + 1,
+                          r->opts.max_field_bytes);
     return SCAN_ERROR;
 }
 
@@ -213,17 +213,14 @@ static cfb_code field_text(csv_state *s, csv_field *f, cfb_str column, cfb_str *
 static cfb_code map_columns(cfb_reader_t *r, csv_state *s, const cfb_str *names, cfb_err *err) {
     const char *label = cfb_source__label(s->win.src);
     for (size_t k = 0; k < s->n_header; k++)
-        for (size_t i = cfb_reader__find(r, names[k], 0); i < r->opts.n_columns;
-             i = cfb_reader__find(r, names[k], i + 1)) {
+        for (size_t i = cfb_reader__find(r, names[k], 0); i < r->opts.n_columns; i = cfb_reader__find(r, names[k], i + 1)) {
             if (r->has[i])
-                return cfb_err_set(err, CFB_EDATA, "%s:%" PRIu64 ": column '%.*s' is there twice (fields %zu and %zu)",
-                                   label, s->line, CFB_STR_ARG(names[k]), s->source_of[i] + 1, k + 1);
+                return cfb_err_set(err, CFB_EDATA, "%s:%" PRIu64 ": column '%.*s' is there twice (fields %zu and %zu)", label,
+                                   s->line, CFB_STR_ARG(names[k]), s->source_of[i] + 1, k + 1);
             r->has[i] = true;
             s->source_of[i] = k;
         }
-    size_t missing = cfb_reader__first_missing(r);
-    if (missing < r->opts.n_columns) return cfb_reader__missing(r, missing, label, names, s->n_header, err);
-    return CFB_OK;
+    return cfb_reader__check_columns(r, label, names, s->n_header, err);
 }
 
 static cfb_code read_header(cfb_reader_t *r, csv_state *s, cfb_err *err) {
@@ -231,11 +228,10 @@ static cfb_code read_header(cfb_reader_t *r, csv_state *s, cfb_err *err) {
     bool found;
     cfb_code rc = next_record(r, s, &next, &found, err);
     if (rc != CFB_OK) return rc;
-    if (!found)
-        return cfb_err_set(err, CFB_ETRUNCATED, "%s: empty, expected a header line", cfb_source__label(s->win.src));
+    if (!found) return cfb_err_set(err, CFB_ETRUNCATED, "%s: empty, expected a header line", cfb_source__label(s->win.src));
     if (s->n_fields > MAX_HEADER_FIELDS)
-        return cfb_err_set(err, CFB_ELIMIT, "%s:%" PRIu64 ": %zu columns, the limit is %zu",
-                           cfb_source__label(s->win.src), s->line, s->n_fields, MAX_HEADER_FIELDS);
+        return cfb_err_set(err, CFB_ELIMIT, "%s:%" PRIu64 ": %zu columns, the limit is %zu", cfb_source__label(s->win.src),
+                           s->line, s->n_fields, MAX_HEADER_FIELDS);
     s->n_header = s->cap_fields = s->n_fields;
     s->fields = cfb_arena_calloc(r->arena, s->cap_fields, sizeof *s->fields);
     s->source_of = cfb_arena_calloc(r->arena, r->opts.n_columns, sizeof *s->source_of);
@@ -253,14 +249,12 @@ static cfb_code read_header(cfb_reader_t *r, csv_state *s, cfb_err *err) {
 
 static cfb_code take_record(cfb_reader_t *r, csv_state *s, size_t bytes, cfb_err *err) {
     if (s->n_fields != s->n_header)
-        return cfb_err_set(err, CFB_EDATA, "%s:%" PRIu64 ": expected %zu field%s, found %zu",
-                           cfb_source__label(s->win.src), s->line, s->n_header, s->n_header == 1 ? "" : "s",
-                           s->n_fields);
+        return cfb_err_set(err, CFB_EDATA, "%s:%" PRIu64 ": expected %zu field%s, found %zu", cfb_source__label(s->win.src),
+                           s->line, s->n_header, s->n_header == 1 ? "" : "s", s->n_fields);
     cfb_str *cells;
     cfb_code rc = cfb_reader__add_row(r, s->line, &cells, err);
     for (size_t i = 0; i < r->opts.n_columns && rc == CFB_OK; i++)
-        if (s->source_of[i] != SIZE_MAX)
-            rc = field_text(s, &s->fields[s->source_of[i]], r->names[i], &cells[i], err);
+        if (s->source_of[i] != SIZE_MAX) rc = field_text(s, &s->fields[s->source_of[i]], r->names[i], &cells[i], err);
     if (rc == CFB_OK) cfb_reader__finish_row(r, bytes);
     return rc;
 }

@@ -68,8 +68,7 @@ static cfb_code refuse_top_folder(const char *dir, const char *dict_path, cfb_er
     cfb_buf list = CFB_BUF_INIT(400);
     const cfb_json *splits = cfb_json_get(root, "splits");
     for (const cfb_json *c = cfb_json_first(splits); c; c = cfb_json_next(c))
-        if (cfb_buf_printf(&list, NULL, "%s%s", list.len ? ", " : "", cfb_json_str(c).ptr ? cfb_json_str(c).ptr : "?"))
-            break;
+        if (cfb_buf_printf(&list, NULL, "%s%s", list.len ? ", " : "", cfb_json_str(c).ptr ? cfb_json_str(c).ptr : "?")) break;
     rc = cfb_err_set(err, CFB_EDATA, "%.200s: holds several splits; give the folder of one of them: %.*s", dir,
                      CFB_STR_ARG(cfb_buf_str(&list)));
     cfb_buf_free(&list);
@@ -93,8 +92,8 @@ static cfb_code add_file(cfb_reader_t *r, const char *dir, const cfb_json *entry
     return CFB_OK;
 }
 
-static cfb_code list_files(cfb_reader_t *r, const char *dir, const cfb_json *state, const char *const **paths,
-                           size_t *n_paths, cfb_err *err) {
+static cfb_code list_files(cfb_reader_t *r, const char *dir, const cfb_json *state, const char *const **paths, size_t *n_paths,
+                           cfb_err *err) {
     const cfb_json *files = cfb_json_get(state, "_data_files");
     size_t n = cfb_json_kind_of(files) == CFB_JSON_ARRAY ? cfb_json_count(files) : 0, i = 0;
     if (n == 0) return cfb_err_set(err, CFB_EDATA, "%.300s/state.json: '_data_files' lists no file", dir);
@@ -124,8 +123,7 @@ cfb_code cfb_folder__list(cfb_reader_t *r, const char *dir, const char *const **
         rc = cfb_path_join(dict, sizeof dict, dir, "dataset_dict.json", err);
         if (rc != CFB_OK) return rc;
         if (cfb_path_exists(dict)) return refuse_top_folder(dir, dict, err);
-        return cfb_err_set(err, CFB_ENOTFOUND,
-                           "%.300s: no state.json: not a folder that Hugging Face's save_to_disk wrote", dir);
+        return cfb_err_set(err, CFB_ENOTFOUND, "%.300s: no state.json: not a folder that Hugging Face's save_to_disk wrote", dir);
     }
     cfb_json *state;
     rc = read_json(path, &state, err);

@@ -14,8 +14,7 @@ typedef struct cfb_source cfb_source_t;
 
 CFB_MUST_CHECK cfb_code cfb_source__open(const char *path, cfb_source_t **out, cfb_err *err);
 /* Borrows data for the life of the source. */
-CFB_MUST_CHECK cfb_code cfb_source__open_memory(const char *name, const void *data, size_t len, cfb_source_t **out,
-                                                cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_source__open_memory(const char *name, const void *data, size_t len, cfb_source_t **out, cfb_err *err);
 /* Fills dst; *got < size only at the end of the data. A compressed stream that is cut gives ETRUNCATED. */
 CFB_MUST_CHECK cfb_code cfb_source__read(cfb_source_t *s, void *dst, size_t size, size_t *got, cfb_err *err);
 /* Passes over n bytes; *skipped < n only at the end of the data. */
@@ -75,6 +74,9 @@ struct cfb_reader {
     const char *file; /* of the batch's rows */
     uint64_t first_row;
     bool dead;
+    cfb_arena_t *capture; /* cfb_dataset_columns: where the column names go; NULL for readers of rows */
+    cfb_str *captured;
+    size_t n_captured;
 };
 
 /* Room for one more row of the batch: its cells (n_columns), all null. The row counts only once finished. */
@@ -87,11 +89,9 @@ size_t cfb_reader__window_target(const cfb_reader_t *r);
 size_t cfb_reader__max_record(const cfb_reader_t *r);
 /* Wanted column with this exact name at or after `from`, or n_columns. */
 size_t cfb_reader__find(const cfb_reader_t *r, cfb_str name, size_t from);
-/* ENOTFOUND-style data error for wanted column i: names it and lists what is there. where: "file" or "file:line". */
-cfb_code cfb_reader__missing(const cfb_reader_t *r, size_t i, const char *where, const cfb_str *have, size_t n_have,
-                             cfb_err *err);
-/* First required column that is not there, or n_columns. */
-size_t cfb_reader__first_missing(const cfb_reader_t *r);
+/* Every format calls this once it knows its columns: a required one that is not there is an error that lists those there are.
+ * where: "file" or "file:line". */
+CFB_MUST_CHECK cfb_code cfb_reader__check_columns(cfb_reader_t *r, const char *where, const cfb_str *have, size_t n_have, cfb_err *err);
 
 /* Each format takes over src, also when it fails. */
 cfb_code cfb_csv__open(cfb_reader_t *r, cfb_source_t *src, cfb_err *err);

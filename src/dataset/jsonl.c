@@ -19,8 +19,7 @@ static bool blank(cfb_str s) {
 
 /* The line at the window's position, and where the next begins. *found is false at the end of the data, and when the text
  * in hand is used up and the batch has rows that borrow from it. */
-static cfb_code next_line(const cfb_reader_t *r, jsonl_state *s, cfb_str *line, size_t *next, bool *found,
-                          cfb_err *err) {
+static cfb_code next_line(const cfb_reader_t *r, jsonl_state *s, cfb_str *line, size_t *next, bool *found, cfb_err *err) {
     *found = false;
     size_t scanned = 0; /* bytes of the line known to hold no line end */
     for (;;) {

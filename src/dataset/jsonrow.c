@@ -45,9 +45,7 @@ static size_t skip_string(cfb_str t, size_t i) {
     return t.len;
 }
 
-static bool ends_scalar(char c) {
-    return c == ',' || c == '}' || c == ']' || c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
+static bool ends_scalar(char c) { return c == ',' || c == '}' || c == ']' || c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 
 static size_t skip_container(cfb_str t, size_t i) {
     size_t depth = 0;
@@ -223,21 +221,23 @@ cfb_code cfb_jrow__member(cfb_str object, const char *name, cfb_arena_t *scratch
     return CFB_OK;
 }
 
-static cfb_code missing_in_first(cfb_reader_t *r, size_t i, cfb_str object, const char *where, cfb_err *err) {
-    cfb_str have[32], key, value;
-    size_t n = 0, pos = 0;
+static cfb_code check_first(cfb_reader_t *r, cfb_str object, const char *where, cfb_err *err) {
+    cfb_str key, value;
+    size_t n = 0, k = 0, pos = 0;
     cfb_jrow__accept(object, &pos, '{');
-    while (n < sizeof have / sizeof *have && next_member(object, &pos, &key, &value)) {
-        cfb_code rc = string_text(key, r->values, &have[n++], err);
+    for (size_t p = pos; next_member(object, &p, &key, &value);) n++;
+    cfb_str *have = cfb_arena_calloc(r->values, n, sizeof *have);
+    if (have == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    while (next_member(object, &pos, &key, &value)) {
+        cfb_code rc = string_text(key, r->values, &have[k++], err);
         if (rc != CFB_OK) return rc;
     }
-    return cfb_reader__missing(r, i, where, have, n, err);
+    return cfb_reader__check_columns(r, where, have, n, err);
 }
 
 static cfb_code store_value(cfb_reader_t *r, size_t i, cfb_str raw, const char *where, cfb_str *cell, cfb_err *err) {
     const char *name = r->names[i].ptr;
-    if (r->seen[i])
-        return cfb_err_set(err, CFB_EDATA, "%s: member '%.80s' stands twice in one object", where, name);
+    if (r->seen[i]) return cfb_err_set(err, CFB_EDATA, "%s: member '%.80s' stands twice in one object", where, name);
     r->seen[i] = true;
     cfb_code rc = value_text(raw, r->values, cell, err);
     if (rc == CFB_OK && cell->len > r->opts.max_field_bytes)
@@ -273,9 +273,5 @@ cfb_code cfb_jrow__fill(cfb_reader_t *r, cfb_str object, const char *where, bool
             rc = store_value(r, i, raw, where, &cells[i], err);
     }
     for (size_t i = 0; i < k; i++) r->has[i] = r->has[i] || r->seen[i];
-    if (rc == CFB_OK && first) {
-        size_t missing = cfb_reader__first_missing(r);
-        if (missing < k) rc = missing_in_first(r, missing, object, where, err);
-    }
-    return rc;
+    return rc == CFB_OK && first ? check_first(r, object, where, err) : rc;
 }

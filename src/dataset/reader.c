@@ -53,21 +53,27 @@ size_t cfb_reader__find(const cfb_reader_t *r, cfb_str name, size_t from) {
     return from;
 }
 
-size_t cfb_reader__first_missing(const cfb_reader_t *r) {
-    size_t i = 0;
-    while (i < r->opts.n_columns && (r->has[i] || !r->required[i])) i++;
-    return i;
+static cfb_code capture_columns(cfb_reader_t *r, const cfb_str *have, size_t n_have, cfb_err *err) {
+    r->captured = cfb_arena_calloc(r->capture, n_have, sizeof *r->captured);
+    if (r->captured == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    cfb_code rc = CFB_OK;
+    for (size_t i = 0; i < n_have && rc == CFB_OK; i++) rc = cfb_arena_dup(r->capture, have[i], &r->captured[i], err);
+    r->n_captured = n_have;
+    return rc;
 }
 
-cfb_code cfb_reader__missing(const cfb_reader_t *r, size_t i, const char *where, const cfb_str *have, size_t n_have,
-                             cfb_err *err) {
+cfb_code cfb_reader__check_columns(cfb_reader_t *r, const char *where, const cfb_str *have, size_t n_have, cfb_err *err) {
+    if (r->capture) return capture_columns(r, have, n_have, err);
+    size_t missing = 0;
+    while (missing < r->opts.n_columns && (r->has[missing] || !r->required[missing])) missing++;
+    if (missing == r->opts.n_columns) return CFB_OK;
     cfb_buf list = CFB_BUF_INIT(512);
     for (size_t k = 0; k < n_have; k++) { /* a list that is too long for a message is cut */
         cfb_str name = have[k].len ? have[k] : CFB_STR_LIT("(unnamed)");
         if (cfb_buf_printf(&list, NULL, "%s%.*s", k ? ", " : "", CFB_STR_ARG(name)) != CFB_OK) break;
     }
-    cfb_code rc = cfb_err_set(err, CFB_EDATA, "%s: column '%.*s' missing (have: %.*s)", where,
-                              CFB_STR_ARG(r->names[i]), CFB_STR_ARG(cfb_buf_str(&list)));
+    cfb_code rc = cfb_err_set(err, CFB_EDATA, "%s: column '%.*s' missing (have: %.*s)", where, CFB_STR_ARG(r->names[missing]),
+                              CFB_STR_ARG(cfb_buf_str(&list)));
     cfb_buf_free(&list);
     return rc;
 }
@@ -90,16 +96,14 @@ static size_t stem_length(const char *path) {
 
 typedef cfb_code (*open_fn)(cfb_reader_t *, cfb_source_t *, cfb_err *);
 
-static cfb_code open_arrow(cfb_reader_t *r, cfb_source_t *src, cfb_err *err) {
-    return cfb_arrow__open(r, src, NULL, 0, err);
-}
+static cfb_code open_arrow(cfb_reader_t *r, cfb_source_t *src, cfb_err *err) { return cfb_arrow__open(r, src, NULL, 0, err); }
 
 static open_fn format_of_suffix(const char *path) {
     static const struct {
         const char *suffix;
         open_fn open;
-    } table[] = {{".arrow", open_arrow},        {".feather", open_arrow},       {".csv", cfb_csv__open},
-                 {".jsonl", cfb_jsonl__open},   {".ndjson", cfb_jsonl__open},   {".json", cfb_jsonlist__open}};
+    } table[] = {{".arrow", open_arrow},      {".feather", open_arrow},     {".csv", cfb_csv__open},
+                 {".jsonl", cfb_jsonl__open}, {".ndjson", cfb_jsonl__open}, {".json", cfb_jsonlist__open}};
     size_t len = stem_length(path);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (ends_with(path, len, table[i].suffix)) return table[i].open;
@@ -116,7 +120,9 @@ static const char *foreign_format(cfb_str head) {
         {"PAR1", 4, "Parquet is not supported; write it as CSV, JSON Lines or Arrow (save_to_disk)"},
         {"FEA1", 4, "Feather version 1 is not supported; write Feather version 2 (Arrow IPC)"},
         {"PK\x03\x04", 4, "zip files are not supported; unpack it, or use .gz or .zst"},
-        {"\xFD" "7zXZ", 5, "xz is not supported; unpack it, or use .gz or .zst"},
+        {"\xFD"
+         "7zXZ",
+         5, "xz is not supported; unpack it, or use .gz or .zst"},
         {"BZh", 3, "bzip2 is not supported; unpack it, or use .gz or .zst"},
         {"\x04\x22\x4D\x18", 4, "lz4 files are not supported; unpack it, or use .gz or .zst"},
         {"\x1f\x8b", 2, "it is compressed twice; unpack it once"},
@@ -284,8 +290,20 @@ cfb_code cfb_reader_open(const char *path, const cfb_reader_opts *opts, cfb_read
     return CFB_OK;
 }
 
-cfb_code cfb_reader_open_memory(const char *name, const void *data, size_t len, const cfb_reader_opts *opts,
-                                cfb_reader_t **out, cfb_err *err) {
+cfb_code cfb_dataset_columns(const char *path, cfb_arena_t *arena, cfb_str **names, size_t *n, cfb_err *err) {
+    cfb_reader_t *r;
+    cfb_code rc = new_reader(NULL, &r, err);
+    if (rc != CFB_OK) return rc;
+    r->capture = arena;
+    rc = open_path(r, path, err);
+    *names = r->captured;
+    *n = r->n_captured;
+    cfb_reader_close(r);
+    return rc;
+}
+
+cfb_code cfb_reader_open_memory(const char *name, const void *data, size_t len, const cfb_reader_opts *opts, cfb_reader_t **out,
+                                cfb_err *err) {
     cfb_reader_t *r;
     cfb_code rc = new_reader(opts, &r, err);
     if (rc != CFB_OK) return rc;

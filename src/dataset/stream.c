@@ -245,8 +245,7 @@ static cfb_code read_zstd(cfb_source_t *s, unsigned char *dst, size_t size, size
         use_raw(s, in.pos);
         *got = out.pos;
         s->in_member = ret != 0;
-        if (ret != 0 && stuck)
-            return data_error(s, CFB_ETRUNCATED, "the zstd data ends in the middle of a frame", err);
+        if (ret != 0 && stuck) return data_error(s, CFB_ETRUNCATED, "the zstd data ends in the middle of a frame", err);
     }
     return CFB_OK;
 }

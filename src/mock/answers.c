@@ -249,9 +249,8 @@ void cfb_mock__answers_pick(cfb_mock__answers *a, const cfb_mock__entry *e, uint
         out->content = e->answer;
         out->known = true;
     }
-    if (has_group && out->status == 200 &&
-        cfb_mock__draw(seed, e->key, try_no, CFB_MOCK__CHOICE_WRONG) < error_rate)
-        pick_other(&a->groups[group_no], out->content,
-                   cfb_mock__draw(seed, e->key, try_no, CFB_MOCK__CHOICE_OTHER), &out->content);
+    /* As at temperature 0, an answer does not change when it is asked for again: the try plays no part. */
+    if (has_group && out->status == 200 && cfb_mock__draw(seed, e->key, 0, CFB_MOCK__CHOICE_WRONG) < error_rate)
+        pick_other(&a->groups[group_no], out->content, cfb_mock__draw(seed, e->key, 0, CFB_MOCK__CHOICE_OTHER), &out->content);
     pthread_rwlock_unlock(&a->lock);
 }

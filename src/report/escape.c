@@ -12,8 +12,13 @@ static bool is_hidden(uint32_t cp) {
 }
 
 /* The visible form of a control or hidden character in buf, or false if cp can be shown as it is. */
-static bool make_visible(uint32_t cp, char buf[16]) {
-    if (cp < 0x20 || cp == 0x7f) { /* control pictures: U+2400 + cp, and U+2421 for DEL */
+static bool make_visible(report_form form, uint32_t cp, char buf[16]) {
+    if (cp < 0x20 || cp == 0x7f) {
+        if (form == REPORT_HTML || form == REPORT_HTML_BLOCK) { /* few browsers' fonts have the pictures */
+            snprintf(buf, 16, "\\x%02X", (unsigned)cp);
+            return true;
+        }
+        /* control pictures: U+2400 + cp, and U+2421 for DEL */
         uint32_t picture = cp == 0x7f ? 0x21 : cp;
         snprintf(buf, 16, "\xE2\x90%c", (int)(0x80 + picture));
         return true;
@@ -64,7 +69,7 @@ static const char *special(report_form form, unsigned char c) {
 static bool put_changed(report_out *o, report_form form, uint32_t cp) {
     char buf[16];
     if (form == REPORT_HTML_BLOCK && (cp == '\n' || cp == '\t')) return false;
-    if (make_visible(cp, buf)) {
+    if (make_visible(form, cp, buf)) {
         put_visible(o, form, buf);
         return true;
     }
@@ -81,7 +86,7 @@ static size_t put_valid(report_out *o, report_form form, cfb_str s, size_t *budg
         uint32_t cp = cfb_utf8_next(s, &pos);
         --*budget;
         char probe[16];
-        if (cp >= 0x80 ? !make_visible(cp, probe) : (cp >= 0x20 && cp < 0x7f && special(form, (unsigned char)cp) == NULL)) continue;
+        if (cp >= 0x80 ? !make_visible(form, cp, probe) : (cp >= 0x20 && cp < 0x7f && special(form, (unsigned char)cp) == NULL)) continue;
         report_put_str(o, (cfb_str){s.ptr + start, here - start});
         start = put_changed(o, form, cp) ? pos : here;
     }

@@ -63,7 +63,7 @@ static void put_tiles(report_out *o, const report_group *g, const report_mean *m
     }
     snprintf(foot, sizeof foot, "%" PRIu64 " answered", n_answered);
     put_tile(o, "", report_count(n_rows, scratch), "rows", foot);
-    put_tile(o, n_failed ? " bad" : "", report_count(n_failed, scratch), "failed", n_failed ? "asked again by the next run" : "every row has a reply");
+    put_tile(o, n_failed ? " bad" : "", report_count(n_failed, scratch), "failed", n_failed ? "without an answer" : "every row has a reply");
     report_put(o, "</div>\n");
 }
 

@@ -121,7 +121,7 @@ static void put_row(report_out *o, const cfb_report_row *row) {
     report_put(o, "</p>\n");
     if (row->fail || row->message) {
         report_put(o, "<p class=\"bad\"><bdi>");
-        report_textz(o, REPORT_HTML, row->fail);
+        if (report_text(o, REPORT_HTML, cfb_str_from(row->fail), 80) > 0) report_put(o, "…");
         report_put(o, row->fail && row->message ? ": " : "");
         if (report_text(o, REPORT_HTML, cfb_str_from(row->message), MAX_CHARS) > 0) report_put(o, "…");
         report_put(o, "</bdi></p>\n");

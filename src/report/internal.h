@@ -20,8 +20,8 @@ void report_repeat(report_out *o, const char *z, size_t n);
 
 /* ---- foreign text ---- */
 
-/* Names and model text may hold anything. Control characters become their pictures (U+2400...), bidirectional controls and
- * other invisible ones `U+202E`, broken bytes `\x80`, so that text cannot drive a terminal or reorder a page. */
+/* Names and model text may hold anything. Control characters become their pictures (U+2400...; `\x1B` in HTML), bidirectional
+ * controls and other invisible ones `U+202E`, broken bytes `\x80`: text cannot drive a terminal or reorder a page. */
 typedef enum report_form {
     REPORT_TERMINAL,
     REPORT_MARKDOWN,  /* one table cell */
@@ -72,7 +72,7 @@ const char *report_mean_name(const report_mean *m); /* "all" for kind NULL */
     X(FAILED, "failed", "failed", 1)                                                                                   \
     X(SCORE, "all", "score (all rows)", 1)                                                                             \
     X(SCORE_ANSWERED, "answered", "score (answered)", 1)                                                               \
-    X(PRECISION, "precision", "precision", 1)                                                                          \
+    X(PRECISION, "prec", "precision", 1)                                                                               \
     X(RECALL, "recall", "recall", 1)
 
 typedef enum report_column {

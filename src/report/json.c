@@ -37,7 +37,7 @@ static void write_settings(cfb_jw *w, const cfb_report *r) {
 }
 
 static void write_states(cfb_jw *w, const uint64_t n_state[CFB_ROW_STATE_COUNT]) {
-#define CFB_X(NAME, name) #name,
+#define CFB_X(NAME, name) name,
     static const char *const names[] = {CFB_ROW_STATE_MAP(CFB_X)};
 #undef CFB_X
     cfb_jw_key(w, "states");

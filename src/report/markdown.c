@@ -76,7 +76,7 @@ static void put_failed(report_out *o, const cfb_report *r) {
             report_putf(o, ", row %" PRIu64 " (id ", row->row);
             (void)report_text(o, REPORT_MARKDOWN, row->id, MAX_MESSAGE);
             report_put(o, "): ");
-            report_textz(o, REPORT_MARKDOWN, row->fail ? row->fail : "failed");
+            (void)report_text(o, REPORT_MARKDOWN, cfb_str_from(row->fail ? row->fail : "failed"), 80);
             if (row->message) {
                 report_put(o, ": ");
                 if (report_text(o, REPORT_MARKDOWN, cfb_str_from(row->message), MAX_MESSAGE) > 0) report_put(o, "…");

@@ -131,7 +131,6 @@ cfb_str report_mean_cell(const report_mean *m, report_column c, char scratch[48]
 
 void report_unmatchable_note(report_out *o, uint64_t n) {
     if (n == 0) return;
-    report_putf(o, "%" PRIu64 "%s", n,
-                n == 1 ? " reference uses ',' or spaces inside: CFBenchmark's F1 cannot match it, so a right answer scores lower or 0"
-                       : " references use ',' or spaces inside: CFBenchmark's F1 cannot match them, so right answers score lower or 0");
+    report_putf(o, "%" PRIu64 " reference%s ',' or spaces inside, which CFBenchmark's F1 cannot match", n,
+                n == 1 ? " uses" : "s use");
 }

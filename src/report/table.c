@@ -48,6 +48,13 @@ static size_t make_text(table *t, cfb_str s, size_t max) {
 
 static size_t max_of(int c) { return c == REPORT_COL_TASK ? MAX_TASK : MAX_METRIC; }
 
+/* A mean's name has to say that it is one, where no other column does. */
+static cfb_str mean_cell(const table *t, const report_mean *m, int c, char scratch[48]) {
+    if (c != REPORT_COL_TASK || !t->metric_below) return report_mean_cell(m, (report_column)c, scratch);
+    int n = snprintf(scratch, 48, "mean of %.39s", report_mean_name(m));
+    return (cfb_str){scratch, n > 0 ? (size_t)n : 0};
+}
+
 static void measure_cell(table *t, int c, cfb_str s) {
     size_t w = make_text(t, s, max_of(c));
     if (w > t->width[c]) t->width[c] = w;
@@ -62,7 +69,7 @@ static void measure(table *t) {
         size_t n_means = report_means(&g, means);
         for (int c = 0; c < REPORT_COLUMN_COUNT; c++) {
             for (size_t i = 0; i < g.n; i++) measure_cell(t, c, report_cell(&g.tasks[i], (report_column)c, scratch));
-            for (size_t i = 0; i < n_means; i++) measure_cell(t, c, report_mean_cell(&means[i], (report_column)c, scratch));
+            for (size_t i = 0; i < n_means; i++) measure_cell(t, c, mean_cell(t, &means[i], c, scratch));
         }
     }
 }
@@ -83,15 +90,8 @@ static void fit_columns(table *t) {
     if (line_width(t) > t->limit) t->mask &= ~(1u << REPORT_COL_OK);
     if (line_width(t) > t->limit) {
         t->metric_below = true;
-        t->width[REPORT_COL_METRIC] = 0;
-        char scratch[48];
-        report_group g = {0};
-        while (report_next_group(t->r, &g)) { /* of the column only "mean of N tasks" is left */
-            report_mean means[REPORT_MAX_MEANS];
-            size_t n = report_means(&g, means);
-            for (size_t i = 0; i < n; i++) measure_cell(t, REPORT_COL_METRIC, report_mean_cell(&means[i], REPORT_COL_METRIC, scratch));
-        }
-        if (t->width[REPORT_COL_METRIC] == 0) t->mask &= ~(1u << REPORT_COL_METRIC);
+        t->mask &= ~(1u << REPORT_COL_METRIC);
+        measure(t); /* the means' names say what the metric column said */
     }
 }
 
@@ -118,9 +118,7 @@ static void put_task_line(table *t, const cfb_report_task *task) {
     size_t pending = 0;
     for (int c = 0; c < REPORT_COLUMN_COUNT; c++) {
         if (!shown(t, c)) continue;
-        cfb_str s = report_cell(task, (report_column)c, scratch);
-        if (c == REPORT_COL_METRIC && t->metric_below) s = CFB_STR_LIT("");
-        put_cell(t, c, s, is_red(c, task->summary.n_state[CFB_ROW_FAILED]) ? RED : NULL, &pending);
+        put_cell(t, c, report_cell(task, (report_column)c, scratch), is_red(c, task->summary.n_state[CFB_ROW_FAILED]) ? RED : NULL, &pending);
     }
     report_put(t->o, "\n");
 }
@@ -131,7 +129,7 @@ static void put_mean_line(table *t, const report_mean *m) {
     for (int c = 0; c < REPORT_COLUMN_COUNT; c++) {
         if (!shown(t, c)) continue;
         const char *code = is_red(c, m->n_state[CFB_ROW_FAILED]) ? RED : m->kind == NULL ? BOLD : NULL;
-        put_cell(t, c, report_mean_cell(m, (report_column)c, scratch), code, &pending);
+        put_cell(t, c, mean_cell(t, m, c, scratch), code, &pending);
     }
     report_put(t->o, "\n");
 }
@@ -139,10 +137,7 @@ static void put_mean_line(table *t, const report_mean *m) {
 static void put_head_line(table *t) {
     size_t pending = 0;
     for (int c = 0; c < REPORT_COLUMN_COUNT; c++)
-        if (shown(t, c)) {
-            bool blank = c == REPORT_COL_METRIC && t->metric_below;
-            put_cell(t, c, cfb_str_from(blank ? "" : report_column_head[c]), BOLD, &pending);
-        }
+        if (shown(t, c)) put_cell(t, c, cfb_str_from(report_column_head[c]), BOLD, &pending);
     report_put(t->o, "\n");
 }
 
@@ -262,19 +257,28 @@ static void put_failed(table *t) {
     if (n_failed > n_shown) report_putf(t->o, "  and %" PRIu64 " %s\n", n_failed - n_shown, n_shown > 0 ? "more" : "not listed");
 }
 
+static void put_note(table *t, const cfb_report_task *task) {
+    char name[320];
+    cfb_buf text = CFB_BUF_INIT(1024);
+    report_out o = {&text, t->o->err, t->o->rc};
+    report_unmatchable_note(&o, task->summary.n_unmatchable);
+    t->o->rc = o.rc;
+    task_name(t, task, name, sizeof name);
+    size_t used = make_text(t, cfb_str_from(name), t->limit - 7);
+    report_put(t->o, "note: ");
+    report_put_str(t->o, cfb_buf_str(&t->cell));
+    report_put(t->o, used + 8 + text.len > t->limit ? ":\n      " : ": ");
+    report_put_str(t->o, cfb_buf_str(&text));
+    report_put(t->o, "\n");
+    cfb_buf_free(&text);
+}
+
 static void put_notes(table *t) {
     for (size_t i = 0, n = 0; i < t->r->n_tasks; i++) {
         const cfb_report_task *task = &t->r->tasks[i];
         if (task->summary.n_unmatchable == 0) continue;
         if (n++ == 0) report_put(t->o, "\n");
-        char name[320];
-        task_name(t, task, name, sizeof name);
-        report_put(t->o, "note: ");
-        (void)make_text(t, cfb_str_from(name), t->limit);
-        report_put_str(t->o, cfb_buf_str(&t->cell));
-        report_put(t->o, ": ");
-        report_unmatchable_note(t->o, task->summary.n_unmatchable);
-        report_put(t->o, "\n");
+        put_note(t, task);
     }
 }
 

@@ -161,7 +161,7 @@ static size_t find_total(const label_shard *s, const label_key *k) {
     size_t i = k->hash & (s->n_slots - 1);
     for (; s->slots[i] != 0; i = (i + 1) & (s->n_slots - 1)) {
         const label_total *t = &s->totals[s->slots[i] - 1];
-        if (t->hash == k->hash && cfb_str_eq(t->text, (cfb_str){k->ptr, k->len})) break;
+        if (t->key.hash == k->hash && key_eq(&t->key, k)) break;
     }
     return i;
 }
@@ -176,7 +176,7 @@ static bool grow_shard(label_shard *s) {
     uint32_t *slots = calloc(n, sizeof *slots);
     if (slots == NULL) return false;
     for (size_t i = 0; i < s->n; i++) {
-        size_t at = totals[i].hash & (n - 1);
+        size_t at = totals[i].key.hash & (n - 1);
         while (slots[at] != 0) at = (at + 1) & (n - 1);
         slots[at] = (uint32_t)i + 1;
     }
@@ -192,8 +192,10 @@ static label_total *intern_total(label_shard *s, const label_key *k) {
     size_t i = find_total(s, k);
     if (s->slots[i] != 0) return &s->totals[s->slots[i] - 1];
     label_total *t = &s->totals[s->n];
-    *t = (label_total){.hash = k->hash};
-    if (cfb_arena_dup(s->arena, (cfb_str){k->ptr, k->len}, &t->text, NULL) != CFB_OK) return NULL;
+    cfb_str text;
+    if (cfb_arena_dup(s->arena, (cfb_str){k->ptr, k->len}, &text, NULL) != CFB_OK) return NULL;
+    *t = (label_total){.key = *k};
+    t->key.ptr = text.ptr;
     s->slots[i] = (uint32_t)++s->n;
     return t;
 }

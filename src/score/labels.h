@@ -48,8 +48,8 @@ uint32_t label_table_intern(label_table *t, cfb_str text);
 uint32_t label_table_find(const label_table *t, cfb_str text);
 
 typedef struct label_total {
-    cfb_str text; /* in the shard's arena */
-    uint64_t hash, actual, predicted, correct;
+    label_key key; /* its bytes are in the shard's arena */
+    uint64_t actual, predicted, correct;
 } label_total;
 
 /* The totals are cut into shards by hash, so that shards can be merged in parallel, each one in the order of the pieces. */

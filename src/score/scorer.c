@@ -275,7 +275,7 @@ static cfb_code make_stats(cfb_scorer_t *s, size_t *n_stats, cfb_err *err) {
         for (size_t k = 0; k < s->shards[i].n; k++, to++) {
             const label_total *t = &s->shards[i].totals[k];
             double p = ratio(t->correct, t->predicted), r = ratio(t->correct, t->actual);
-            *to = (cfb_label_stat){.label = t->text, .actual = t->actual, .predicted = t->predicted, .correct = t->correct,
+            *to = (cfb_label_stat){.label = {t->key.ptr, t->key.len}, .actual = t->actual, .predicted = t->predicted, .correct = t->correct,
                                    .precision = p, .recall = r, .f1 = p + r > 0.0 ? 2.0 * p * r / (p + r) : 0.0};
         }
     }

@@ -7,6 +7,11 @@
 /* U+4E00..U+9FFF as an unsigned distance: one comparison. */
 static inline int text_is_ideograph(uint32_t cp) { return cp - 0x4E00u < 0x5200u; }
 
+/* A lead byte of three-byte characters and its two continuation bytes; the value may still be overlong or a surrogate. */
+static inline int text_is_three_bytes(const unsigned char *p, size_t n) {
+    return n >= 3 && (p[0] & 0xF0u) == 0xE0 && ((p[1] ^ 0x80u) | (p[2] ^ 0x80u)) < 0x40;
+}
+
 /* Decodes the character at p (n >= 1 bytes are left) into *cp. Returns its length, or 0 if it is not valid UTF-8
  * (Table 3-7 of the Unicode Standard: no overlong forms, no surrogates, nothing above U+10FFFF). */
 static inline size_t text_decode(const unsigned char *p, size_t n, uint32_t *cp) {

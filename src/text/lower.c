@@ -115,8 +115,6 @@ static const unsigned char pages[256] = {
     [0xD8] = EIGHT(BAD),                         /* surrogates */
 };
 
-static inline bool is_continuation_pair(const unsigned char *p) { return ((p[0] ^ 0x80u) | (p[1] ^ 0x80u)) < 0x40; }
-
 /* Runs of three-byte characters (ideographs and their punctuation) and of ASCII go through loops of their own, without
  * a branch per character; what they meet is gathered in `seen`. */
 size_t cfb_text_lower_decode(cfb_str s, uint32_t *out, size_t *n_chars) {
@@ -124,13 +122,13 @@ size_t cfb_text_lower_decode(cfb_str s, uint32_t *out, size_t *n_chars) {
     size_t i = 0, n = 0;
     unsigned seen = 0;
     while (i < s.len) {
-        for (; s.len - i >= 3 && (p[i] & 0xF0u) == 0xE0 && is_continuation_pair(p + i + 1); i += 3) {
+        for (; text_is_three_bytes(p + i, s.len - i); i += 3) {
             uint32_t cp = (p[i] & 0x0Fu) << 12 | (p[i + 1] & 0x3Fu) << 6 | (p[i + 2] & 0x3Fu);
             seen |= pages[cp >> 8] | (unsigned)(cp - 0xFF21u < 26) * CASE;
             out[n++] = cp;
         }
         for (; i < s.len && p[i] < 0x80; i++) out[n++] = p[i] + ((uint32_t)(p[i] - (unsigned)'A' < 26) << 5);
-        if (i >= s.len || (p[i] >= 0xE0 && p[i] < 0xF0 && s.len - i >= 3 && is_continuation_pair(p + i + 1))) continue;
+        if (i >= s.len || text_is_three_bytes(p + i, s.len - i)) continue;
         size_t len = text_decode(p + i, s.len - i, &out[n]);
         if (len == 0) return SIZE_MAX;
         seen |= CASE;

@@ -39,21 +39,26 @@ cfb_str cfb_text_strip(cfb_str s) {
     return (cfb_str){s.ptr + begin, end - begin};
 }
 
+/* Runs of ASCII and of three-byte characters in loops of their own, everything else by text_decode. */
 size_t cfb_text_count_valid(cfb_str s) {
     const unsigned char *p = (const unsigned char *)s.ptr;
     size_t i = 0, n = 0;
+    unsigned bad = 0;
     while (i < s.len) {
-        uint64_t w;
-        while (s.len - i >= 8 && (memcpy(&w, p + i, 8), (w & UINT64_C(0x8080808080808080)) == 0)) {
-            i += 8;
-            n += 8;
-        }
-        if (i >= s.len) break;
+        size_t begin = i;
+        while (i < s.len && p[i] < 0x80) i++;
+        n += i - begin;
+        begin = i;
+        for (; text_is_three_bytes(p + i, s.len - i); i += 3)
+            bad |= ((unsigned)(p[i] == 0xE0) & (unsigned)(p[i + 1] < 0xA0)) |  /* overlong */
+                   ((unsigned)(p[i] == 0xED) & (unsigned)(p[i + 1] >= 0xA0)); /* surrogate */
+        n += (i - begin) / 3;
+        if (i >= s.len || p[i] < 0x80) continue;
         uint32_t cp;
         size_t len = text_decode(p + i, s.len - i, &cp);
         if (len == 0) return SIZE_MAX;
         i += len;
         n++;
     }
-    return n;
+    return bad ? SIZE_MAX : n;
 }

@@ -197,7 +197,7 @@ static void test_usage_errors(void **state) {
     fails("run", u, "--model is missing", "--mock", NULL);
     fails("generate", u, "--model is missing", "'cfbench generate --help'", NULL);
     fails("run --mock extra", u, "one argument too many: extra", NULL, NULL);
-    fails("convert a", u, "use: cfbench convert IN OUT", NULL, NULL);
+    fails("convert", u, "use: cfbench convert IN [OUT]", NULL, NULL);
     fails("score", u, "use: cfbench score PATH...", NULL, NULL);
     fails("export a b c", u, "too many: c", NULL, NULL);
     fails("run -o", u, "--out needs a value", NULL, NULL);

@@ -115,8 +115,7 @@ static inline cfb_buf td_path(const char *path, const char *columns) {
     return out;
 }
 
-static inline void td_expect_bytes(const char *name, const void *data, size_t len, const char *columns,
-                                   const char *expected) {
+static inline void td_expect_bytes(const char *name, const void *data, size_t len, const char *columns, const char *expected) {
     cfb_buf got = td_memory_opts(name, data, len, columns, NULL);
     assert_string_equal(got.ptr, expected);
     cfb_buf_free(&got);
@@ -126,8 +125,8 @@ static inline void td_expect(const char *name, const char *text, const char *col
     td_expect_bytes(name, text, strlen(text), columns, expected);
 }
 
-static inline void td_expect_limits(const char *name, const char *text, const char *columns,
-                                    const cfb_reader_opts *limits, const char *expected) {
+static inline void td_expect_limits(const char *name, const char *text, const char *columns, const cfb_reader_opts *limits,
+                                    const char *expected) {
     cfb_buf got = td_memory_opts(name, text, strlen(text), columns, limits);
     assert_string_equal(got.ptr, expected);
     cfb_buf_free(&got);

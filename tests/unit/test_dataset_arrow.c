@@ -5,15 +5,14 @@
 #include <unistd.h>
 
 #define DATA "tests/data/arrow/"
-#define ROWS                                                                                                           \
+#define ROWS                                                                                                                                 \
     "1:a-1|What is 1 + 1?|2;2:a-2|公司甲发布了什么？|新产品;3:a-3||~;4:a-4|Name two colours,\nplease: \"red\" or …|red, blue;" \
     "5:a-5|😀 ok?|;"
 #define LONG " one two three one two three one two three one two three one two three one two three "
 
 static void same_rows(void **state) {
     (void)state;
-    static const char *const names[] = {"utf8",  "large_utf8", "file_format", "legacy",
-                                        "types", "dictionary", "utf8_view"};
+    static const char *const names[] = {"utf8", "large_utf8", "file_format", "legacy", "types", "dictionary", "utf8_view"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char path[64];
         snprintf(path, sizeof path, DATA "%s.arrow", names[i]);
@@ -26,9 +25,8 @@ static void same_rows(void **state) {
 
 static void compressed(void **state) {
     (void)state;
-    static const char expected[] =
-        "1:a-1|What is 1 + 1?" LONG "|2;2:a-2|公司甲发布了什么？" LONG "|新产品;3:a-3|" LONG
-        "|~;4:a-4|Name two colours,\nplease: \"red\" or …" LONG "|red, blue;5:a-5|😀 ok?" LONG "|;";
+    static const char expected[] = "1:a-1|What is 1 + 1?" LONG "|2;2:a-2|公司甲发布了什么？" LONG "|新产品;3:a-3|" LONG
+                                   "|~;4:a-4|Name two colours,\nplease: \"red\" or …" LONG "|red, blue;5:a-5|😀 ok?" LONG "|;";
     td_expect_path(DATA "lz4.arrow", "id,question,answer", expected);
     td_expect_path(DATA "zstd.arrow", "id,question,answer", expected);
 }
@@ -98,9 +96,7 @@ static const char *const all_fixtures[] = {
     "dictionary", "dictionary_delta", "dictionary_replaced", "utf8_view", "lz4",   "zstd",
 };
 
-static const char *columns_of(const char *name) {
-    return strncmp(name, "dictionary_", 11) == 0 ? "label" : "id,question,answer";
-}
+static const char *columns_of(const char *name) { return strncmp(name, "dictionary_", 11) == 0 ? "label" : "id,question,answer"; }
 
 static void cut(void **state) {
     (void)state;
@@ -154,7 +150,8 @@ static void damaged(void **state) {
                 o.n_columns = 3;
                 if (cfb_reader_open_memory("d.arrow", file.ptr, file.len, &o, &r, NULL) == CFB_OK) {
                     /* A damaged row count of a batch without columns may be huge. */
-                    for (int n = 0; n < 4 && cfb_reader_next(r, &rows, NULL) == CFB_OK && rows.n_rows; n++) {}
+                    for (int n = 0; n < 4 && cfb_reader_next(r, &rows, NULL) == CFB_OK && rows.n_rows; n++) {
+                    }
                     cfb_reader_close(r);
                 }
                 file.ptr[at] = old;
@@ -217,11 +214,12 @@ static void folders(void **state) {
     (void)state;
     char dir[] = "/tmp/cfb-dataset-XXXXXX", expected[512];
     assert_non_null(mkdtemp(dir));
-    snprintf(expected, sizeof expected,
-             "!ENOTFOUND: %s: no state.json: not a folder that Hugging Face's save_to_disk wrote", dir);
+    snprintf(expected, sizeof expected, "!ENOTFOUND: %s: no state.json: not a folder that Hugging Face's save_to_disk wrote",
+             dir);
     td_expect_path(dir, "id", expected);
-    write_file(dir, "state.json", CFB_STR_LIT("{\"_data_files\": [{\"filename\": \"a.arrow\"}, {\"filename\": \"b.arrow\"},"
-                                              "{\"filename\": \"c.arrow\"}], \"_split\": null}"));
+    write_file(dir, "state.json",
+               CFB_STR_LIT("{\"_data_files\": [{\"filename\": \"a.arrow\"}, {\"filename\": \"b.arrow\"},"
+                           "{\"filename\": \"c.arrow\"}], \"_split\": null}"));
     cfb_buf utf8 = td_load(DATA "utf8.arrow"), large = td_load(DATA "large_utf8.arrow"), none = td_load(DATA "empty.arrow");
     write_file(dir, "a.arrow", cfb_buf_str(&utf8));
     write_file(dir, "b.arrow", cfb_buf_str(&none));
@@ -302,10 +300,10 @@ static void published_data(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(same_rows), cmocka_unit_test(compressed), cmocka_unit_test(dictionaries),
-        cmocka_unit_test(scalars),   cmocka_unit_test(columns),    cmocka_unit_test(limits),
-        cmocka_unit_test(cut),       cmocka_unit_test(damaged),    cmocka_unit_test(bad_text),
-        cmocka_unit_test(false_promise), cmocka_unit_test(folders), cmocka_unit_test(published_data),
+        cmocka_unit_test(same_rows),     cmocka_unit_test(compressed), cmocka_unit_test(dictionaries),
+        cmocka_unit_test(scalars),       cmocka_unit_test(columns),    cmocka_unit_test(limits),
+        cmocka_unit_test(cut),           cmocka_unit_test(damaged),    cmocka_unit_test(bad_text),
+        cmocka_unit_test(false_promise), cmocka_unit_test(folders),    cmocka_unit_test(published_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

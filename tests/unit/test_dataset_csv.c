@@ -72,8 +72,7 @@ static void limits(void **state) {
     o.max_field_bytes = 4;
     td_expect_limits("d.csv", "q,a\nabcd,\"a\"\"bc\"\n", "q,a", &o, "2:abcd|a\"bc;");
     td_expect_limits("d.csv", "q,a\nabcde,x\n", "q", &o, "!ELIMIT: d.csv:2: field 1 is larger than the limit of 4 bytes");
-    td_expect_limits("d.csv", "q,a\nx,\"\n\nabcde", "q", &o,
-                     "!ELIMIT: d.csv:2: field 2 is larger than the limit of 4 bytes");
+    td_expect_limits("d.csv", "q,a\nx,\"\n\nabcde", "q", &o, "!ELIMIT: d.csv:2: field 2 is larger than the limit of 4 bytes");
     td_expect_limits("d.csv", "question\n", "q", &o, "!ELIMIT: d.csv:1: field 1 is larger than the limit of 4 bytes");
     o.batch_rows = 2;
     td_expect_limits("d.csv", "q\n1\n2\n3\n4\n5\n", "q", &o, "2:1;3:2;4:3;5:4;6:5;");

@@ -27,10 +27,9 @@ static void expect(const char *dir, const char *name, const char *found) {
 static void order(void **state) {
     (void)state;
     static const char *const places[] = {
-        "t/state.json", "t.json",          "t.json.gz",       "t.json.zst",      "t.jsonl",        "t.jsonl.gz",
-        "t.jsonl.zst",  "t.csv",           "t.csv.gz",        "t.csv.zst",       "t/data.json",    "t/data.json.gz",
-        "t/data.json.zst", "t/data.jsonl", "t/data.jsonl.gz", "t/data.jsonl.zst", "t/data.csv",    "t/data.csv.gz",
-        "t/data.csv.zst",
+        "t/state.json",    "t.json",           "t.json.gz",  "t.json.zst",    "t.jsonl",        "t.jsonl.gz",      "t.jsonl.zst",
+        "t.csv",           "t.csv.gz",         "t.csv.zst",  "t/data.json",   "t/data.json.gz", "t/data.json.zst", "t/data.jsonl",
+        "t/data.jsonl.gz", "t/data.jsonl.zst", "t/data.csv", "t/data.csv.gz", "t/data.csv.zst",
     };
     size_t n = sizeof places / sizeof *places;
     char dir[] = "/tmp/cfb-find-XXXXXX", path[PATH_MAX];

