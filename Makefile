@@ -45,7 +45,7 @@ UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 TOOLS := $(patsubst tests/%.c,$(BUILD)/tools/%,$(TOOL_SRC))
 
 .PHONY: all lib demo demo-run test test-run test-slow test-build asan tsan serial fuzz bench cover tidy format check-layers man install \
-        uninstall clean list deps
+        uninstall clean list deps FORCE
 # V=1 shows the commands.
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
 .DEFAULT_GOAL := all
@@ -115,6 +115,12 @@ deps:
 $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+# The one object that knows where suites are installed is made again when prefix changes.
+$(call obj,src/dataset/suite_load.c): $(BUILD)/datadir
+$(BUILD)/datadir: FORCE
+	@mkdir -p $(@D); echo '$(datadir)' | cmp -s - $@ || echo '$(datadir)' >$@
+FORCE:
 
 $(STATIC): $(LIB_OBJ)
 	@rm -f $@

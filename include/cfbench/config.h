@@ -60,6 +60,7 @@ typedef struct cfb_config {
     const char *out; /* folder of the run */
     const char *format;
     bool json, quiet, verbose, force;
+    bool moved; /* another --base-url is the same model at another address */
     const char *progress; /* auto, bar, log, off */
     const char *color;    /* auto, always, never */
     /* scoring */

@@ -76,17 +76,29 @@ typedef struct cfb_generate_opts {
     void *on_row_ctx;
 } cfb_generate_opts;
 
+/* A row that got no reply. */
+typedef struct cfb_failed_row {
+    const char *task; /* borrowed from the suite */
+    size_t row;
+    char id[64]; /* cut if longer */
+    cfb_fail fail;
+    char message[256];
+} cfb_failed_row;
+#define CFB_FAILED_ROWS_KEPT 20
+
 typedef struct cfb_generate_summary {
     size_t n_rows, n_done_before, n_done, n_failed; /* n_failed: asked in this call, without a reply at its end */
     size_t n_calls, n_retries;
     size_t n_fail[CFB_FAIL_COUNT]; /* failed rows by class of their last attempt */
+    cfb_failed_row failed[CFB_FAILED_ROWS_KEPT]; /* the first ones, by task and row */
+    size_t n_failed_kept;
     double elapsed_s;
     cfb_sched_stats sched;
     cfb_limiter limiter;
 } cfb_generate_summary;
 
 /* Asks for every row that has no reply in the store. A failing row never stops the others; it is recorded with its class, counted,
- * logged with task and row, and asked again by the next call.
+ * listed with task and row, and asked again by the next call.
  * Errors: EAUTH/ENET/EPROTOCOL when the server cannot be used at all (wrong key, no server, no API); ENOSPACE/EIO when replies
  * cannot be stored; EINTERRUPTED; those of reading the data. summary is filled in every case. */
 CFB_MUST_CHECK cfb_code cfb_generate(const cfb_generate_opts *opts, cfb_generate_summary *summary, cfb_err *err);

@@ -75,9 +75,14 @@ size_t cfb_display_width(cfb_str s);
  * DETAILS cfbenchmark-scores/{zero-shot|few-shot}/MODEL/TASK-scores_detailed_results.json   upstream's keys
  * CSV as pandas writes it (QUOTE_MINIMAL, "\n", shortest round-trip floats, index from 0); files appear whole or not at all. */
 enum { CFB_EXPORT_OUTPUT = 1, CFB_EXPORT_SCORES = 2, CFB_EXPORT_DETAILS = 4 };
+/* With it, a file that is there already is EUSAGE; without it, it is replaced. */
+enum { CFB_EXPORT_KEEP = 8 };
 typedef struct cfb_export cfb_export_t;
 
-/* setting: "zero-shot"/"few-shot"; model may contain '/' (folders), but no "..", empty or absolute parts: those are EUSAGE. */
+/* Can a model's name become folders? '/' separates them, those at the front are dropped ("/models/qwen" as vLLM names its
+ * models); "..", "." and parts of more than 255 bytes are EUSAGE. */
+CFB_MUST_CHECK cfb_code cfb_export_check_model(const char *model, cfb_err *err);
+/* setting: "zero-shot"/"few-shot". */
 CFB_MUST_CHECK cfb_code cfb_export_open(const char *dir, const char *setting, const char *model, const cfb_task *task, unsigned what,
                                         cfb_export_t **out, cfb_err *err);
 /* The next row, in order. score may be NULL if only OUTPUT is written. */

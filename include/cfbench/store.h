@@ -32,9 +32,11 @@ typedef struct cfb_store_setting {
     const char *name; /* option name without dashes, such as "model"; with a dot in it, something that is no option */
     const char *value;
 } cfb_store_setting;
-/* Writes the settings into a new store, or compares them with those of an old one: ECONFLICT names the first that differs
- * and both values. */
+/* Writes the settings into a new store (or one without a single reply, which then starts again), or compares them with those of
+ * an old one: ECONFLICT names the first that differs and both values. */
 CFB_MUST_CHECK cfb_code cfb_store_bind(cfb_store_t *s, const cfb_store_setting *settings, size_t n, cfb_err *err);
+/* Changes one setting of a store that has it, without comparing. */
+CFB_MUST_CHECK cfb_code cfb_store_setting_put(cfb_store_t *s, const char *name, const char *value, cfb_err *err);
 /* A setting's value, borrowed for the store's life, or NULL. */
 const char *cfb_store_setting_get(cfb_store_t *s, const char *name);
 

@@ -46,7 +46,9 @@ cfb_code cfb_file_writer_open(const char *path, cfb_file_writer_t **out, cfb_err
     if (w == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     w->used = 0;
     int n = snprintf(w->path, sizeof w->path, "%s", path);
-    int m = snprintf(w->tmp, sizeof w->tmp, "%s.tmp.%ld", path, (long)getpid());
+    /* beside the target; its name is cut, so that a target with the longest name that there may be has one too */
+    const char *base = cfb_path_base(path);
+    int m = snprintf(w->tmp, sizeof w->tmp, "%.*s%.200s.tmp.%ld", (int)(base - path), path, base, (long)getpid());
     if (n < 0 || m < 0 || (size_t)m >= sizeof w->tmp) {
         free(w);
         return cfb_err_set(err, CFB_ELIMIT, "path too long: %.200s", path);

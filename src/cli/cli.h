@@ -41,6 +41,8 @@ cfb_shot cfb_cli_shot(const cfb_config *c);
 /* Indices of the tasks of --tasks (all without it), in the suite's order, in *tasks (malloc). EUSAGE names an unknown task
  * and those there are. */
 CFB_MUST_CHECK cfb_code cfb_cli_pick_tasks(const cfb_config *c, const cfb_suite_t *s, size_t **tasks, size_t *n, cfb_err *err);
+/* Is a task named by --tasks (or is there no --tasks)? */
+bool cfb_cli_is_picked(const cfb_config *c, const char *task);
 /* OUT/run.db, or the path itself if that is a run store. */
 CFB_MUST_CHECK cfb_code cfb_cli_store_path(const char *out, char path[PATH_MAX], cfb_err *err);
 /* Writes all of b to standard output. EIO/ENOSPACE if that fails (a full disk behind a redirection). */

@@ -56,6 +56,7 @@ cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err) {
     o.api_key = c->api_key;
     cfb_cli_catch_signals(false);
     cfb_code rc = cfb_mock_start(&o, &m, err);
+    if (rc == CFB_ECONFIG) cfb_err_add_context(err, "--mock-faults");
     /* The default suite's data is not part of cfbench: without --data there is nothing to learn from it. */
     if (rc == CFB_OK && (c->data || strcmp(c->suite, "cfbenchmark") != 0)) rc = teach_suite(m, c, err);
     if (rc == CFB_OK) rc = write_port(c, cfb_mock_port(m), err);

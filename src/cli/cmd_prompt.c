@@ -53,11 +53,11 @@ static cfb_code write_prompt(const cfb_config *c, const cfb_task *t, size_t row,
         cfb_jw_str(&w, prompt);
     }
     cfb_jw_end_obj(&w);
-    cfb_code rc = cfb_jw_finish(&w, err);
-    return rc == CFB_OK ? cfb_buf_append_char(out, '\n', err) : rc;
+    return cfb_jw_finish(&w, err);
 }
 
-static cfb_code show_task(const cfb_config *c, const cfb_suite_t *s, size_t i, cfb_err *err) {
+/* *n_shown counts over all tasks: with --json the prompts are the items of one list. */
+static cfb_code show_task(const cfb_config *c, const cfb_suite_t *s, size_t i, size_t *n_shown, cfb_err *err) {
     const cfb_task *t = cfb_suite_task(s, i);
     cfb_records records;
     cfb_buf prompt = CFB_BUF_INIT((size_t)64 << 20), out = CFB_BUF_INIT(0);
@@ -70,6 +70,7 @@ static cfb_code show_task(const cfb_config *c, const cfb_suite_t *s, size_t i, c
         cfb_buf_clear(&prompt);
         cfb_buf_clear(&out);
         rc = cfb_prompt_render(t, cfb_cli_shot(c), &records.rows[k], &prompt, err);
+        if (rc == CFB_OK && c->json) rc = cfb_buf_append_str(&out, (*n_shown)++ ? CFB_STR_LIT(",\n    ") : CFB_STR_LIT("\n    "), err);
         if (rc == CFB_OK) rc = write_prompt(c, t, k, &records.rows[k], cfb_buf_str(&prompt), &out, err);
         if (rc == CFB_OK) rc = cfb_cli_print(cfb_buf_str(&out), err);
     }
@@ -81,11 +82,13 @@ static cfb_code show_task(const cfb_config *c, const cfb_suite_t *s, size_t i, c
 
 cfb_code cfb_cmd_prompt(const cfb_config *c, cfb_err *err) {
     cfb_suite_t *s = NULL;
-    size_t *tasks = NULL, n = 0;
+    size_t *tasks = NULL, n = 0, n_shown = 0;
     unsigned flags = cfb_cli_shot(c) == CFB_SHOT_FEW ? CFB_SUITE_FEWSHOT : 0;
     cfb_code rc = cfb_suite_load(c->suite, c->data, flags, &s, err);
     if (rc == CFB_OK) rc = cfb_cli_pick_tasks(c, s, &tasks, &n, err);
-    for (size_t i = 0; i < n && rc == CFB_OK; i++) rc = show_task(c, s, tasks[i], err);
+    if (rc == CFB_OK && c->json) rc = cfb_cli_print(CFB_STR_LIT("{\n  \"schema\": \"cfbench.prompts/1\",\n  \"prompts\": ["), err);
+    for (size_t i = 0; i < n && rc == CFB_OK; i++) rc = show_task(c, s, tasks[i], &n_shown, err);
+    if (rc == CFB_OK && c->json) rc = cfb_cli_print(n_shown ? CFB_STR_LIT("\n  ]\n}\n") : CFB_STR_LIT("]\n}\n"), err);
     free(tasks);
     cfb_suite_free(s);
     return rc;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 static cfb_code failed_rows(uint64_t n, const char *again, cfb_err *err) {
-    return cfb_err_set(err, CFB_EPARTIAL, "%llu rows have no answer (named above); %s", (unsigned long long)n, again);
+    return cfb_err_set(err, CFB_EPARTIAL, "%llu row%s no answer (named above); %s", (unsigned long long)n, n == 1 ? " has" : "s have", again);
 }
 
 /* Scores OUT/run.db; upstream's files and the reports go to dir. */
@@ -56,6 +56,7 @@ cfb_code cfb_cmd_report(const cfb_config *c, cfb_err *err) {
 struct jsonl_job {
     cfb_store_t *store;
     const char *dir, *task;
+    bool force; /* replace files that are there */
     cfb_file_writer_t *file;
     cfb_buf line;
 };
@@ -99,6 +100,7 @@ static cfb_code jsonl_task(void *ctx, int64_t task_id, const cfb_store_task *t, 
     snprintf(name, sizeof name, "%s-output.jsonl", t->name);
     j->task = t->name;
     cfb_code rc = cfb_path_join(path, sizeof path, j->dir, name, err);
+    if (rc == CFB_OK && !j->force && cfb_path_exists(path)) rc = cfb_err_set(err, CFB_EUSAGE, "%s is there already; --force replaces it", path);
     if (rc == CFB_OK) rc = cfb_file_writer_open(path, &j->file, err);
     if (rc != CFB_OK) return rc;
     rc = cfb_store_each_result(j->store, task_id, jsonl_row, j, err);
@@ -107,8 +109,8 @@ static cfb_code jsonl_task(void *ctx, int64_t task_id, const cfb_store_task *t, 
     return rc;
 }
 
-static cfb_code export_jsonl(const char *path, const char *dir, cfb_err *err) {
-    struct jsonl_job j = {.dir = dir, .line = CFB_BUF_INIT(0)};
+static cfb_code export_jsonl(const char *path, const char *dir, bool force, cfb_err *err) {
+    struct jsonl_job j = {.dir = dir, .force = force, .line = CFB_BUF_INIT(0)};
     cfb_code rc = cfb_mkdir_p(dir, err);
     if (rc == CFB_OK) rc = cfb_store_open(path, CFB_STORE_READ, &j.store, err);
     if (rc == CFB_OK) rc = cfb_store_each_task(j.store, jsonl_task, &j, err);
@@ -124,10 +126,11 @@ cfb_code cfb_cmd_export(const cfb_config *c, cfb_err *err) {
     if (dir == NULL) dir = cfb_path_is_dir(run) ? run : ".";
     cfb_code rc = cfb_cli_store_path(run, path, err);
     if (rc == CFB_OK && c->format && strcmp(c->format, "jsonl") == 0) {
-        rc = export_jsonl(path, dir, err);
+        rc = export_jsonl(path, dir, c->force, err);
     } else if (rc == CFB_OK) {
         rc = cfb_scoring_new(c, &s, err);
-        if (rc == CFB_OK) rc = cfb_scoring_add_store(s, path, dir, CFB_EXPORT_OUTPUT | CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS, err);
+        unsigned what = CFB_EXPORT_OUTPUT | CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS | (c->force ? 0u : CFB_EXPORT_KEEP);
+        if (rc == CFB_OK) rc = cfb_scoring_add_store(s, path, dir, what, err);
         cfb_scoring_free(s);
     }
     if (rc == CFB_OK && !c->quiet) fprintf(stderr, "exported to %s/\n", dir);

@@ -96,9 +96,12 @@ cfb_code cfb_cmd_score(const cfb_config *c, cfb_err *err) {
     for (size_t i = 0; i < l.n && rc == CFB_OK; i++)
         rc = cfb_store_is_run_store(l.paths[i]) ? cfb_scoring_add_store(s, l.paths[i], c->out, what, err)
                                                 : cfb_scoring_add_file(s, l.paths[i], c->out, what, err);
+    if (rc == CFB_OK && cfb_scoring_report(s)->n_tasks == 0)
+        rc = cfb_err_set(err, CFB_EUSAGE, "--tasks %s: none of these is in what was given", c->tasks ? c->tasks : "");
     if (rc == CFB_OK) rc = cfb_scoring_publish(s, c->out, err);
     uint64_t n_failed = rc == CFB_OK ? cfb_scoring_n_failed(s) : 0;
-    if (n_failed) rc = cfb_err_set(err, CFB_EPARTIAL, "%llu rows have no answer: they count 0 in the scores over all rows", (unsigned long long)n_failed);
+    if (n_failed) rc = cfb_err_set(err, CFB_EPARTIAL, "%llu row%s no answer and count%s 0 in the scores over all rows", (unsigned long long)n_failed,
+                         n_failed == 1 ? " has" : "s have", n_failed == 1 ? "s" : "");
     cfb_scoring_free(s);
     for (size_t i = 0; i < l.n; i++) free(l.paths[i]);
     free(l.paths);

@@ -75,7 +75,7 @@ int main(int argc, char **argv) {
         cfb_cli_log_to_stderr(&config);
         rc = dispatch(&config, &err);
     }
-    if (rc == CFB_OK && (fflush(stdout) != 0 || ferror(stdout))) rc = cfb_err_set(&err, CFB_EIO, "cannot write to standard output");
+    if (rc == CFB_OK) rc = cfb_cli_print(CFB_STR_LIT(""), &err); /* what stdio still holds */
     if (rc != CFB_OK) fprintf(stderr, "cfbench: %s\n", err.msg[0] ? err.msg : cfb_code_text(rc));
     cfb_config_free(&config);
     return cfb_code_exit_status(rc);

@@ -48,6 +48,16 @@ cfb_code cfb_cli_pick_tasks(const cfb_config *c, const cfb_suite_t *s, size_t **
     return rc;
 }
 
+bool cfb_cli_is_picked(const cfb_config *c, const char *task) {
+    if (c->tasks == NULL || c->tasks[0] == '\0') return true;
+    for (const char *p = c->tasks; *p;) {
+        size_t n = strcspn(p, ",");
+        if (strlen(task) == n && memcmp(task, p, n) == 0) return true;
+        p += n + (p[n] == ',');
+    }
+    return false;
+}
+
 cfb_code cfb_cli_store_path(const char *out, char path[PATH_MAX], cfb_err *err) {
     if (cfb_path_exists(out) && !cfb_path_is_dir(out)) return cfb_path_join(path, PATH_MAX, NULL, out, err);
     return cfb_path_join(path, PATH_MAX, out, "run.db", err);
@@ -55,6 +65,6 @@ cfb_code cfb_cli_store_path(const char *out, char path[PATH_MAX], cfb_err *err) 
 
 cfb_code cfb_cli_print(cfb_str text, cfb_err *err) {
     errno = 0;
-    if (fwrite(text.ptr, 1, text.len, stdout) == text.len && fflush(stdout) == 0) return CFB_OK;
+    if (fwrite(text.ptr, 1, text.len, stdout) == text.len && fflush(stdout) == 0 && !ferror(stdout)) return CFB_OK;
     return cfb_err_set_errno(err, errno ? errno : EIO, "cannot write to standard output");
 }

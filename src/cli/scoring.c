@@ -172,6 +172,7 @@ static cfb_code on_result(void *ctx, const cfb_store_result *r, cfb_err *err) {
 
 static cfb_code on_task(void *ctx, int64_t task_id, const cfb_store_task *t, cfb_err *err) {
     struct store_job *j = ctx;
+    if (!cfb_cli_is_picked(j->s->c, t->name)) return CFB_OK;
     cfb_suite_t *suite = NULL;
     cfb_report_task r = {.model = j->model, .setting = j->setting, .source = j->path};
     cfb_code rc = cfb_suite_parse(t->name, cfb_str_from(t->definition), &suite, err);
@@ -238,7 +239,7 @@ cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path, const char *e
     cfb_store_close(j->store, NULL);
     cfb_arena_free(j->texts);
     free(j);
-    if (rc == CFB_OK && s->n == first) rc = cfb_err_set(err, CFB_EDATA, "%s: the run store has no tasks yet", path);
+    if (rc == CFB_OK && s->n == first && s->c->tasks == NULL) rc = cfb_err_set(err, CFB_EDATA, "%s: the run store has no tasks yet", path);
     if (rc != CFB_OK) return rc;
     cfb_err store_err = CFB_ERR_INIT;
     if (store_scores(s, first, path, &store_err) != CFB_OK) /* a read-only copy is scored all the same */
@@ -288,7 +289,7 @@ static cfb_code load_suite(cfb_scoring_t *s, cfb_err *err) {
     cfb_code rc = observed ? CFB_ENOTFOUND : cfb_suite_load(s->c->suite, s->c->data, CFB_SUITE_LABELS, &s->suite, &first);
     if (rc == CFB_OK) return CFB_OK;
     rc = cfb_suite_load(s->c->suite, s->c->data, 0, &s->suite, err);
-    if (rc == CFB_OK && !observed) cfb_log(CFB_LOG_INFO, "no label lists: %s", first.msg);
+    if (rc == CFB_OK && !observed) cfb_log(CFB_LOG_DEBUG, "no label lists: %s", first.msg);
     return rc;
 }
 
@@ -329,6 +330,7 @@ cfb_code cfb_scoring_add_file(cfb_scoring_t *s, const char *path, const char *ex
     o.batch_bytes = (size_t)48 << 20;
     cfb_code rc = load_suite(s, err);
     if (rc == CFB_OK) rc = task_of_file(s, path, &task, err);
+    if (rc == CFB_OK && !cfb_cli_is_picked(s->c, task->name)) return CFB_OK;
     if (rc == CFB_OK) rc = keep_text(s, path, &r.source, err);
     if (rc == CFB_OK) rc = names_from_path(s, path, &r, err);
     if (rc == CFB_OK) rc = cfb_reader_open(path, &o, &reader, err);

@@ -45,10 +45,7 @@ static void log_line(void *ctx, cfb_log_level level, const char *line) {
 }
 
 void cfb_cli_log_to_stderr(const cfb_config *c) {
-    cfb_log_level level = CFB_LOG_WARN;
-    if (c && c->quiet) level = CFB_LOG_ERROR;
-    if (c && c->verbose) level = CFB_LOG_DEBUG;
-    cfb_log_set(log_line, NULL, level);
+    cfb_log_set(log_line, NULL, c && c->verbose ? CFB_LOG_DEBUG : c && c->quiet ? CFB_LOG_WARN : CFB_LOG_INFO);
 }
 
 bool cfb_cli_use_color(const cfb_config *c, FILE *f) {

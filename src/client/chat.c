@@ -189,6 +189,14 @@ static void read_status(cfb_client_t *c, cfb_chat_reply *r) {
     r->fail = class_of_status(r->http_status);
 }
 
+/* Some servers repeat the key in their errors. What is logged, stored and reported must not hold it. */
+static void redact(const cfb_client_t *c, char *text, size_t len) {
+    size_t n = c->opts.api_key ? strlen(c->opts.api_key) : 0;
+    if (n < 4) return;
+    cfb_str hay = {text, len}, key = {c->opts.api_key, n};
+    for (size_t at = 0; (at = cfb_str_find(hay, key, at)) != SIZE_MAX; at += n) memset(text + at, '*', n);
+}
+
 cfb_code cfb_client_chat(cfb_client_t *c, cfb_str prompt, int max_tokens, cfb_chat_reply *r, cfb_err *err) {
     *r = (cfb_chat_reply){.prompt_tokens = -1, .completion_tokens = -1, .retry_after_s = -1, .finish = CFB_FINISH_OTHER};
     cfb_buf_clear(&c->request);
@@ -203,6 +211,7 @@ cfb_code cfb_client_chat(cfb_client_t *c, cfb_str prompt, int max_tokens, cfb_ch
     int64_t start = cfb_now_ns();
     CURLcode code = curl_easy_perform(c->curl);
     r->latency_us = (cfb_now_ns() - start) / 1000;
+    if (c->body.ptr) redact(c, c->body.ptr, c->body.len);
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &r->http_status);
     if (code != CURLE_OK) {
         r->fail = class_of_curl(c, code);

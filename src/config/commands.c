@@ -60,7 +60,8 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
                         "Writes the replies and scores of a run as files: in CFBenchmark's layout of folders and CSV "
                         "columns, or as JSON Lines. RUN is the folder of the run. DIR is where the files go.",
                         {"CSV files that CFBenchmark's own scripts read:", "cfbench export runs/mini exported",
-                         "JSON Lines instead:", "cfbench export --format jsonl runs/mini exported"}},
+                         "JSON Lines instead, over files that are there:",
+                         "cfbench export --format jsonl --force runs/mini exported"}},
     [CFB_CMD_CONVERT] = {"IN [OUT]", 1, 2,
                          "Turns a data set into JSON Lines or CSV. IN is a Hugging Face save_to_disk folder, or an "
                          "Arrow stream, CSV, JSON or JSON Lines file, plain or as .gz or .zst; which one it is, is seen "

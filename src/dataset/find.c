@@ -42,9 +42,9 @@ cfb_code cfb_dataset_find(const char *dir, const char *name, char *path_out, siz
     if (!found) found = folder = try_path(dir, name, "/dataset_dict.json", path, sizeof path);
     if (!found)
         return cfb_err_set(err, CFB_ENOTFOUND,
-                           "no data for '%.100s' in %.200s (looked for %.40s/ with state.json, %.40s.json, .jsonl, .csv, "
+                           "no data for '%.40s' in %.150s (looked for %.40s/state.json, %.40s.json, %.40s.jsonl, %.40s.csv, "
                            "%.40s/data.json, .jsonl, .csv, each also .gz or .zst, and %.40s itself)",
-                           name, dir, name, name, name, name);
+                           name, dir, name, name, name, name, name, name);
     return folder ? cfb_path_join(path_out, size, dir, name, err) : cfb_path_join(path_out, size, NULL, path, err);
 }
 

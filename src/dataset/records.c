@@ -13,10 +13,7 @@ static cfb_code find_data(const cfb_suite_t *s, const cfb_task *t, char *path, c
     for (size_t i = 0; i < t->n_data && rc == CFB_ENOTFOUND; i++) rc = cfb_dataset_find(s->dir, t->data[i], path, PATH_MAX, err);
     if (rc == CFB_ENOTFOUND) {
         cfb_err_add_context(err, "data of task '%s'", t->name);
-        if (strcmp(s->name, "cfbenchmark") == 0 && err != NULL) {
-            size_t used = strlen(err->msg);
-            snprintf(err->msg + used, sizeof err->msg - used, " (scripts/get-cfbenchmark.sh gets it; then --data FOLDER)");
-        }
+        cfb_suite__add_hint(s, err);
     }
     return rc;
 }

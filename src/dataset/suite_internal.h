@@ -30,5 +30,7 @@ CFB_MUST_CHECK cfb_code cfb_suite__new(cfb_suite_t **out, cfb_err *err);
 /* Sorts labels by code point and refuses empty and repeated ones. */
 CFB_MUST_CHECK cfb_code cfb_suite__set_labels(cfb_task *t, cfb_str *labels, size_t n, cfb_err *err);
 void cfb_suite__set_fingerprint(cfb_suite_t *s);
+/* Adds to the message of a missing file what a user can do about it. */
+void cfb_suite__add_hint(const cfb_suite_t *s, cfb_err *err);
 
 #endif

@@ -156,6 +156,16 @@ static cfb_code load_texts(cfb_suite_t *s, unsigned flags, cfb_err *err) {
     return rc;
 }
 
+/* Without --data, files are looked for beside suite.json; for a suite whose data is not part of cfbench that cannot work. */
+void cfb_suite__add_hint(const cfb_suite_t *s, cfb_err *err) {
+    if (err == NULL) return;
+    const char *hint = strcmp(s->name, "cfbenchmark") == 0
+                           ? "; scripts/get-cfbenchmark.sh gets the data, --data FOLDER says where it is (or try --suite sample)"
+                           : "; --data FOLDER says where the suite's files are, if not beside suite.json";
+    size_t used = strlen(err->msg);
+    snprintf(err->msg + used, sizeof err->msg - used, "%s", hint);
+}
+
 cfb_code cfb_suite_load(const char *spec, const char *data_dir, unsigned flags, cfb_suite_t **out, cfb_err *err) {
     cfb_suite_t *s = NULL;
     cfb_buf json = CFB_BUF_INIT(0);
@@ -175,6 +185,7 @@ cfb_code cfb_suite_load(const char *spec, const char *data_dir, unsigned flags, 
             snprintf(s->dir, sizeof s->dir, "%.*s", (int)(base - file - 1), file);
     }
     if (rc == CFB_OK) rc = load_texts(s, flags, err);
+    if (rc == CFB_ENOTFOUND && s != NULL && data_dir == NULL) cfb_suite__add_hint(s, err);
     cfb_buf_free(&json);
     if (rc != CFB_OK) {
         cfb_suite_free(s);

@@ -11,6 +11,8 @@
 #define MAX_PROMPT_BYTES ((size_t)32 << 20)
 /* Rows that used up their tries while nothing ever succeeded: then the server is unusable, not the rows. */
 #define HOPELESS_ROWS 5
+/* A request that is refused may be one row's fault (too long, say), so more of them are waited for. */
+#define HOPELESS_REFUSALS 20
 
 struct job_task {
     const cfb_task *task;
@@ -26,7 +28,9 @@ struct job {
     struct job_task *tasks;
     cfb_progress *progress, own_progress;
     cfb_limiter limiter;
-    atomic_size_t n_ok, n_calls, n_exhausted, n_fail[CFB_FAIL_COUNT];
+    cfb_generate_summary *sum; /* its list of failed rows is filled as rows fail */
+    size_t failed_task[CFB_FAILED_ROWS_KEPT];
+    atomic_size_t n_ok, n_calls, n_exhausted, n_fail[CFB_FAIL_COUNT], n_tries_failed[CFB_FAIL_COUNT];
 };
 
 struct worker {
@@ -146,6 +150,37 @@ static cfb_code record_attempt(struct job *j, const struct job_task *t, size_t r
     return cfb_store_put_attempt(j->o->store, &a, err);
 }
 
+/* The first failure of each class is worth a line at once; the others are counted, and logged with --verbose. */
+static void log_failed_try(struct job *j, const struct job_task *t, size_t row, int try_number, const cfb_chat_reply *r) {
+    bool first = atomic_fetch_add(&j->n_tries_failed[r->fail], 1) == 0 && cfb_fail_is_retried(r->fail) && j->o->max_retries > 0;
+    cfb_log(first ? CFB_LOG_INFO : CFB_LOG_DEBUG, "%s row %zu, try %d: %s (HTTP %ld): %s%s", t->task->name, row, try_number,
+            cfb_fail_name(r->fail), r->http_status, r->message, first ? "; it is tried again (the first failure of this kind)" : "");
+}
+
+/* Keeps the first failed rows by task and row, whatever the order in which they failed. */
+static void note_failed_row(struct job *j, size_t k, size_t row, const cfb_chat_reply *r) {
+    const struct job_task *t = &j->tasks[k];
+    cfb_log(CFB_LOG_DEBUG, "%s row %zu failed: %s: %s", t->task->name, row, cfb_fail_name(r->fail), r->message);
+#pragma omp critical(cfb_failed_rows)
+    {
+        cfb_failed_row *list = j->sum->failed;
+        size_t n = j->sum->n_failed_kept, at = n;
+        while (at > 0 && (j->failed_task[at - 1] > k || (j->failed_task[at - 1] == k && list[at - 1].row > row))) at--;
+        if (at < CFB_FAILED_ROWS_KEPT) {
+            if (n == CFB_FAILED_ROWS_KEPT) n--;
+            memmove(list + at + 1, list + at, (n - at) * sizeof *list);
+            memmove(j->failed_task + at + 1, j->failed_task + at, (n - at) * sizeof *j->failed_task);
+            j->failed_task[at] = k;
+            list[at].task = t->task->name;
+            list[at].row = row;
+            list[at].fail = r->fail;
+            snprintf(list[at].id, sizeof list[at].id, "%.*s", CFB_STR_ARG(t->records.rows[row].id));
+            memcpy(list[at].message, r->message, sizeof list[at].message);
+            j->sum->n_failed_kept = n + 1;
+        }
+    }
+}
+
 static bool stopped(const struct job *j) { return j->o->stop != NULL && *j->o->stop; }
 
 /* Waits for the limiter, calls, records. *wait_until_ns: when the next try may start. */
@@ -164,11 +199,16 @@ static cfb_code one_try(struct job *j, struct worker *w, const struct job_task *
     if (rc != CFB_OK) return rc;
     if (r->fail == CFB_FAIL_STOPPED) return CFB_OK; /* given up on the user's word: not the server's failure */
     rc = record_attempt(j, t, row, r, wait_us, err);
-    if (rc == CFB_OK && r->fail != CFB_FAIL_NONE)
-        cfb_log(CFB_LOG_INFO, "%s row %zu, try %d: %s (HTTP %ld): %s", t->task->name, row, try_number, cfb_fail_name(r->fail),
-                r->http_status, r->message);
+    if (rc == CFB_OK && r->fail != CFB_FAIL_NONE) log_failed_try(j, t, row, try_number, r);
     if (r->retry_after_s > 0) cfb_limiter_pause(&j->limiter, r->retry_after_s < j->o->retry_max_s ? r->retry_after_s : j->o->retry_max_s);
     return rc;
+}
+
+static cfb_code no_answers(struct job *j, cfb_code code, const cfb_chat_reply *r, cfb_err *err) {
+    char status[32] = "";
+    if (r->http_status) snprintf(status, sizeof status, " (HTTP %ld)", r->http_status);
+    return cfb_err_set(err, code, "no row got an answer from %s; the last one: %s%s: %s; %s", j->o->client.base_url, cfb_fail_name(r->fail),
+                       status, r->message, cfb_fail_remedy(r->fail));
 }
 
 /* Is the server of no use at all? Then the run stops, instead of failing row by row. */
@@ -180,12 +220,26 @@ static cfb_code check_hopeless(struct job *j, const cfb_chat_reply *r, cfb_err *
             return cfb_err_set(err, code, "%s refused the request (HTTP %ld): %s; %s", j->o->client.base_url, r->http_status, r->message, remedy);
         return cfb_err_set(err, code, "%s: %s; %s", j->o->client.base_url, r->message, remedy);
     }
-    if (r->fail == CFB_FAIL_BAD_REQUEST || r->fail == CFB_FAIL_TOO_LARGE || r->fail == CFB_FAIL_REPLY_TOO_LARGE) return CFB_OK;
+    if (r->fail == CFB_FAIL_TOO_LARGE || r->fail == CFB_FAIL_REPLY_TOO_LARGE) return CFB_OK;
     size_t n = atomic_fetch_add(&j->n_exhausted, 1) + 1;
-    if (atomic_load(&j->n_ok) > 0 || (n < HOPELESS_ROWS && r->fail != CFB_FAIL_CONNECT)) return CFB_OK;
-    cfb_code code = r->fail == CFB_FAIL_BAD_REPLY ? CFB_EPROTOCOL : CFB_ENET;
-    return cfb_err_set(err, code, "no row got an answer from %s (%zu gave up; last: %s: %s); %s", j->o->client.base_url, n,
-                       cfb_fail_name(r->fail), r->message, remedy);
+    size_t patience = r->fail == CFB_FAIL_CONNECT ? 1 : r->fail == CFB_FAIL_BAD_REQUEST ? HOPELESS_REFUSALS : HOPELESS_ROWS;
+    if (atomic_load(&j->n_ok) > 0 || n < patience) return CFB_OK;
+    cfb_code code = r->fail == CFB_FAIL_BAD_REPLY || r->fail == CFB_FAIL_BAD_REQUEST ? CFB_EPROTOCOL : CFB_ENET;
+    return no_answers(j, code, r, err);
+}
+
+/* A run that ends without a single answer is not a run with failed rows: it says why, and exits as if it had been stopped. */
+static cfb_code check_all_failed(struct job *j, cfb_err *err) {
+    size_t done = atomic_load(&j->n_ok), failed = 0;
+    for (size_t k = 0; k < j->progress->n_tasks; k++) {
+        done += j->progress->tasks[k].done_before;
+        failed += atomic_load(&j->progress->tasks[k].failed);
+    }
+    if (done > 0 || failed == 0 || atomic_load(&j->n_fail[CFB_FAIL_TOO_LARGE]) > 0) return CFB_OK;
+    const cfb_failed_row *row = &j->sum->failed[0];
+    cfb_chat_reply last = {.fail = row->fail};
+    memcpy(last.message, row->message, sizeof last.message);
+    return no_answers(j, CFB_ENET, &last, err);
 }
 
 static cfb_code ask_row(struct job *j, struct worker *w, size_t k, size_t row, cfb_err *err) {
@@ -213,8 +267,7 @@ static cfb_code ask_row(struct job *j, struct worker *w, size_t k, size_t row, c
     if (r.fail == CFB_FAIL_STOPPED || stopped(j)) return CFB_OK; /* not failed: not done */
     atomic_fetch_add(&p->failed, 1);
     atomic_fetch_add(&j->n_fail[r.fail], 1);
-    cfb_log(CFB_LOG_WARN, "%s row %zu (id %.*s) failed: %s: %s; it is asked again by the next run", t->task->name, row,
-            CFB_STR_ARG(t->records.rows[row].id), cfb_fail_name(r.fail), r.message);
+    note_failed_row(j, k, row, &r);
     return check_hopeless(j, &r, err);
 }
 
@@ -282,13 +335,14 @@ static void sum_up(struct job *j, cfb_generate_summary *sum) {
 }
 
 cfb_code cfb_generate(const cfb_generate_opts *opts, cfb_generate_summary *sum, cfb_err *err) {
-    struct job j = {.o = opts};
+    struct job j = {.o = opts, .sum = sum};
     int64_t start = cfb_now_ns();
     *sum = (cfb_generate_summary){0};
     j.progress = opts->progress ? opts->progress : &j.own_progress;
     cfb_limiter_init(&j.limiter, opts->api_rate_limit_s);
     cfb_code rc = prepare(&j, err);
     if (rc == CFB_OK) rc = run_scheduler(&j, sum, err);
+    if (rc == CFB_OK) rc = check_all_failed(&j, err);
     sum_up(&j, sum);
     sum->elapsed_s = (double)(cfb_now_ns() - start) * 1e-9;
     for (size_t k = 0; j.tasks && k < opts->n_tasks; k++) {

@@ -20,25 +20,38 @@ struct cfb_export {
 
 /* ---- paths ---- */
 
-/* A relative path without parts that are empty, "." or "..". */
+#define MAX_PART 255 /* bytes of one file name on the usual file systems */
+
+/* A relative path without parts that are empty, ".", ".." or too long. */
 static bool is_safe_path(const char *path, bool with_folders) {
     if (path == NULL || *path == '\0') return false;
     for (const char *p = path; p != NULL;) {
         const char *end = strchr(p, '/');
         size_t n = end ? (size_t)(end - p) : strlen(p);
-        if (n == 0 || (n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.')) return false;
+        if (n == 0 || n > MAX_PART || (n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.')) return false;
         if (end != NULL && !with_folders) return false;
         p = end ? end + 1 : NULL;
     }
     return true;
 }
 
+static const char *without_root(const char *model) {
+    while (model != NULL && *model == '/') model++;
+    return model;
+}
+
+cfb_code cfb_export_check_model(const char *model, cfb_err *err) {
+    if (is_safe_path(without_root(model), true)) return CFB_OK;
+    return cfb_err_set(err, CFB_EUSAGE,
+                       "cannot make a folder for the model '%.100s': empty, '.' and '..' parts and parts of more than 255 bytes are refused",
+                       model ? model : "");
+}
+
 static cfb_code check_names(const char *setting, const char *model, const cfb_task *task, cfb_err *err) {
     if (setting == NULL || (strcmp(setting, "zero-shot") != 0 && strcmp(setting, "few-shot") != 0))
         return cfb_err_set(err, CFB_EUSAGE, "cannot export the setting '%s': it is neither zero-shot nor few-shot", setting ? setting : "");
-    if (!is_safe_path(model, true))
-        return cfb_err_set(err, CFB_EUSAGE, "cannot make a folder for the model '%s': empty, '.' and '..' parts and absolute names are refused",
-                           model ? model : "");
+    cfb_code rc = cfb_export_check_model(model, err);
+    if (rc != CFB_OK) return rc;
     if (!is_safe_path(task->name, false))
         return cfb_err_set(err, CFB_EUSAGE, "cannot make a file for the task '%s'", task->name ? task->name : "");
     return CFB_OK;
@@ -47,6 +60,7 @@ static cfb_code check_names(const char *setting, const char *model, const cfb_ta
 typedef struct place {
     const char *dir, *setting, *model;
     const cfb_task *task;
+    bool keep; /* a file that is there stays */
 } place;
 
 static cfb_code make_path(const place *p, const char *kind, const char *suffix, char path[PATH_MAX], cfb_err *err) {
@@ -57,6 +71,7 @@ static cfb_code make_path(const place *p, const char *kind, const char *suffix, 
     if (rc != CFB_OK) return rc;
     int m = snprintf(path + n, (size_t)(PATH_MAX - n), "/%s%s", p->task->name, suffix);
     if (m < 0 || m >= PATH_MAX - n) return cfb_err_set(err, CFB_ELIMIT, "path too long: %.200s", dir);
+    if (p->keep && cfb_path_exists(path)) return cfb_err_set(err, CFB_EUSAGE, "%s is there already; --force replaces it", path);
     return CFB_OK;
 }
 
@@ -83,7 +98,7 @@ cfb_code cfb_export_open(const char *dir, const char *setting, const char *model
     cfb_export_t *e = calloc(1, sizeof *e);
     if (e == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     e->line = CFB_BUF_INIT(MAX_LINE);
-    place p = {dir, setting, model, task};
+    place p = {dir, setting, without_root(model), task, (what & CFB_EXPORT_KEEP) != 0};
     if (what & CFB_EXPORT_OUTPUT) rc = open_csv(&p, "response", "-output.csv", "input,response,output\n", &e->output, err);
     const char *head = task->metric == CFB_METRIC_F1 ? ",input,response,output,f1score\n" : ",input,response,output,cosine_s\n";
     if (rc == CFB_OK && (what & CFB_EXPORT_SCORES)) rc = open_csv(&p, "scores", "-scores.csv", head, &e->scores, err);

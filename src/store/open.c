@@ -151,7 +151,14 @@ static cfb_code create_schema(cfb_store_t *s, cfb_err *err) {
     snprintf(sql, sizeof sql, "INSERT INTO meta VALUES('created_at','%s'); PRAGMA application_id=%d; PRAGMA user_version=%d", now,
              APPLICATION_ID, SCHEMA_VERSION);
     if (rc == CFB_OK) rc = cfb_store__exec(s, sql, err);
-    return cfb_store__end(s, rc, err);
+    rc = cfb_store__end(s, rc, err);
+    /* the file itself must show whose it is, not only its log: cfb_store_is_run_store reads its head */
+    return rc == CFB_OK ? cfb_store__exec(s, "PRAGMA wal_checkpoint(TRUNCATE)", err) : rc;
+}
+
+/* Only once the file is known to be ours, or empty: this writes to it. */
+static cfb_code prepare_writing(cfb_store_t *s, cfb_err *err) {
+    return cfb_store__exec(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-16384", err);
 }
 
 static cfb_code check_schema(cfb_store_t *s, cfb_err *err) {
@@ -160,25 +167,57 @@ static cfb_code check_schema(cfb_store_t *s, cfb_err *err) {
     if (rc == CFB_OK) rc = read_pragma(s, "PRAGMA user_version", &version, err);
     if (rc == CFB_OK) rc = read_pragma(s, "SELECT count(*) FROM sqlite_master", &tables, err);
     if (rc != CFB_OK) return rc;
-    if (tables == 0 && s->mode == CFB_STORE_WRITE) return create_schema(s, err);
+    if (tables == 0 && app == 0 && s->mode == CFB_STORE_WRITE) {
+        rc = prepare_writing(s, err);
+        return rc == CFB_OK ? create_schema(s, err) : rc;
+    }
     if (app != APPLICATION_ID) return cfb_err_set(err, CFB_EDATA, "%s: a database, but not a cfbench run store", s->path);
     if (version > SCHEMA_VERSION)
         return cfb_err_set(err, CFB_EDATA, "%s: made by a newer cfbench (store version %lld, this one reads up to %d)", s->path,
                            (long long)version, SCHEMA_VERSION);
-    return CFB_OK;
+    return s->mode == CFB_STORE_WRITE ? prepare_writing(s, err) : CFB_OK;
+}
+
+/* On a read-only disk SQLite cannot make the shared memory that a WAL file needs. If no WAL is left behind, nothing needs it: the
+ * file is complete, and nobody can change it. */
+static bool folder_is_read_only(const cfb_store_t *s) {
+    char path[PATH_MAX + 8];
+    snprintf(path, sizeof path, "%s-wal", s->path);
+    if (cfb_path_exists(path)) return false;
+    const char *base = cfb_path_base(s->path);
+    snprintf(path, sizeof path, "%.*s.", (int)(base - s->path), s->path);
+    return access(path, W_OK) != 0;
+}
+
+static void immutable_uri(const char *path, char uri[3 * PATH_MAX + 32]) {
+    static const char digits[] = "0123456789ABCDEF";
+    memcpy(uri, "file:", 5);
+    char *to = uri + 5;
+    for (const unsigned char *p = (const unsigned char *)path; *p; p++) {
+        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || strchr("/-_.~", *p);
+        if (plain) {
+            *to++ = (char)*p;
+            continue;
+        }
+        *to++ = '%';
+        *to++ = digits[*p >> 4];
+        *to++ = digits[*p & 15];
+    }
+    memcpy(to, "?immutable=1", 13);
 }
 
 static cfb_code open_db(cfb_store_t *s, cfb_err *err) {
     int flags = s->mode == CFB_STORE_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READWRITE;
     int rc = sqlite3_open_v2(s->path, &s->db, flags | SQLITE_OPEN_FULLMUTEX, NULL);
-    if (rc == SQLITE_CANTOPEN && s->mode == CFB_STORE_READ) { /* a read-only copy */
+    if (s->mode == CFB_STORE_READ && folder_is_read_only(s)) {
         sqlite3_close(s->db);
-        rc = sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_FULLMUTEX, NULL);
+        char uri[3 * PATH_MAX + 32];
+        immutable_uri(s->path, uri);
+        rc = sqlite3_open_v2(uri, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_URI, NULL);
     }
     if (rc != SQLITE_OK) return cfb_store__sql_error(s, "open the run store", err);
     sqlite3_busy_timeout(s->db, 10000);
-    if (s->mode == CFB_STORE_READ) return CFB_OK;
-    return cfb_store__exec(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-16384", err);
+    return CFB_OK;
 }
 
 cfb_code cfb_store_open(const char *path, cfb_store_mode mode, cfb_store_t **out, cfb_err *err) {

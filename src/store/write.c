@@ -17,18 +17,39 @@ static cfb_code insert_settings(cfb_store_t *s, const cfb_store_setting *setting
     return rc;
 }
 
-static cfb_code is_unbound(cfb_store_t *s, bool *unbound, cfb_err *err) {
+static cfb_code is_empty(cfb_store_t *s, const char *count_sql, bool *empty, cfb_err *err) {
     sqlite3_stmt *q = NULL;
-    cfb_code rc = cfb_store__prepare(s, "SELECT count(*) FROM setting", &q, err);
+    cfb_code rc = cfb_store__prepare(s, count_sql, &q, err);
     if (rc == CFB_OK && sqlite3_step(q) != SQLITE_ROW) rc = cfb_store__sql_error(s, "read the run store", err);
-    if (rc == CFB_OK) *unbound = sqlite3_column_int(q, 0) == 0;
+    if (rc == CFB_OK) *empty = sqlite3_column_int64(q, 0) == 0;
+    sqlite3_finalize(q);
+    return rc;
+}
+
+/* A store without a single reply has nothing that could be mixed up: a wrong URL or model is mended in the same folder. */
+static cfb_code start_again(cfb_store_t *s, const cfb_store_setting *settings, size_t n, cfb_err *err) {
+    cfb_code rc = cfb_store__begin(s, err);
+    if (rc != CFB_OK) return rc;
+    rc = cfb_store__exec(s, "DELETE FROM setting; DELETE FROM score; DELETE FROM attempt; DELETE FROM row; DELETE FROM task", err);
+    if (rc == CFB_OK) rc = insert_settings(s, settings, n, err);
+    return cfb_store__end(s, rc, err);
+}
+
+cfb_code cfb_store_setting_put(cfb_store_t *s, const char *name, const char *value, cfb_err *err) {
+    sqlite3_stmt *q = NULL;
+    cfb_code rc = cfb_store__prepare(s, "UPDATE setting SET value = ?2 WHERE name = ?1", &q, err);
+    if (rc == CFB_OK) {
+        sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
+        sqlite3_bind_text(q, 2, value, -1, SQLITE_STATIC);
+        rc = cfb_store__step_done(s, q, err);
+    }
     sqlite3_finalize(q);
     return rc;
 }
 
 cfb_code cfb_store_bind(cfb_store_t *s, const cfb_store_setting *settings, size_t n, cfb_err *err) {
     bool unbound = false;
-    cfb_code rc = is_unbound(s, &unbound, err);
+    cfb_code rc = is_empty(s, "SELECT count(*) FROM setting", &unbound, err);
     if (rc != CFB_OK) return rc;
     if (unbound) {
         rc = cfb_store__begin(s, err);
@@ -38,6 +59,10 @@ cfb_code cfb_store_bind(cfb_store_t *s, const cfb_store_setting *settings, size_
     for (size_t i = 0; i < n; i++) {
         const char *old = cfb_store_setting_get(s, settings[i].name);
         if (old != NULL && strcmp(old, settings[i].value) == 0) continue;
+        bool empty = false;
+        rc = is_empty(s, "SELECT count(*) FROM reply", &empty, err);
+        if (rc == CFB_OK && empty) rc = start_again(s, settings, n, err);
+        if (rc != CFB_OK || empty) return rc;
         return cfb_err_set(err, CFB_ECONFLICT,
                            "%s belongs to another configuration: %s%s was '%.100s', now it is '%.100s'; use another --out, or the old value",
                            s->path, strchr(settings[i].name, '.') ? "" : "--", settings[i].name, old ? old : "(not set)", settings[i].value);

@@ -288,7 +288,7 @@ static void many_rows_stream(void **state) {
 
 static void names_stay_inside(void **state) {
     (void)state;
-    static const char *const bad[] = {"", ".", "..", "/abs", "a/../b", "a//b", "a/", "../up", "a/.", NULL};
+    static const char *const bad[] = {"", ".", "..", "a/../b", "a//b", "a/", "../up", "a/.", NULL};
     cfb_err err = CFB_ERR_INIT;
     cfb_export_t *e = (cfb_export_t *)&err;
     for (size_t i = 0; bad[i] != NULL; i++) {

@@ -90,6 +90,9 @@ static void replies_survive_a_reopening(void **state) {
     assert_int_equal(c.attempts, 4);
     assert_ok(cfb_store_close(s, &test_err));
     assert_true(cfb_store_is_run_store(path));
+    s = open_store(CFB_STORE_WRITE);
+    assert_true(cfb_store_is_run_store(path)); /* while it is written, too */
+    assert_ok(cfb_store_close(s, &test_err));
     assert_false(cfb_store_is_run_store("Makefile"));
 }
 
@@ -100,10 +103,16 @@ static void another_configuration_is_refused_by_name(void **state) {
     cfb_store_t *s = open_store(CFB_STORE_WRITE);
     assert_ok(cfb_store_bind(s, first, 2, &test_err));
     assert_ok(cfb_store_bind(s, same, 2, &test_err));
+    assert_ok(cfb_store_bind(s, other, 2, &test_err)); /* without a reply there is nothing to mix up */
+    assert_ok(cfb_store_bind(s, first, 2, &test_err));
+    int64_t id = add_task(s, 2);
+    cfb_store_attempt a = reply(id, 0, "ok");
+    assert_ok(cfb_store_put_attempt(s, &a, &test_err));
     assert_fails(cfb_store_bind(s, other, 2, &test_err), CFB_ECONFLICT, "--model was 'a', now it is 'b'");
     assert_string_equal(cfb_store_setting_get(s, "model"), "a");
     assert_null(cfb_store_setting_get(s, "none"));
-    int64_t id = add_task(s, 2);
+    assert_ok(cfb_store_setting_put(s, "model", "b", &test_err));
+    assert_ok(cfb_store_bind(s, other, 2, &test_err));
     const cfb_store_row changed = {1, CFB_STR_LIT("id"), CFB_STR_LIT("other key"), CFB_STR_NULL, CFB_STR_NULL, CFB_STR_NULL};
     assert_fails(cfb_store_put_rows(s, id, &changed, 1, &test_err), CFB_ECONFLICT, "row 1 (id id)");
     assert_ok(cfb_store_close(s, &test_err));
