@@ -1,6 +1,5 @@
 #include "cli/asking.h"
 #include "cfbench/json.h"
-#include "cfbench/mock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,22 +13,6 @@ static cfb_code teach(void *ctx, const cfb_task *task, cfb_str prompt, cfb_str r
     char hex[65];
     cfb_sha256_hex(prompt.ptr, prompt.len, hex);
     return cfb_mock_teach(t->mock, hex, cfb_str_from(task->name), response.ptr ? response : CFB_STR_LIT(""), err);
-}
-
-static cfb_code start_mock(const cfb_config *c, cfb_mock_t **mock, char url[64], cfb_err *err) {
-    cfb_mock_opts o = CFB_MOCK_OPTS_INIT;
-    o.seed = (uint64_t)c->seed;
-    o.latency_s = c->mock_latency;
-    o.latency_sigma = c->mock_latency_sigma;
-    o.error_rate = c->mock_error_rate;
-    o.faults = c->mock_faults;
-    o.requests_per_minute = c->mock_rpm;
-    o.log_path = c->mock_log;
-    o.script = c->replies;
-    cfb_code rc = cfb_mock_start(&o, mock, err);
-    if (rc == CFB_ECONFIG) cfb_err_add_context(err, "--mock-faults");
-    if (rc == CFB_OK) snprintf(url, 64, "http://127.0.0.1:%d/v1", cfb_mock_port(*mock));
-    return rc;
 }
 
 /* Everything that decides a reply: a store holds replies of one such configuration only. */
@@ -164,7 +147,8 @@ cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     cfb_code rc = cfb_export_check_model(c->model, err);
     if (rc == CFB_OK) rc = cfb_suite_load(c->suite, c->data, flags, &suite, err);
     if (rc == CFB_OK) rc = cfb_cli_pick_tasks(c, suite, &tasks, &n, err);
-    if (rc == CFB_OK && c->mock) rc = start_mock(c, &mock, mock_url, err);
+    if (rc == CFB_OK && c->mock) rc = cfb_cli_start_mock(c, &mock, err);
+    if (mock) snprintf(mock_url, sizeof mock_url, "http://127.0.0.1:%d/v1", cfb_mock_port(mock));
     if (rc == CFB_OK) rc = cfb_mkdir_p(c->out, err);
     if (rc == CFB_OK) rc = cfb_cli_store_path(c->out, path, err);
     if (rc == CFB_OK) rc = cfb_store_open(path, CFB_STORE_WRITE, &store, err);

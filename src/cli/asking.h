@@ -1,8 +1,12 @@
-/* asking.h - the generation half of `run` and `generate`. */
+/* asking.h - the generation half of `run` and `generate`, and the mock that both and `mock` start. */
 #ifndef CFB_CLI_ASKING_H
 #define CFB_CLI_ASKING_H
 
+#include "cfbench/mock.h"
 #include "cli/cli.h"
+
+/* Starts the mock model with the --mock-... options (cmd_mock.c); ended by cfb_mock_stop. */
+CFB_MUST_CHECK cfb_code cfb_cli_start_mock(const cfb_config *c, cfb_mock_t **out, cfb_err *err);
 
 /* Asks for everything that is missing, into OUT/run.db; says on standard error how it went. *n_failed: rows without a reply.
  * Errors: those of cfb_generate. */

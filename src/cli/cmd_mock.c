@@ -1,7 +1,6 @@
 /* cfbench mock: the mock model as a server of its own, until a signal comes. */
-#include "cfbench/mock.h"
 #include "cfbench/prompt.h"
-#include "cli/cli.h"
+#include "cli/asking.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,9 +40,8 @@ static cfb_code write_port(const cfb_config *c, int port, cfb_err *err) {
     return c->port_file ? cfb_file_write(c->port_file, (cfb_str){text, (size_t)n}, err) : CFB_OK;
 }
 
-cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err) {
+cfb_code cfb_cli_start_mock(const cfb_config *c, cfb_mock_t **out, cfb_err *err) {
     cfb_mock_opts o = CFB_MOCK_OPTS_INIT;
-    cfb_mock_t *m = NULL;
     o.port = (int)c->port;
     o.seed = (uint64_t)c->seed;
     o.latency_s = c->mock_latency;
@@ -53,10 +51,15 @@ cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err) {
     o.requests_per_minute = c->mock_rpm;
     o.script = c->replies;
     o.log_path = c->mock_log;
-    o.api_key = c->api_key;
-    cfb_cli_catch_signals(false);
-    cfb_code rc = cfb_mock_start(&o, &m, err);
+    cfb_code rc = cfb_mock_start(&o, out, err);
     if (rc == CFB_ECONFIG) cfb_err_add_context(err, "--mock-faults");
+    return rc;
+}
+
+cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err) {
+    cfb_mock_t *m = NULL;
+    cfb_cli_catch_signals(false);
+    cfb_code rc = cfb_cli_start_mock(c, &m, err);
     /* The default suite's data is not part of cfbench: without --data there is nothing to learn from it. */
     if (rc == CFB_OK && (c->data || strcmp(c->suite, "cfbenchmark") != 0)) rc = teach_suite(m, c, err);
     if (rc == CFB_OK) rc = write_port(c, cfb_mock_port(m), err);

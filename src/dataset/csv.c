@@ -283,14 +283,8 @@ static void csv_close(cfb_reader_t *r) {
 
 cfb_code cfb_csv__open(cfb_reader_t *r, cfb_source_t *src, cfb_err *err) {
     static const cfb_format format = {"csv", csv_next, csv_close};
-    csv_state *s = calloc(1, sizeof *s);
-    if (s == NULL) {
-        cfb_source__close(src);
-        return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    }
-    r->format = &format;
-    r->state = s;
-    r->file = cfb_source__path(src);
+    csv_state *s = cfb_reader__new_state(r, &format, sizeof *s, src, err);
+    if (s == NULL) return CFB_ENOMEM;
     s->line = 1;
     cfb_code rc = cfb_window__start(&s->win, src, err);
     if (rc == CFB_OK) rc = read_header(r, s, err);

@@ -79,6 +79,9 @@ struct cfb_reader {
     size_t n_captured;
 };
 
+/* A text format's zeroed state, set up in r with its format and file; NULL (src closed, ENOMEM in err) without memory. */
+void *cfb_reader__new_state(cfb_reader_t *r, const cfb_format *format, size_t size, cfb_source_t *src, cfb_err *err);
+
 /* Room for one more row of the batch: its cells (n_columns), all null. The row counts only once finished. */
 CFB_MUST_CHECK cfb_code cfb_reader__add_row(cfb_reader_t *r, uint64_t line, cfb_str **cells, cfb_err *err);
 void cfb_reader__finish_row(cfb_reader_t *r, size_t bytes);

@@ -78,6 +78,19 @@ cfb_code cfb_reader__check_columns(cfb_reader_t *r, const char *where, const cfb
     return rc;
 }
 
+void *cfb_reader__new_state(cfb_reader_t *r, const cfb_format *format, size_t size, cfb_source_t *src, cfb_err *err) {
+    void *state = calloc(1, size);
+    if (state == NULL) {
+        cfb_source__close(src);
+        cfb_err_set(err, CFB_ENOMEM, "out of memory");
+        return NULL;
+    }
+    r->format = format;
+    r->state = state;
+    r->file = cfb_source__path(src);
+    return state;
+}
+
 /* ---- which format ---- */
 
 static bool ends_with(const char *s, size_t len, const char *suffix) {
