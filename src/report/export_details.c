@@ -17,7 +17,8 @@
 struct export_details {
     const cfb_task *task;
     cfb_file_writer_t *file;
-    int fd; /* rows, in a file that has no name */
+    char path[PATH_MAX]; /* of the file that appears at the end */
+    int fd;              /* rows, in a file that has no name */
     uint64_t n_rows;
     cfb_buf rows, quoted, plain; /* rows not yet written; scratch: a string as JSON; a text with its commas made equal */
     cfb_str *items;              /* scratch: labels of both texts, then their sorted sets */
@@ -43,7 +44,7 @@ static cfb_code flush_rows(export_details *d, cfb_err *err) {
     while (left > 0) {
         ssize_t n = write(d->fd, p, left);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return cfb_err_set_errno(err, errno, "cannot write detailed results");
+        if (n < 0) return cfb_err_set_errno(err, errno, "cannot write %s", d->path);
         p += n;
         left -= (size_t)n;
     }
@@ -56,6 +57,7 @@ cfb_code export_details_open(const char *path, const cfb_task *task, export_deta
     if (d == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     d->task = task;
     d->fd = -1;
+    snprintf(d->path, sizeof d->path, "%s", path);
     d->rows = d->quoted = d->plain = CFB_BUF_INIT(MAX_BYTES);
     cfb_code rc = cfb_file_writer_open(path, &d->file, err);
     if (rc == CFB_OK) rc = open_unnamed(path, &d->fd, err);
@@ -306,13 +308,13 @@ static cfb_code put_head(export_details *d, const cfb_score_summary *s, cfb_err 
 }
 
 static cfb_code copy_rows(export_details *d, cfb_err *err) {
-    if (lseek(d->fd, 0, SEEK_SET) != 0) return cfb_err_set_errno(err, errno, "cannot read detailed results back");
+    if (lseek(d->fd, 0, SEEK_SET) != 0) return cfb_err_set_errno(err, errno, "cannot read the rows of %s back", d->path);
     cfb_buf_clear(&d->rows);
     cfb_code rc = cfb_buf_reserve(&d->rows, FLUSH_BYTES, err);
     while (rc == CFB_OK) {
         ssize_t n = read(d->fd, d->rows.ptr, FLUSH_BYTES);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return cfb_err_set_errno(err, errno, "cannot read detailed results back");
+        if (n < 0) return cfb_err_set_errno(err, errno, "cannot read the rows of %s back", d->path);
         if (n == 0) break;
         rc = cfb_file_writer_write(d->file, d->rows.ptr, (size_t)n, err);
     }

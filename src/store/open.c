@@ -178,15 +178,13 @@ static cfb_code check_schema(cfb_store_t *s, cfb_err *err) {
     return s->mode == CFB_STORE_WRITE ? prepare_writing(s, err) : CFB_OK;
 }
 
-/* On a read-only disk SQLite cannot make the shared memory that a WAL file needs. If no WAL is left behind, nothing needs it: the
- * file is complete, and nobody can change it. */
-static bool folder_is_read_only(const cfb_store_t *s) {
+/* On a read-only or full disk SQLite cannot make the shared memory that a WAL file needs. If no WAL is left behind, nothing needs it:
+ * the file is complete, and can be read as one that nobody changes. */
+static bool must_be_immutable(const cfb_store_t *s) {
     char path[PATH_MAX + 8];
     snprintf(path, sizeof path, "%s-wal", s->path);
-    if (cfb_path_exists(path)) return false;
-    const char *base = cfb_path_base(s->path);
-    snprintf(path, sizeof path, "%.*s.", (int)(base - s->path), s->path);
-    return access(path, W_OK) != 0;
+    return s->mode == CFB_STORE_READ && !cfb_path_exists(path) &&
+           sqlite3_exec(s->db, "SELECT count(*) FROM sqlite_master", NULL, NULL, NULL) != SQLITE_OK;
 }
 
 static void immutable_uri(const char *path, char uri[3 * PATH_MAX + 32]) {
@@ -207,9 +205,9 @@ static void immutable_uri(const char *path, char uri[3 * PATH_MAX + 32]) {
 }
 
 static cfb_code open_db(cfb_store_t *s, cfb_err *err) {
-    int flags = s->mode == CFB_STORE_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READWRITE;
+    int flags = s->mode == CFB_STORE_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READWRITE; /* falls back to read-only */
     int rc = sqlite3_open_v2(s->path, &s->db, flags | SQLITE_OPEN_FULLMUTEX, NULL);
-    if (s->mode == CFB_STORE_READ && folder_is_read_only(s)) {
+    if (rc == SQLITE_OK && must_be_immutable(s)) {
         sqlite3_close(s->db);
         char uri[3 * PATH_MAX + 32];
         immutable_uri(s->path, uri);

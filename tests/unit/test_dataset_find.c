@@ -63,8 +63,8 @@ static void nothing(void **state) {
     char path[PATH_MAX];
     cfb_err err = CFB_ERR_INIT;
     assert_int_equal(cfb_dataset_find("/tmp/no/such/dir", "event", path, sizeof path, &err), CFB_ENOTFOUND);
-    assert_string_equal(err.msg, "no data for 'event' in /tmp/no/such/dir (looked for event/ with state.json, event.json, "
-                                 ".jsonl, .csv, event/data.json, .jsonl, .csv, each also .gz or .zst, and event itself)");
+    assert_string_equal(err.msg, "no data for 'event' in /tmp/no/such/dir (looked for event/state.json, event.json, event.jsonl, "
+                                 "event.csv, event/data.json, .jsonl, .csv, each also .gz or .zst, and event itself)");
     assert_int_equal(cfb_dataset_find("tests", "", path, sizeof path, &err), CFB_ENOTFOUND);
     assert_int_equal(cfb_dataset_find("tests/data/arrow", "utf8.arrow", path, 10, &err), CFB_ELIMIT);
     assert_int_equal(cfb_dataset_find("tests/data/arrow", "utf8.arrow", path, sizeof path, NULL), CFB_OK);
