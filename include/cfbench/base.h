@@ -35,8 +35,8 @@ const char *cfb_path_base(const char *path);
 
 /* ---- clock ---- */
 
-int64_t cfb_now_ns(void);      /* CLOCK_MONOTONIC */
-int64_t cfb_wall_ms(void);     /* Unix time in ms */
+int64_t cfb_now_ns(void);  /* CLOCK_MONOTONIC */
+int64_t cfb_wall_ms(void); /* Unix time in ms */
 /* Sleeps until the monotonic time due_ns, or until *stop (may be NULL) becomes non-zero (looked at every 50 ms). */
 void cfb_sleep_until_ns(int64_t due_ns, const volatile int *stop);
 /* "2026-01-31T12:00:00Z" of a Unix time in ms; buf holds at least 21 bytes. */

@@ -23,9 +23,7 @@ typedef struct cfb_str {
 #define CFB_STR_ARG(s) (int)((s).len > 0x7fffffff ? 0x7fffffff : (s).len), ((s).ptr ? (s).ptr : "")
 
 static inline cfb_str cfb_str_from(const char *z) { return (cfb_str){z, z ? strlen(z) : 0}; }
-static inline int cfb_str_eq(cfb_str a, cfb_str b) {
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
+static inline int cfb_str_eq(cfb_str a, cfb_str b) { return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0); }
 static inline int cfb_str_eqz(cfb_str a, const char *z) { return cfb_str_eq(a, cfb_str_from(z)); }
 /* Order by bytes (for UTF-8 this is code point order), shorter first: for qsort-style comparisons. */
 int cfb_str_cmp(cfb_str a, cfb_str b);

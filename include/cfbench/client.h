@@ -11,20 +11,20 @@ extern "C" {
 #endif
 
 /* Why a call failed. X(NAME, name, tried again?, stops the whole run?, what to do) */
-#define CFB_FAIL_MAP(X)                                                                                                \
-    X(NONE, "none", 0, 0, "")                                                                                          \
-    X(CONNECT, "connect", 1, 0, "is the server up, and --base-url right?")                                             \
-    X(TIMEOUT, "timeout", 1, 0, "the server is slow: raise --timeout, or lower --max-workers")                         \
-    X(TLS, "tls", 0, 1, "the server's certificate could not be verified")                                              \
-    X(BAD_REQUEST, "bad_request", 0, 0, "the server does not accept this request")                                     \
-    X(AUTH, "auth", 0, 1, "check OPENAI_API_KEY or --api-key-file")                                                    \
-    X(NOT_FOUND, "not_found", 0, 1, "check --model and --base-url (it usually ends in /v1)")                           \
-    X(TOO_LARGE, "too_large", 0, 0, "the prompt is larger than the server accepts")                                    \
-    X(RATE_LIMIT, "rate_limit", 1, 0, "raise --api-rate-limit, or lower --max-workers")                                \
-    X(SERVER, "server", 1, 0, "the server failed; it is tried again")                                                  \
-    X(CUT, "cut", 1, 0, "the connection broke in the middle of a reply")                                               \
-    X(BAD_REPLY, "bad_reply", 1, 0, "is --base-url an OpenAI-compatible API? (it usually ends in /v1)")                \
-    X(REPLY_TOO_LARGE, "reply_too_large", 0, 0, "the reply passed the size limit")                                     \
+#define CFB_FAIL_MAP(X)                                                                                 \
+    X(NONE, "none", 0, 0, "")                                                                           \
+    X(CONNECT, "connect", 1, 0, "is the server up, and --base-url right?")                              \
+    X(TIMEOUT, "timeout", 1, 0, "the server is slow: raise --timeout, or lower --max-workers")          \
+    X(TLS, "tls", 0, 1, "the server's certificate could not be verified")                               \
+    X(BAD_REQUEST, "bad_request", 0, 0, "the server does not accept this request")                      \
+    X(AUTH, "auth", 0, 1, "check OPENAI_API_KEY or --api-key-file")                                     \
+    X(NOT_FOUND, "not_found", 0, 1, "check --model and --base-url (it usually ends in /v1)")            \
+    X(TOO_LARGE, "too_large", 0, 0, "the prompt is larger than the server accepts")                     \
+    X(RATE_LIMIT, "rate_limit", 1, 0, "raise --api-rate-limit, or lower --max-workers")                 \
+    X(SERVER, "server", 1, 0, "the server failed; it is tried again")                                   \
+    X(CUT, "cut", 1, 0, "the connection broke in the middle of a reply")                                \
+    X(BAD_REPLY, "bad_reply", 1, 0, "is --base-url an OpenAI-compatible API? (it usually ends in /v1)") \
+    X(REPLY_TOO_LARGE, "reply_too_large", 0, 0, "the reply passed the size limit")                      \
     X(STOPPED, "stopped", 1, 0, "the run was stopped; run again to continue")
 
 typedef enum cfb_fail {
@@ -50,13 +50,14 @@ typedef struct cfb_client_opts {
     size_t max_reply_bytes;
     const volatile int *abort; /* non-zero aborts the transfer under way; may be NULL */
 } cfb_client_opts;
-#define CFB_CLIENT_OPTS_INIT {NULL, NULL, NULL, NULL, 0.0, 120.0, 10.0, (size_t)16 << 20, NULL}
+#define CFB_CLIENT_OPTS_INIT \
+    { NULL, NULL, NULL, NULL, 0.0, 120.0, 10.0, (size_t)16 << 20, NULL }
 
 /* What came back. Strings are borrowed until the next call on the client. */
 typedef struct cfb_chat_reply {
-    cfb_fail fail;       /* NONE: content and finish are valid */
-    long http_status;    /* 0 if there was no answer */
-    cfb_str content;     /* the reply's text as sent; valid UTF-8; null and absent content is the empty string */
+    cfb_fail fail;    /* NONE: content and finish are valid */
+    long http_status; /* 0 if there was no answer */
+    cfb_str content;  /* the reply's text as sent; valid UTF-8; null and absent content is the empty string */
     cfb_finish finish;
     int64_t prompt_tokens, completion_tokens; /* -1 = not told */
     int64_t started_wall_ms, latency_us;

@@ -13,14 +13,14 @@ extern "C" {
 #endif
 
 /* X(NAME, name, one-line summary) */
-#define CFB_COMMAND_MAP(X)                                                                                             \
-    X(RUN, "run", "ask the model, score the replies and report, in one go")                                            \
-    X(GENERATE, "generate", "ask the model; a second call asks only for what is missing")                              \
-    X(SCORE, "score", "score run stores, response files, or folders of them, offline")                                 \
-    X(REPORT, "report", "write the report of a scored run again")                                                      \
-    X(EXPORT, "export", "write a run store in CFBenchmark's CSV layout, or as JSON Lines")                             \
-    X(CONVERT, "convert", "turn Arrow, CSV or JSON data into JSON Lines or CSV")                                       \
-    X(PROMPT, "prompt", "show exactly what would be sent for given rows")                                              \
+#define CFB_COMMAND_MAP(X)                                                                 \
+    X(RUN, "run", "ask the model, score the replies and report, in one go")                \
+    X(GENERATE, "generate", "ask the model; a second call asks only for what is missing")  \
+    X(SCORE, "score", "score run stores, response files, or folders of them, offline")     \
+    X(REPORT, "report", "write the report of a scored run again")                          \
+    X(EXPORT, "export", "write a run store in CFBenchmark's CSV layout, or as JSON Lines") \
+    X(CONVERT, "convert", "turn Arrow, CSV or JSON data into JSON Lines or CSV")           \
+    X(PROMPT, "prompt", "show exactly what would be sent for given rows")                  \
     X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")
 
 typedef enum cfb_command {
@@ -32,11 +32,11 @@ typedef enum cfb_command {
 
 typedef struct cfb_config {
     /* what is asked */
-    const char *suite;      /* name or path */
-    const char *data;       /* folder with the suite's data, or NULL: the suite's own */
-    const char *tasks;      /* comma-separated names, or NULL: all */
-    const char *shot;       /* "zero" or "few" */
-    int64_t limit;          /* first N rows of each task; 0 = all */
+    const char *suite; /* name or path */
+    const char *data;  /* folder with the suite's data, or NULL: the suite's own */
+    const char *tasks; /* comma-separated names, or NULL: all */
+    const char *shot;  /* "zero" or "few" */
+    int64_t limit;     /* first N rows of each task; 0 = all */
     /* whom */
     const char *model, *base_url;
     const char *api_key_file;
@@ -46,9 +46,9 @@ typedef struct cfb_config {
     double temperature;
     int64_t max_tokens; /* 0 = the suite's */
     /* how */
-    int64_t max_workers;    /* row workers per task */
-    int64_t task_workers;   /* tasks side by side; 0 = min(tasks, max_workers) */
-    double api_rate_limit;  /* s between two starts, at least */
+    int64_t max_workers;   /* row workers per task */
+    int64_t task_workers;  /* tasks side by side; 0 = min(tasks, max_workers) */
+    double api_rate_limit; /* s between two starts, at least */
     const char *preset;
     int64_t max_retries;    /* further tries after the first */
     double retry_base;      /* s before the first retry; doubles */
@@ -60,11 +60,11 @@ typedef struct cfb_config {
     const char *out; /* folder of the run */
     const char *format;
     bool json, quiet, verbose, force;
-    bool moved; /* another --base-url is the same model at another address */
+    bool moved;           /* another --base-url is the same model at another address */
     const char *progress; /* auto, bar, log, off */
     const char *color;    /* auto, always, never */
     /* scoring */
-    const char *task; /* task of the given files, where the file name does not say */
+    const char *task;      /* task of the given files, where the file name does not say */
     const char *label_set; /* NULL: the suite's */
     const char *response_column, *output_column;
     int64_t threads; /* 0 = all cores */
@@ -72,14 +72,15 @@ typedef struct cfb_config {
     const char *rows; /* "0,10,20-29" */
     bool hash;        /* print SHA-256 instead of text */
     /* mock */
-    int64_t port; /* 0 = any free port */
-    const char *port_file; /* where the mock writes its port once it serves */
-    const char *replies;   /* script file of the mock */
-    double mock_latency;   /* s, median */
+    int64_t port;              /* 0 = any free port */
+    const char *port_file;     /* where the mock writes its port once it serves */
+    const char *replies;       /* script file of the mock */
+    double mock_latency;       /* s, median */
     double mock_latency_sigma; /* log-normal spread; 0 = constant */
     double mock_error_rate;    /* share of replies that differ from the reference */
     const char *mock_faults;   /* "429:0.1,500:0.05,..." */
     int64_t mock_rpm;          /* requests per minute before 429; 0 = no limit */
+    const char *mock_key;      /* what the mock demands as a key, or NULL: any key, or none */
     const char *mock_log;      /* JSON Lines of every request served */
     /* not options */
     cfb_command command;

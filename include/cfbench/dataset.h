@@ -26,10 +26,10 @@ typedef struct cfb_reader_opts {
     size_t max_json_bytes;  /* what is held whole: a JSON list, the wanted columns of one Arrow batch, a dictionary */
     size_t batch_rows;      /* rows per batch at most */
     size_t batch_bytes;     /* a batch ends after the row that passes this, or sooner */
-} cfb_reader_opts; /* a limit of 0 stands for its default */
+} cfb_reader_opts;          /* a limit of 0 stands for its default */
 
-#define CFB_READER_OPTS_INIT                                                                                           \
-    {NULL, 0, (size_t)64 << 20, (size_t)1 << 30, 4096, (size_t)8 << 20}
+#define CFB_READER_OPTS_INIT \
+    { NULL, 0, (size_t)64 << 20, (size_t)1 << 30, 4096, (size_t)8 << 20 }
 
 /* A batch of rows. Everything is borrowed from the reader until the next call on it. */
 typedef struct cfb_rows {

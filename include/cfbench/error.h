@@ -22,27 +22,27 @@ extern "C" {
 #endif
 
 /* X(name, text, exit status, retryable by calling again later) */
-#define CFB_ERROR_MAP(X)                                                                                               \
-    X(OK, "success", 0, 0)                                                                                             \
-    X(EUSAGE, "wrong use of the command line", 1, 0)                                                                   \
-    X(ECONFIG, "wrong configuration", 1, 0)                                                                            \
-    X(ECONFLICT, "the run store belongs to a different configuration", 1, 0)                                           \
-    X(EACCESS, "no permission", 1, 0)                                                                                  \
-    X(ENOMEM, "out of memory", 1, 1)                                                                                   \
-    X(ENOTFOUND, "not found", 2, 0)                                                                                    \
-    X(EDATA, "input data is wrong", 2, 0)                                                                              \
-    X(EENCODING, "text is not valid UTF-8", 2, 0)                                                                      \
-    X(ETRUNCATED, "input ends too early", 2, 0)                                                                        \
-    X(ELIMIT, "a size limit was exceeded", 2, 0)                                                                       \
-    X(EUNSUPPORTED, "input uses a feature that is not supported", 2, 0)                                                \
-    X(EDOMAIN, "value outside the function's domain", 2, 0)                                                            \
-    X(EPARTIAL, "finished, but some rows failed", 3, 1)                                                                \
-    X(ENET, "the model could not be reached", 4, 1)                                                                    \
-    X(EAUTH, "the model's server refused the key or the request", 4, 0)                                                \
-    X(EPROTOCOL, "the server's answer is not what this API promises", 4, 0)                                            \
-    X(EINTERRUPTED, "interrupted; run again to continue", 5, 1)                                                        \
-    X(EIO, "reading or writing failed", 5, 1)                                                                          \
-    X(ENOSPACE, "no space left on the device", 5, 1)                                                                   \
+#define CFB_ERROR_MAP(X)                                                     \
+    X(OK, "success", 0, 0)                                                   \
+    X(EUSAGE, "wrong use of the command line", 1, 0)                         \
+    X(ECONFIG, "wrong configuration", 1, 0)                                  \
+    X(ECONFLICT, "the run store belongs to a different configuration", 1, 0) \
+    X(EACCESS, "no permission", 1, 0)                                        \
+    X(ENOMEM, "out of memory", 1, 1)                                         \
+    X(ENOTFOUND, "not found", 2, 0)                                          \
+    X(EDATA, "input data is wrong", 2, 0)                                    \
+    X(EENCODING, "text is not valid UTF-8", 2, 0)                            \
+    X(ETRUNCATED, "input ends too early", 2, 0)                              \
+    X(ELIMIT, "a size limit was exceeded", 2, 0)                             \
+    X(EUNSUPPORTED, "input uses a feature that is not supported", 2, 0)      \
+    X(EDOMAIN, "value outside the function's domain", 2, 0)                  \
+    X(EPARTIAL, "finished, but some rows failed", 3, 1)                      \
+    X(ENET, "the model could not be reached", 4, 1)                          \
+    X(EAUTH, "the model's server refused the key or the request", 4, 0)      \
+    X(EPROTOCOL, "the server's answer is not what this API promises", 4, 0)  \
+    X(EINTERRUPTED, "interrupted; run again to continue", 5, 1)              \
+    X(EIO, "reading or writing failed", 5, 1)                                \
+    X(ENOSPACE, "no space left on the device", 5, 1)                         \
     X(EBUG, "internal error; please report it", 70, 0)
 
 typedef enum cfb_code {
@@ -59,7 +59,10 @@ typedef struct cfb_err {
     char msg[512];   /* UTF-8, one line, NUL-terminated */
 } cfb_err;
 
-#define CFB_ERR_INIT {CFB_OK, 0, 0, {0}}
+#define CFB_ERR_INIT        \
+    {                       \
+        CFB_OK, 0, 0, { 0 } \
+    }
 
 /* "EDATA"-style name, human text, process exit status (0, 1, 2, 3, 4, 5, 70) and retryability of a code.
  * Edge: codes outside the enum are treated as EBUG. Threads: pure. */

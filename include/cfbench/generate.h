@@ -31,7 +31,7 @@ typedef struct cfb_sched {
 
 typedef struct cfb_sched_stats {
     int outer_threads, inner_threads_min, inner_threads_max; /* what OpenMP really gave */
-    size_t rows_started, rows_helped;                         /* helped: done by a worker of another task */
+    size_t rows_started, rows_helped;                        /* helped: done by a worker of another task */
 } cfb_sched_stats;
 
 /* Runs all rows. A worker's home is its team's task; when that is empty the team's workers take up the next unstarted task, and
@@ -45,7 +45,7 @@ CFB_MUST_CHECK cfb_code cfb_sched_run(const cfb_sched *s, cfb_sched_stats *stats
 /* Counters that workers add to and a progress display reads at any time. */
 typedef struct cfb_task_progress {
     const char *name;
-    size_t total, done_before;            /* rows; those that the store had already */
+    size_t total, done_before;           /* rows; those that the store had already */
     atomic_size_t done, failed, retries; /* of this call; done counts replies of any state */
 } cfb_task_progress;
 
@@ -69,9 +69,10 @@ typedef struct cfb_generate_opts {
     int task_workers, row_workers;
     uint64_t seed;
     cfb_store_t *store;
-    const volatile int *stop;  /* non-zero: start nothing more; calls under way finish. May be NULL */
-    cfb_progress *progress;    /* may be NULL */
-    /* Called once, before the first call, for each row that will be asked (for a mock that must know the answers). May be NULL. */
+    const volatile int *stop; /* non-zero: start nothing more; calls under way finish. May be NULL */
+    cfb_progress *progress;   /* may be NULL */
+    /* Called once, before the first call, for each row that will be asked (for a mock that must know the answers). May be NULL.
+     */
     cfb_code (*on_row)(void *ctx, const cfb_task *task, cfb_str prompt, cfb_str response, cfb_err *err);
     void *on_row_ctx;
 } cfb_generate_opts;
@@ -89,7 +90,7 @@ typedef struct cfb_failed_row {
 typedef struct cfb_generate_summary {
     size_t n_rows, n_done_before, n_done, n_failed; /* n_failed: asked in this call, without a reply at its end */
     size_t n_calls, n_retries;
-    size_t n_fail[CFB_FAIL_COUNT]; /* failed rows by class of their last attempt */
+    size_t n_fail[CFB_FAIL_COUNT];               /* failed rows by class of their last attempt */
     cfb_failed_row failed[CFB_FAILED_ROWS_KEPT]; /* the first ones, by task and row */
     size_t n_failed_kept;
     double elapsed_s;
@@ -97,10 +98,10 @@ typedef struct cfb_generate_summary {
     cfb_limiter limiter;
 } cfb_generate_summary;
 
-/* Asks for every row that has no reply in the store. A failing row never stops the others; it is recorded with its class, counted,
- * listed with task and row, and asked again by the next call.
- * Errors: EAUTH/ENET/EPROTOCOL when the server cannot be used at all (wrong key, no server, no API); ENOSPACE/EIO when replies
- * cannot be stored; EINTERRUPTED; those of reading the data. summary is filled in every case. */
+/* Asks for every row that has no reply in the store. A failing row never stops the others; it is recorded with its class,
+ * counted, listed with task and row, and asked again by the next call. Errors: EAUTH/ENET/EPROTOCOL when the server cannot be
+ * used at all (wrong key, no server, no API); ENOSPACE/EIO when replies cannot be stored; EINTERRUPTED; those of reading the
+ * data. summary is filled in every case. */
 CFB_MUST_CHECK cfb_code cfb_generate(const cfb_generate_opts *opts, cfb_generate_summary *summary, cfb_err *err);
 
 #ifdef __cplusplus

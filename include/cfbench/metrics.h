@@ -16,8 +16,8 @@ double cfb_f1_from_counts(uint32_t tp, uint32_t n_true, uint32_t n_pred);
 /* Block kernel: bit matrices of n_rows rows of n_words 64-bit words. For each row: tp = |truth & pred|, n_true = |truth|,
  * n_pred = |pred|. Shapes: truth, pred (n_rows, n_words) row-major; tp, n_true, n_pred (n_rows). A row has fewer than
  * 2^32 bits set. Threads: pure. */
-void cfb_bits_count(const uint64_t *truth, const uint64_t *pred, size_t n_rows, size_t n_words, uint32_t *tp,
-                    uint32_t *n_true, uint32_t *n_pred);
+void cfb_bits_count(const uint64_t *truth, const uint64_t *pred, size_t n_rows, size_t n_words, uint32_t *tp, uint32_t *n_true,
+                    uint32_t *n_pred);
 
 /* The extra class: n_pred[i] += 1 where no label was predicted or the output holds more items than known labels
  * (n_items[i] = |set(output)| > n_pred[i]); then score[i] = F1 from counts. Shapes: all (n_rows). Threads: pure. */

@@ -47,7 +47,8 @@ typedef struct cfb_mock_opts {
      * "in_flight": calls in flight on arrival, this one included}. */
     const char *log_path;
 } cfb_mock_opts;
-#define CFB_MOCK_OPTS_INIT {0, 0, 0.0, 0.0, 0.0, NULL, 0, 0, NULL, NULL, NULL}
+#define CFB_MOCK_OPTS_INIT \
+    { 0, 0, 0.0, 0.0, 0.0, NULL, 0, 0, NULL, NULL, NULL }
 
 /* Serves POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models, the same without /v1, and GET /stats:
  * {"requests": n, "in_flight": n, "max_in_flight": n, "by_status": {"200": n, ...}, "distinct_prompts": n, "repeated": n,

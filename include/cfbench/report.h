@@ -17,7 +17,7 @@ typedef struct cfb_report_row {
     uint64_t row;
     cfb_str id, input, response, output;
     double score;
-    const char *state;         /* "ok" ... "failed" */
+    const char *state;          /* "ok" ... "failed" */
     const char *fail, *message; /* of a failed row, else NULL */
 } cfb_report_row;
 
@@ -54,9 +54,9 @@ typedef struct cfb_table_style {
     int width; /* columns of the terminal; 0 = do not care */
 } cfb_table_style;
 
-/* The table for people: per task rows, answered, states, score over all and over answered rows; a mean over tasks per kind and in all;
- * failed rows are never hidden (first ones named below the table with class and message). Chinese is aligned by display width;
- * control characters in names are shown, not sent to the terminal. Appended to out. */
+/* The table for people: per task rows, answered, states, score over all and over answered rows; a mean over tasks per kind and in
+ * all; failed rows are never hidden (first ones named below the table with class and message). Chinese is aligned by display
+ * width; control characters in names are shown, not sent to the terminal. Appended to out. */
 CFB_MUST_CHECK cfb_code cfb_report_table(const cfb_report *r, const cfb_table_style *style, cfb_buf *out, cfb_err *err);
 /* One JSON document, schema "cfbench.scores/1" (docs/json.md). */
 CFB_MUST_CHECK cfb_code cfb_report_json(const cfb_report *r, cfb_buf *out, cfb_err *err);
@@ -71,9 +71,9 @@ size_t cfb_display_width(cfb_str s);
 
 /* Which of upstream's files to write for a task, below dir:
  * OUTPUT  cfbenchmark-response/{zero-shot|few-shot}/MODEL/TASK-output.csv                   input,response,output
- * SCORES  cfbenchmark-scores/{zero-shot|few-shot}/MODEL/TASK-scores.csv                     ,input,response,output,f1score|cosine_s
- * DETAILS cfbenchmark-scores/{zero-shot|few-shot}/MODEL/TASK-scores_detailed_results.json   upstream's keys
- * CSV as pandas writes it (QUOTE_MINIMAL, "\n", shortest round-trip floats, index from 0); files appear whole or not at all. */
+ * SCORES  cfbenchmark-scores/{zero-shot|few-shot}/MODEL/TASK-scores.csv ,input,response,output,f1score|cosine_s DETAILS
+ * cfbenchmark-scores/{zero-shot|few-shot}/MODEL/TASK-scores_detailed_results.json   upstream's keys CSV as pandas writes it
+ * (QUOTE_MINIMAL, "\n", shortest round-trip floats, index from 0); files appear whole or not at all. */
 enum { CFB_EXPORT_OUTPUT = 1, CFB_EXPORT_SCORES = 2, CFB_EXPORT_DETAILS = 4 };
 /* With it, a file that is there already is EUSAGE; without it, it is replaced. */
 enum { CFB_EXPORT_KEEP = 8 };
@@ -83,12 +83,13 @@ typedef struct cfb_export cfb_export_t;
  * models); "..", "." and parts of more than 255 bytes are EUSAGE. */
 CFB_MUST_CHECK cfb_code cfb_export_check_model(const char *model, cfb_err *err);
 /* setting: "zero-shot"/"few-shot". */
-CFB_MUST_CHECK cfb_code cfb_export_open(const char *dir, const char *setting, const char *model, const cfb_task *task, unsigned what,
-                                        cfb_export_t **out, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_export_open(const char *dir, const char *setting, const char *model, const cfb_task *task,
+                                        unsigned what, cfb_export_t **out, cfb_err *err);
 /* The next row, in order. score may be NULL if only OUTPUT is written. */
-CFB_MUST_CHECK cfb_code cfb_export_row(cfb_export_t *e, cfb_str input, cfb_str response, cfb_str output, const cfb_score_row *score,
-                                       cfb_err *err);
-/* Writes what needs the whole (DETAILS' head), and makes the files appear. Frees e in every case. summary may be NULL without DETAILS. */
+CFB_MUST_CHECK cfb_code cfb_export_row(cfb_export_t *e, cfb_str input, cfb_str response, cfb_str output,
+                                       const cfb_score_row *score, cfb_err *err);
+/* Writes what needs the whole (DETAILS' head), and makes the files appear. Frees e in every case. summary may be NULL without
+ * DETAILS. */
 CFB_MUST_CHECK cfb_code cfb_export_commit(cfb_export_t *e, const cfb_score_summary *summary, cfb_err *err);
 void cfb_export_abort(cfb_export_t *e); /* NULL is fine */
 

@@ -9,11 +9,11 @@ extern "C" {
 #endif
 
 /* What became of a row. X(NAME, name) */
-#define CFB_ROW_STATE_MAP(X)                                                                                           \
-    X(OK, "ok")                                                                                                        \
-    X(EMPTY, "empty")         /* the model answered nothing */                                                         \
-    X(TRUNCATED, "truncated") /* stopped at the token limit */                                                         \
-    X(FILTERED, "filtered")   /* refused by the server's content filter */                                             \
+#define CFB_ROW_STATE_MAP(X)                                               \
+    X(OK, "ok")                                                            \
+    X(EMPTY, "empty")         /* the model answered nothing */             \
+    X(TRUNCATED, "truncated") /* stopped at the token limit */             \
+    X(FILTERED, "filtered")   /* refused by the server's content filter */ \
     X(FAILED, "failed")       /* no answer: asked again by the next run */
 
 typedef enum cfb_row_state {
@@ -53,9 +53,9 @@ typedef struct cfb_label_stat {
 
 typedef struct cfb_score_summary {
     uint64_t n_rows, n_state[CFB_ROW_STATE_COUNT];
-    uint64_t n_answered;  /* rows with state ok or truncated */
-    double mean_all;      /* over all rows, rows without an answer included, as upstream */
-    double mean_answered; /* over answered rows; NaN if there are none */
+    uint64_t n_answered;                         /* rows with state ok or truncated */
+    double mean_all;                             /* over all rows, rows without an answer included, as upstream */
+    double mean_answered;                        /* over answered rows; NaN if there are none */
     double mean_precision, mean_recall, mean_f1; /* of set_*, over all rows (F1 tasks) */
     double mean_response_chars, mean_output_chars;
     uint64_t n_unmatchable;
@@ -70,7 +70,8 @@ typedef struct cfb_score_opts {
     size_t max_labels;       /* distinct labels in the per-label table; more is ELIMIT */
     bool confusion;          /* count label by label: see cfb_scorer_confusion */
 } cfb_score_opts;
-#define CFB_SCORE_OPTS_INIT {0, CFB_LABELS_SUITE, (size_t)8 << 20, false}
+#define CFB_SCORE_OPTS_INIT \
+    { 0, CFB_LABELS_SUITE, (size_t)8 << 20, false }
 
 typedef struct cfb_scorer cfb_scorer_t;
 

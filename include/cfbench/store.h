@@ -83,7 +83,7 @@ CFB_MUST_CHECK cfb_code cfb_store_put_attempt(cfb_store_t *s, const cfb_store_at
 typedef struct cfb_store_result {
     int64_t row;
     cfb_str id, input, instruction, response;
-    const char *state; /* "ok" ... "filtered", or "failed" (asked without success, or not asked yet) */
+    const char *state;       /* "ok" ... "filtered", or "failed" (asked without success, or not asked yet) */
     cfb_str content, output; /* null strings without a reply */
     int64_t n_attempts;
     const char *fail, *message; /* of the last attempt; "none" without one */

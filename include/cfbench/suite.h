@@ -62,7 +62,8 @@ enum { CFB_SUITE_LABELS = 1, CFB_SUITE_FEWSHOT = 2 };
 
 /* Loads a suite. spec: a folder with suite.json, a path of a JSON file, or a name that is looked for in the folders of
  * $CFBENCH_SUITE_PATH (colon-separated), ./datasets, and the installed suites. data_dir (may be NULL: the suite's folder)
- * is where data, few-shot heads and label files are. flags says which of them are read and so must be there. Errors: file, and line or member, and what was expected. Owns: *out. */
+ * is where data, few-shot heads and label files are. flags says which of them are read and so must be there. Errors: file, and
+ * line or member, and what was expected. Owns: *out. */
 CFB_MUST_CHECK cfb_code cfb_suite_load(const char *spec, const char *data_dir, unsigned flags, cfb_suite_t **out, cfb_err *err);
 /* The same from memory, without files (labels and few-shot heads stay unread). For tests and fuzzing. */
 CFB_MUST_CHECK cfb_code cfb_suite_parse(const char *name, cfb_str json, cfb_suite_t **out, cfb_err *err);

@@ -26,8 +26,7 @@ size_t cfb_str_find(cfb_str hay, cfb_str needle, size_t from) {
 
 cfb_code cfb_buf_reserve(cfb_buf *b, size_t extra, cfb_err *err) {
     size_t max = b->max ? b->max : SIZE_MAX - 1;
-    if (extra > max || b->len > max - extra)
-        return cfb_err_set(err, CFB_ELIMIT, "more than the allowed %zu bytes", max);
+    if (extra > max || b->len > max - extra) return cfb_err_set(err, CFB_ELIMIT, "more than the allowed %zu bytes", max);
     size_t need = b->len + extra + 1;
     if (need <= b->cap) return CFB_OK;
     size_t cap = b->cap < 256 ? 256 : b->cap;

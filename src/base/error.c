@@ -14,9 +14,7 @@ static const struct {
 #undef CFB_X
 };
 
-static size_t index_of(cfb_code code) {
-    return (unsigned)code < CFB_CODE_COUNT ? (size_t)code : (size_t)CFB_EBUG;
-}
+static size_t index_of(cfb_code code) { return (unsigned)code < CFB_CODE_COUNT ? (size_t)code : (size_t)CFB_EBUG; }
 
 const char *cfb_code_name(cfb_code code) { return error_map[index_of(code)].name; }
 const char *cfb_code_text(cfb_code code) { return error_map[index_of(code)].text; }

@@ -148,8 +148,7 @@ cfb_code cfb_mkdir_p(const char *path, cfb_err *err) {
         if (*p != '/' && *p != '\0') continue;
         char old = *p;
         *p = '\0';
-        if (mkdir(dir, 0777) != 0 && errno != EEXIST)
-            return cfb_err_set_errno(err, errno, "cannot make the folder %s", dir);
+        if (mkdir(dir, 0777) != 0 && errno != EEXIST) return cfb_err_set_errno(err, errno, "cannot make the folder %s", dir);
         *p = old;
         if (old == '\0') break;
     }

@@ -12,9 +12,7 @@ cfb_code cfb_json__repair(const char *text, size_t len, cfb_buf *out, cfb_err *e
 static const cJSON *node_of(const cfb_json *n) { return (const cJSON *)(const void *)n; }
 static const cfb_json *wrap(const cJSON *n) { return (const cfb_json *)(const void *)n; }
 
-static int compare_keys(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
+static int compare_keys(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
 /* Objects with many members are checked by sorting their names: comparing all pairs would be quadratic in
  * untrusted input. */

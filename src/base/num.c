@@ -35,8 +35,8 @@ static int bump(char *digits, int n) {
 }
 
 /* Shortest digits that read back as v (v finite, positive). 15 digits always survive a trip through a normal binary64, so a
- * shorter decimal shows up as trailing zeros there; subnormals hold fewer digits and are tried from one digit on. Just above a power of two the interval is lopsided, and the
- * upper 16-digit neighbour may round-trip where the nearest one does not. */
+ * shorter decimal shows up as trailing zeros there; subnormals hold fewer digits and are tried from one digit on. Just above a
+ * power of two the interval is lopsided, and the upper 16-digit neighbour may round-trip where the nearest one does not. */
 static int shortest(double v, char digits[24], int *exp10) {
     char text[40];
     int n;

@@ -40,10 +40,11 @@ static void say_summary(const cfb_config *c, const cfb_generate_summary *s, bool
         cfb_log(CFB_LOG_WARN, "%s row %zu (id %s) failed: %s: %s", s->failed[i].task, s->failed[i].row, s->failed[i].id,
                 cfb_fail_name(s->failed[i].fail), s->failed[i].message);
     if (finished && s->n_failed > s->n_failed_kept)
-        cfb_log(CFB_LOG_WARN, "and %zu more failed rows (table attempt of the run store has all)", s->n_failed - s->n_failed_kept);
+        cfb_log(CFB_LOG_WARN, "and %zu more failed rows (table attempt of the run store has all)",
+                s->n_failed - s->n_failed_kept);
     if (c->quiet) return;
-    fprintf(stderr, "asked %zu calls in %.1f s (%.1f/s): %zu rows answered, %zu had an answer before, %zu failed", s->n_calls, s->elapsed_s,
-            s->elapsed_s > 0 ? (double)s->n_calls / s->elapsed_s : 0, s->n_done, s->n_done_before, s->n_failed);
+    fprintf(stderr, "asked %zu calls in %.1f s (%.1f/s): %zu rows answered, %zu had an answer before, %zu failed", s->n_calls,
+            s->elapsed_s, s->elapsed_s > 0 ? (double)s->n_calls / s->elapsed_s : 0, s->n_done, s->n_done_before, s->n_failed);
     for (int f = 1; f < CFB_FAIL_COUNT; f++)
         if (s->n_fail[f]) fprintf(stderr, ", %s %zu", cfb_fail_name((cfb_fail)f), s->n_fail[f]);
     fprintf(stderr, "; run store: %s\n", path);
@@ -54,8 +55,9 @@ static cfb_code print_summary(const cfb_generate_summary *s, const char *path, c
     const struct {
         const char *name;
         size_t n;
-    } counts[] = {{"rows", s->n_rows},       {"answered_before", s->n_done_before}, {"answered", s->n_done},
-                  {"failed", s->n_failed}, {"calls", s->n_calls},                 {"retries", s->n_retries}};
+    } counts[] = {{"rows", s->n_rows},     {"answered_before", s->n_done_before},
+                  {"answered", s->n_done}, {"failed", s->n_failed},
+                  {"calls", s->n_calls},   {"retries", s->n_retries}};
     cfb_buf b = CFB_BUF_INIT(0);
     cfb_jw w;
     cfb_jw_init(&w, &b, 2);
@@ -87,8 +89,8 @@ static cfb_code print_summary(const cfb_generate_summary *s, const char *path, c
 }
 
 /* mock: started already, or NULL; url: its address, or the server's. */
-static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const size_t *tasks, size_t n, cfb_store_t *store, const char *path,
-                         cfb_mock_t *mock, const char *url, size_t *n_failed, cfb_err *err) {
+static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const size_t *tasks, size_t n, cfb_store_t *store,
+                         const char *path, cfb_mock_t *mock, const char *url, size_t *n_failed, cfb_err *err) {
     struct teacher teacher = {mock};
     cfb_progress progress = {0};
     cfb_generate_summary sum = {0};
@@ -159,7 +161,8 @@ cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     }
     cfb_code close_rc = cfb_store_close(store, rc == CFB_OK ? err : NULL);
     if (rc == CFB_OK) rc = close_rc;
-    if (rc == CFB_EINTERRUPTED) cfb_err_set(err, rc, "interrupted; every answer so far is in %s: the same command continues", path);
+    if (rc == CFB_EINTERRUPTED)
+        cfb_err_set(err, rc, "interrupted; every answer so far is in %s: the same command continues", path);
     cfb_mock_stop(mock);
     cfb_suite_free(suite);
     free(tasks);

@@ -78,9 +78,11 @@ typedef struct cfb_scoring cfb_scoring_t; /* owns everything that a report borro
 CFB_MUST_CHECK cfb_code cfb_scoring_new(const cfb_config *c, cfb_scoring_t **out, cfb_err *err);
 void cfb_scoring_free(cfb_scoring_t *s);
 /* Scores every task of a run store. export_dir: where upstream's files go, or NULL. what: CFB_EXPORT_* */
-CFB_MUST_CHECK cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path, const char *export_dir, unsigned what, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path, const char *export_dir, unsigned what,
+                                              cfb_err *err);
 /* Scores a response file. */
-CFB_MUST_CHECK cfb_code cfb_scoring_add_file(cfb_scoring_t *s, const char *path, const char *export_dir, unsigned what, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_scoring_add_file(cfb_scoring_t *s, const char *path, const char *export_dir, unsigned what,
+                                             cfb_err *err);
 /* The report of all that was added; borrowed from s. */
 const cfb_report *cfb_scoring_report(cfb_scoring_t *s);
 uint64_t cfb_scoring_n_failed(const cfb_scoring_t *s);

@@ -13,7 +13,8 @@ struct out {
 
 static cfb_code put_line(struct out *o, cfb_err *err) {
     cfb_code rc = cfb_buf_append_char(&o->line, '\n', err);
-    if (rc == CFB_OK) rc = o->file ? cfb_file_writer_write(o->file, o->line.ptr, o->line.len, err) : cfb_cli_print(cfb_buf_str(&o->line), err);
+    if (rc == CFB_OK)
+        rc = o->file ? cfb_file_writer_write(o->file, o->line.ptr, o->line.len, err) : cfb_cli_print(cfb_buf_str(&o->line), err);
     cfb_buf_clear(&o->line);
     return rc;
 }
@@ -68,7 +69,8 @@ cfb_code cfb_cmd_convert(const cfb_config *c, cfb_err *err) {
         return cfb_err_set(err, CFB_EUSAGE, "%s is there already; --force replaces it", to);
     cfb_code rc = cfb_arena_new((size_t)1 << 26, &arena, err);
     if (rc == CFB_OK) rc = cfb_dataset_columns(in, arena, &names, &n, err);
-    if (rc == CFB_OK && (columns = cfb_arena_calloc(arena, n, sizeof *columns)) == NULL) rc = cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    if (rc == CFB_OK && (columns = cfb_arena_calloc(arena, n, sizeof *columns)) == NULL)
+        rc = cfb_err_set(err, CFB_ENOMEM, "out of memory");
     for (size_t i = 0; rc == CFB_OK && i < n; i++) columns[i].name = names[i].ptr;
     opts.columns = columns;
     opts.n_columns = n;

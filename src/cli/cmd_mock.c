@@ -51,6 +51,7 @@ cfb_code cfb_cli_start_mock(const cfb_config *c, cfb_mock_t **out, cfb_err *err)
     o.requests_per_minute = c->mock_rpm;
     o.script = c->replies;
     o.log_path = c->mock_log;
+    o.api_key = c->mock_key;
     cfb_code rc = cfb_mock_start(&o, out, err);
     if (rc == CFB_ECONFIG) cfb_err_add_context(err, "--mock-faults");
     return rc;

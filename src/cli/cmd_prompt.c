@@ -26,7 +26,8 @@ static cfb_code row_is_listed(const char *list, size_t row, bool *listed, cfb_er
     return CFB_OK;
 }
 
-static cfb_code write_prompt(const cfb_config *c, const cfb_task *t, size_t row, const cfb_record *r, cfb_str prompt, cfb_buf *out, cfb_err *err) {
+static cfb_code write_prompt(const cfb_config *c, const cfb_task *t, size_t row, const cfb_record *r, cfb_str prompt,
+                             cfb_buf *out, cfb_err *err) {
     char hex[65];
     cfb_sha256_hex(prompt.ptr, prompt.len, hex);
     if (c->hash && !c->json) return cfb_buf_printf(out, err, "%s\t%zu\t%s\n", t->name, row, hex);
@@ -70,7 +71,8 @@ static cfb_code show_task(const cfb_config *c, const cfb_suite_t *s, size_t i, s
         cfb_buf_clear(&prompt);
         cfb_buf_clear(&out);
         rc = cfb_prompt_render(t, cfb_cli_shot(c), &records.rows[k], &prompt, err);
-        if (rc == CFB_OK && c->json) rc = cfb_buf_append_str(&out, (*n_shown)++ ? CFB_STR_LIT(",\n    ") : CFB_STR_LIT("\n    "), err);
+        if (rc == CFB_OK && c->json)
+            rc = cfb_buf_append_str(&out, (*n_shown)++ ? CFB_STR_LIT(",\n    ") : CFB_STR_LIT("\n    "), err);
         if (rc == CFB_OK) rc = write_prompt(c, t, k, &records.rows[k], cfb_buf_str(&prompt), &out, err);
         if (rc == CFB_OK) rc = cfb_cli_print(cfb_buf_str(&out), err);
     }
@@ -86,7 +88,8 @@ cfb_code cfb_cmd_prompt(const cfb_config *c, cfb_err *err) {
     unsigned flags = cfb_cli_shot(c) == CFB_SHOT_FEW ? CFB_SUITE_FEWSHOT : 0;
     cfb_code rc = cfb_suite_load(c->suite, c->data, flags, &s, err);
     if (rc == CFB_OK) rc = cfb_cli_pick_tasks(c, s, &tasks, &n, err);
-    if (rc == CFB_OK && c->json) rc = cfb_cli_print(CFB_STR_LIT("{\n  \"schema\": \"cfbench.prompts/1\",\n  \"prompts\": ["), err);
+    if (rc == CFB_OK && c->json)
+        rc = cfb_cli_print(CFB_STR_LIT("{\n  \"schema\": \"cfbench.prompts/1\",\n  \"prompts\": ["), err);
     for (size_t i = 0; i < n && rc == CFB_OK; i++) rc = show_task(c, s, tasks[i], &n_shown, err);
     if (rc == CFB_OK && c->json) rc = cfb_cli_print(n_shown ? CFB_STR_LIT("\n  ]\n}\n") : CFB_STR_LIT("]\n}\n"), err);
     free(tasks);

@@ -6,11 +6,13 @@
 #include <stdlib.h>
 
 static cfb_code failed_rows(uint64_t n, const char *again, cfb_err *err) {
-    return cfb_err_set(err, CFB_EPARTIAL, "%llu row%s no answer (named above); %s", (unsigned long long)n, n == 1 ? " has" : "s have", again);
+    return cfb_err_set(err, CFB_EPARTIAL, "%llu row%s no answer (named above); %s", (unsigned long long)n,
+                       n == 1 ? " has" : "s have", again);
 }
 
 /* Scores OUT/run.db; upstream's files and the reports go to dir. */
-static cfb_code publish_store(const cfb_config *c, const char *out, const char *dir, unsigned what, uint64_t *n_failed, cfb_err *err) {
+static cfb_code publish_store(const cfb_config *c, const char *out, const char *dir, unsigned what, uint64_t *n_failed,
+                              cfb_err *err) {
     cfb_scoring_t *s = NULL;
     char path[PATH_MAX];
     cfb_code rc = cfb_cli_store_path(out, path, err);
@@ -32,9 +34,12 @@ cfb_code cfb_cmd_run(const cfb_config *c, cfb_err *err) {
     size_t asked_failed = 0;
     uint64_t n_failed = 0;
     cfb_code rc = cfb_cli_ask(c, &asked_failed, err);
-    if (rc == CFB_OK) rc = publish_store(c, c->out, c->out, CFB_EXPORT_OUTPUT | CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS, &n_failed, err);
+    if (rc == CFB_OK)
+        rc = publish_store(c, c->out, c->out, CFB_EXPORT_OUTPUT | CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS, &n_failed, err);
     if (rc == CFB_OK && !c->quiet)
-        fprintf(stderr, "results: %s/ (report.html, report.md, scores.json, cfbenchmark-response/, cfbenchmark-scores/, run.db)\n", c->out);
+        fprintf(stderr,
+                "results: %s/ (report.html, report.md, scores.json, cfbenchmark-response/, cfbenchmark-scores/, run.db)\n",
+                c->out);
     return rc == CFB_OK && n_failed ? failed_rows(n_failed, "the same command asks for them again", err) : rc;
 }
 
@@ -100,7 +105,8 @@ static cfb_code jsonl_task(void *ctx, int64_t task_id, const cfb_store_task *t, 
     snprintf(name, sizeof name, "%s-output.jsonl", t->name);
     j->task = t->name;
     cfb_code rc = cfb_path_join(path, sizeof path, j->dir, name, err);
-    if (rc == CFB_OK && !j->force && cfb_path_exists(path)) rc = cfb_err_set(err, CFB_EUSAGE, "%s is there already; --force replaces it", path);
+    if (rc == CFB_OK && !j->force && cfb_path_exists(path))
+        rc = cfb_err_set(err, CFB_EUSAGE, "%s is there already; --force replaces it", path);
     if (rc == CFB_OK) rc = cfb_file_writer_open(path, &j->file, err);
     if (rc != CFB_OK) return rc;
     rc = cfb_store_each_result(j->store, task_id, jsonl_row, j, err);

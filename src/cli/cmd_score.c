@@ -35,8 +35,9 @@ static bool ends_with(const char *s, const char *end) {
 
 /* What is scored of a folder: run stores, and files named TASK-output.*. Other files there (scores, reports) are results. */
 static bool is_source(const char *name) {
-    static const char *const ends[] = {"-output.csv",     "-output.jsonl",     "-output.json",     "-output.csv.gz",  "-output.jsonl.gz",
-                                       "-output.json.gz", "-output.csv.zst",   "-output.jsonl.zst", "-output.json.zst"};
+    static const char *const ends[] = {"-output.csv",     "-output.jsonl",     "-output.json",
+                                       "-output.csv.gz",  "-output.jsonl.gz",  "-output.json.gz",
+                                       "-output.csv.zst", "-output.jsonl.zst", "-output.json.zst"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (ends_with(name, ends[i])) return true;
     return false;
@@ -80,7 +81,8 @@ static cfb_code collect(const cfb_config *c, struct list *l, cfb_err *err) {
         else {
             rc = walk(l, c->args[i], 0, err);
             if (rc == CFB_OK && l->n == before)
-                rc = cfb_err_set(err, CFB_ENOTFOUND, "%s: nothing to score (looked for run.db and TASK-output.csv, .jsonl, .json, also .gz and .zst)",
+                rc = cfb_err_set(err, CFB_ENOTFOUND,
+                                 "%s: nothing to score (looked for run.db and TASK-output.csv, .jsonl, .json, also .gz and .zst)",
                                  c->args[i]);
         }
     }
@@ -100,8 +102,9 @@ cfb_code cfb_cmd_score(const cfb_config *c, cfb_err *err) {
         rc = cfb_err_set(err, CFB_EUSAGE, "--tasks %s: none of these is in what was given", c->tasks ? c->tasks : "");
     if (rc == CFB_OK) rc = cfb_scoring_publish(s, c->out, err);
     uint64_t n_failed = rc == CFB_OK ? cfb_scoring_n_failed(s) : 0;
-    if (n_failed) rc = cfb_err_set(err, CFB_EPARTIAL, "%llu row%s no answer and count%s 0 in the scores over all rows", (unsigned long long)n_failed,
-                         n_failed == 1 ? " has" : "s have", n_failed == 1 ? "s" : "");
+    if (n_failed)
+        rc = cfb_err_set(err, CFB_EPARTIAL, "%llu row%s no answer and count%s 0 in the scores over all rows",
+                         (unsigned long long)n_failed, n_failed == 1 ? " has" : "s have", n_failed == 1 ? "s" : "");
     cfb_scoring_free(s);
     for (size_t i = 0; i < l.n; i++) free(l.paths[i]);
     free(l.paths);

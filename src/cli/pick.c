@@ -12,7 +12,8 @@ static cfb_code unknown_task(const cfb_suite_t *s, const char *name, size_t len,
         size_t used = strlen(have);
         snprintf(have + used, sizeof have - used, "%s%s", i ? ", " : "", cfb_suite_task(s, i)->name);
     }
-    return cfb_err_set(err, CFB_EUSAGE, "--tasks: suite '%s' has no task '%.*s' (it has: %s)", cfb_suite_name(s), (int)len, name, have);
+    return cfb_err_set(err, CFB_EUSAGE, "--tasks: suite '%s' has no task '%.*s' (it has: %s)", cfb_suite_name(s), (int)len, name,
+                       have);
 }
 
 cfb_code cfb_cli_pick_tasks(const cfb_config *c, const cfb_suite_t *s, size_t **tasks, size_t *n, cfb_err *err) {

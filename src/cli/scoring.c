@@ -101,7 +101,8 @@ static cfb_code open_sink(cfb_scoring_t *s, const cfb_task *t, const cfb_report_
     cfb_sink_opts o = {.task = t, .keep_scores = keep_scores};
     cfb_code rc = score_opts(s, t, &o.score, err);
     if (rc == CFB_OK && export_dir && what)
-        rc = cfb_export_open(export_dir, r->setting ? r->setting : "few-shot", r->model ? r->model : "unknown-model", t, what, &o.export, err);
+        rc = cfb_export_open(export_dir, r->setting ? r->setting : "few-shot", r->model ? r->model : "unknown-model", t, what,
+                             &o.export, err);
     return rc == CFB_OK ? cfb_sink_new(&o, out, err) : rc;
 }
 
@@ -210,7 +211,8 @@ static cfb_code store_scores(cfb_scoring_t *s, size_t first, const char *path, c
 }
 
 static void take_settings(cfb_scoring_t *s, cfb_store_t *store) {
-    static const char *const names[] = {"suite", "suite.sha256", "shot", "model", "base-url", "system-prompt", "temperature", "max-tokens"};
+    static const char *const names[] = {"suite",    "suite.sha256",  "shot",        "model",
+                                        "base-url", "system-prompt", "temperature", "max-tokens"};
     if (s->n > 0) return; /* several sources: each task names its own */
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const char *v = cfb_store_setting_get(store, names[i]), *kept = NULL;
@@ -239,7 +241,8 @@ cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path, const char *e
     cfb_store_close(j->store, NULL);
     cfb_arena_free(j->texts);
     free(j);
-    if (rc == CFB_OK && s->n == first && s->c->tasks == NULL) rc = cfb_err_set(err, CFB_EDATA, "%s: the run store has no tasks yet", path);
+    if (rc == CFB_OK && s->n == first && s->c->tasks == NULL)
+        rc = cfb_err_set(err, CFB_EDATA, "%s: the run store has no tasks yet", path);
     if (rc != CFB_OK) return rc;
     cfb_err store_err = CFB_ERR_INIT;
     if (store_scores(s, first, path, &store_err) != CFB_OK) /* a read-only copy is scored all the same */
@@ -257,7 +260,8 @@ static cfb_code task_of_file(cfb_scoring_t *s, const char *path, const cfb_task 
     const char *wanted = s->c->task ? s->c->task : name;
     size_t i = cfb_suite_find_task(s->suite, wanted);
     if (i == SIZE_MAX)
-        return cfb_err_set(err, CFB_EUSAGE, "%s: suite '%s' has no task '%s'; say which one it is with --task (or give another --suite)", path,
+        return cfb_err_set(err, CFB_EUSAGE,
+                           "%s: suite '%s' has no task '%s'; say which one it is with --task (or give another --suite)", path,
                            cfb_suite_name(s->suite), wanted);
     *task = cfb_suite_task(s->suite, i);
     return CFB_OK;

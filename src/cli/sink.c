@@ -73,8 +73,8 @@ static cfb_str cut(cfb_str s) {
 
 /* Copies a row with its texts into slot i. */
 static cfb_code keep(struct kept *k, size_t i, const cfb_sink_row *r, double score, cfb_err *err) {
-    const cfb_str from[] = {cut(r->id), cut(r->input), cut(r->response), cut(r->output), cut(cfb_str_from(r->fail)),
-                            cut(cfb_str_from(r->message))};
+    const cfb_str from[] = {
+        cut(r->id), cut(r->input), cut(r->response), cut(r->output), cut(cfb_str_from(r->fail)), cut(cfb_str_from(r->message))};
     cfb_str to[6];
     size_t total = 0;
     for (size_t t = 0; t < 6; t++) total += from[t].len + 1;

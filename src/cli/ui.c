@@ -110,7 +110,8 @@ static void print_counts(const char *name, struct counts n, double elapsed_s, bo
     } else {
         fprintf(stderr, "%s ", name);
     }
-    fprintf(stderr, "%zu/%zu done, %zu failed, %zu retries, %.1f/s, %s left\n", n.before + n.done, n.total, n.failed, n.retries, rate, left);
+    fprintf(stderr, "%zu/%zu done, %zu failed, %zu retries, %.1f/s, %s left\n", n.before + n.done, n.total, n.failed, n.retries,
+            rate, left);
 }
 
 static void draw(struct cfb_cli_progress *d, bool last) {
@@ -132,7 +133,8 @@ static void draw(struct cfb_cli_progress *d, bool last) {
         }
     }
     char name[48];
-    snprintf(name, sizeof name, d->mode == MODE_BAR ? "all (%d up)" : "progress: all (%d in flight):", atomic_load(&d->p->in_flight));
+    snprintf(name, sizeof name,
+             d->mode == MODE_BAR ? "all (%d up)" : "progress: all (%d in flight):", atomic_load(&d->p->in_flight));
     print_counts(name, sum, elapsed_s, d->mode == MODE_BAR);
     if (d->mode == MODE_BAR) lines_drawn++;
     if (last) lines_drawn = 0;

@@ -182,7 +182,8 @@ static void read_status(cfb_client_t *c, cfb_chat_reply *r) {
         char *to = NULL;
         curl_easy_getinfo(c->curl, CURLINFO_REDIRECT_URL, &to);
         r->fail = CFB_FAIL_NOT_FOUND;
-        snprintf(r->message, sizeof r->message, "the server redirects to %.200s; redirects are not followed", to ? to : "nowhere");
+        snprintf(r->message, sizeof r->message, "the server redirects to %.200s; redirects are not followed",
+                 to ? to : "nowhere");
         return;
     }
     cfb_client__read_error_body(cfb_buf_str(&c->body), r);

@@ -9,9 +9,7 @@ static const struct {
 #undef CFB_X
 };
 
-const char *cfb_command_name(cfb_command command) {
-    return (unsigned)command < CFB_CMD_COUNT ? command_names[command].name : "";
-}
+const char *cfb_command_name(cfb_command command) { return (unsigned)command < CFB_CMD_COUNT ? command_names[command].name : ""; }
 
 const char *cfb_command_summary(cfb_command command) {
     return (unsigned)command < CFB_CMD_COUNT ? command_names[command].summary : "";
@@ -24,18 +22,21 @@ cfb_command cfb_command_find(const char *name) {
 }
 
 const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
-    [CFB_CMD_RUN] =
-        {"", 0, 0,
-         "Asks the model for every row of the suite's tasks, scores the replies and writes a report. Every reply is "
-         "stored before it counts as done, so an interrupted run loses nothing: the same command again asks only for "
-         "what is missing or failed. A failed row is shown as failed and never scored as if it were an answer.",
-         {"Try the whole way without a key, on the built-in mock model:", "cfbench run --mock --suite sample",
-          "The first 20 rows of two tasks, before a full run is paid for:",
-          "cfbench run --model gpt-4.1-mini --data ~/cfbenchmark --tasks company,sentiment --limit 20",
-          "A server of your own, without a rate limit:",
-          "cfbench run --model qwen2.5-7b --base-url http://127.0.0.1:8000/v1 --max-workers 64 --api-rate-limit 0"}},
+    [CFB_CMD_RUN] = {"",
+                     0,
+                     0,
+                     "Asks the model for every row of the suite's tasks, scores the replies and writes a report. Every reply is "
+                     "stored before it counts as done, so an interrupted run loses nothing: the same command again asks only for "
+                     "what is missing or failed. A failed row is shown as failed and never scored as if it were an answer.",
+                     {"Try the whole way without a key, on the built-in mock model:", "cfbench run --mock --suite sample",
+                      "The first 20 rows of two tasks, before a full run is paid for:",
+                      "cfbench run --model gpt-4.1-mini --data ~/cfbenchmark --tasks company,sentiment --limit 20",
+                      "A server of your own, without a rate limit:",
+                      "cfbench run --model qwen2.5-7b --base-url http://127.0.0.1:8000/v1 --max-workers 64 --api-rate-limit 0"}},
     [CFB_CMD_GENERATE] =
-        {"", 0, 0,
+        {"",
+         0,
+         0,
          "Asks the model for every row of the suite's tasks and stores the replies in the run store of --out. The "
          "same command again asks only for what is missing or failed. Nothing is scored: that can be done later, "
          "elsewhere and offline, by 'cfbench score'.",
@@ -43,37 +44,47 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
           "Gently, for a free account:",
           "cfbench generate --model gpt-4.1-mini --data ~/cfbenchmark --out runs/mini --preset free_tier"}},
     [CFB_CMD_SCORE] =
-        {"PATH...", 1, SIZE_MAX,
+        {"PATH...",
+         1,
+         SIZE_MAX,
          "Scores replies offline. Each PATH is a run store, a response file (CSV or JSON, with the reference and the "
          "model's answer in columns), or a folder of such files. Files of any size are read as a stream.",
          {"Score a run again, as one JSON document:", "cfbench score --json runs/mini",
           "Score one response file by the labels that it holds:",
-          "cfbench score --task sector --label-set observed sector-output.csv",
-          "Response files with columns of other names:",
+          "cfbench score --task sector --label-set observed sector-output.csv", "Response files with columns of other names:",
           "cfbench score --task company --response-column gold --output-column answer company.csv"}},
-    [CFB_CMD_REPORT] = {"RUN", 1, 1,
+    [CFB_CMD_REPORT] = {"RUN",
+                        1,
+                        1,
                         "Writes the report of a scored run again, without asking or scoring anything. RUN is the "
                         "folder of the run.",
                         {"Write the report beside its run:", "cfbench report runs/mini",
                          "Write it into another folder:", "cfbench report runs/mini --out public/mini"}},
-    [CFB_CMD_EXPORT] = {"RUN [DIR]", 1, 2,
+    [CFB_CMD_EXPORT] = {"RUN [DIR]",
+                        1,
+                        2,
                         "Writes the replies and scores of a run as files: in CFBenchmark's layout of folders and CSV "
                         "columns, or as JSON Lines. RUN is the folder of the run. DIR is where the files go.",
                         {"CSV files that CFBenchmark's own scripts read:", "cfbench export runs/mini exported",
                          "JSON Lines instead, over files that are there:",
                          "cfbench export --format jsonl --force runs/mini exported"}},
-    [CFB_CMD_CONVERT] = {"IN [OUT]", 1, 2,
+    [CFB_CMD_CONVERT] = {"IN [OUT]",
+                         1,
+                         2,
                          "Turns a data set into JSON Lines or CSV. IN is a Hugging Face save_to_disk folder, or an "
                          "Arrow stream, CSV, JSON or JSON Lines file, plain or as .gz or .zst; which one it is, is seen "
                          "from its content. Without OUT, or with -, the rows go to standard output.",
                          {"An Arrow data set as JSON Lines:", "cfbench convert data/company company.jsonl",
                           "JSON as CSV:", "cfbench convert --format csv rows.json rows.csv"}},
-    [CFB_CMD_PROMPT] = {"", 0, 0,
+    [CFB_CMD_PROMPT] = {"",
+                        0,
+                        0,
                         "Shows exactly what would be sent for rows of the suite's tasks. Nothing is sent.",
                         {"The prompt of one row:", "cfbench prompt --suite sample --tasks company --rows 0",
-                         "Hashes of all prompts, to compare two versions of a suite:",
-                         "cfbench prompt --suite sample --hash"}},
-    [CFB_CMD_MOCK] = {"", 0, 0,
+                         "Hashes of all prompts, to compare two versions of a suite:", "cfbench prompt --suite sample --hash"}},
+    [CFB_CMD_MOCK] = {"",
+                      0,
+                      0,
                       "Serves an OpenAI-compatible mock model on 127.0.0.1 until it is interrupted. It knows the "
                       "suite's reference answers and can be slow, wrong, limited or faulty, always in the same way for "
                       "the same seed.",

@@ -1,9 +1,7 @@
 /* completion.c - shell completions, from the option table. */
 #include "config/options.h"
 
-static bool is_shown(const cfb_opt *o, cfb_command command) {
-    return cfb_opt_is_for(o, command) && (o->flags & OPT_SECRET) == 0;
-}
+static bool is_shown(const cfb_opt *o, cfb_command command) { return cfb_opt_is_for(o, command) && (o->flags & OPT_SECRET) == 0; }
 
 /* The help text up to its first semicolon or colon, without what shells treat specially. */
 static void put_short_help(FILE *to, const char *help) {
@@ -35,7 +33,9 @@ static void put_bash_values(FILE *to) {
             put_choices(to, o->choices);
             fputs("'; action=words", to);
         } else {
-            fputs(takes_dir(o) ? "action=dirs" : o->type == OPT_PATH || strcmp(o->name, "suite") == 0 ? "action=files" : "action=none",
+            fputs(takes_dir(o)                                           ? "action=dirs"
+                  : o->type == OPT_PATH || strcmp(o->name, "suite") == 0 ? "action=files"
+                                                                         : "action=none",
                   to);
         }
         fputs(" ;;\n", to);
@@ -98,9 +98,10 @@ static void print_bash(FILE *to) {
 }
 
 static void put_zsh_option(FILE *to, const cfb_opt *o) {
-    if (o->letter != '\0') fprintf(to, "        '(-%c --%s)'{-%c,--%s%s}'[", o->letter, o->name, o->letter, o->name,
-                                   o->type == OPT_BOOL ? "" : "=");
-    else fprintf(to, "        '--%s%s[", o->name, o->type == OPT_BOOL ? "" : "=");
+    if (o->letter != '\0')
+        fprintf(to, "        '(-%c --%s)'{-%c,--%s%s}'[", o->letter, o->name, o->letter, o->name, o->type == OPT_BOOL ? "" : "=");
+    else
+        fprintf(to, "        '--%s%s[", o->name, o->type == OPT_BOOL ? "" : "=");
     put_short_help(to, o->help);
     fputs("]", to);
     if (o->type != OPT_BOOL) {
@@ -181,9 +182,12 @@ static void print_fish(FILE *to) {
 }
 
 cfb_code cfb_config_print_completion(FILE *to, const char *shell, cfb_err *err) {
-    if (strcmp(shell, "bash") == 0) print_bash(to);
-    else if (strcmp(shell, "zsh") == 0) print_zsh(to);
-    else if (strcmp(shell, "fish") == 0) print_fish(to);
+    if (strcmp(shell, "bash") == 0)
+        print_bash(to);
+    else if (strcmp(shell, "zsh") == 0)
+        print_zsh(to);
+    else if (strcmp(shell, "fish") == 0)
+        print_fish(to);
     else {
         char cut[CFB_SHOWN_SIZE];
         return cfb_err_set(err, CFB_EUSAGE, "there are completions for bash, zsh and fish, not for %s", cfb_shown(shell, cut));

@@ -15,11 +15,9 @@ static cfb_code apply_preset(cfb_loader *l, cfb_err *err) {
     const cfb_preset *p = l->c->preset != NULL ? cfb_preset_find(l->c->preset) : NULL;
     if (p == NULL) return CFB_OK;
     cfb_command cmd = l->c->command;
-    cfb_code rc = cfb_loader_set_text(l, cfb_opt_find("max-workers", 11, cmd), p->max_workers, RANK_PRESET, "the preset",
-                                      err);
+    cfb_code rc = cfb_loader_set_text(l, cfb_opt_find("max-workers", 11, cmd), p->max_workers, RANK_PRESET, "the preset", err);
     if (rc != CFB_OK) return rc;
-    return cfb_loader_set_text(l, cfb_opt_find("api-rate-limit", 14, cmd), p->api_rate_limit, RANK_PRESET, "the preset",
-                               err);
+    return cfb_loader_set_text(l, cfb_opt_find("api-rate-limit", 14, cmd), p->api_rate_limit, RANK_PRESET, "the preset", err);
 }
 
 /* The key without outer white space, as a copy. Messages never hold any of it. */
@@ -108,8 +106,7 @@ static cfb_code settle_server(cfb_loader *l, cfb_err *err) {
 }
 
 /* low <= high, where a default gives way to what was said. */
-static cfb_code in_order(cfb_loader *l, const char *low_name, double *low, const char *high_name, double high,
-                         cfb_err *err) {
+static cfb_code in_order(cfb_loader *l, const char *low_name, double *low, const char *high_name, double high, cfb_err *err) {
     if (*low <= high) return CFB_OK;
     if (cfb_loader_rank(l, low_name) == RANK_DEFAULT) {
         *low = high;
@@ -151,10 +148,12 @@ cfb_code cfb_loader_finish(cfb_loader *l, cfb_err *err) {
     if (rc == CFB_OK && cfb_opt_is_for(cfb_opt_find("base-url", 8, c->command), c->command)) rc = finish_asking(l, err);
     if (rc == CFB_OK && c->quiet && c->verbose) {
         cfb_rank q = cfb_loader_rank(l, "quiet"), v = cfb_loader_rank(l, "verbose");
-        if (q == v) return cfb_err_set(err, CFB_EUSAGE, "--quiet and --verbose (from %s) exclude each other",
-                                       where_of(l, "quiet"));
-        if (q > v) c->verbose = false;
-        else c->quiet = false;
+        if (q == v)
+            return cfb_err_set(err, CFB_EUSAGE, "--quiet and --verbose (from %s) exclude each other", where_of(l, "quiet"));
+        if (q > v)
+            c->verbose = false;
+        else
+            c->quiet = false;
     }
     return rc;
 }

@@ -56,8 +56,7 @@ static cfb_code read_member(cfb_loader *l, const char *file, const cfb_json *nod
                            "the member \"api-key-file\"",
                            file, o->name, o->alias);
     if (o != NULL && (o->flags & OPT_NO_FILE) != 0)
-        return cfb_err_set(err, CFB_ECONFIG, "%s: \"%s\" works only on the command line, not in a config file", file,
-                           o->name);
+        return cfb_err_set(err, CFB_ECONFIG, "%s: \"%s\" works only on the command line, not in a config file", file, o->name);
     if (o == NULL) return unknown_member(file, key.ptr, err);
     char where[256];
     snprintf(where, sizeof where, "%s: \"%s\"", file, o->name);

@@ -7,11 +7,16 @@
 static void put_text(FILE *to, const char *text) {
     if (text[0] == '.' || text[0] == '\'') fputs("\\&", to);
     for (const char *p = text; *p != '\0'; p++) {
-        if (*p == '\\') fputs("\\e", to);
-        else if (*p == '-') fputs("\\-", to);
-        else if (*p == '\'') fputs("\\(aq", to);
-        else if (*p == '~') fputs("\\(ti", to);
-        else fputc(*p, to);
+        if (*p == '\\')
+            fputs("\\e", to);
+        else if (*p == '-')
+            fputs("\\-", to);
+        else if (*p == '\'')
+            fputs("\\(aq", to);
+        else if (*p == '~')
+            fputs("\\(ti", to);
+        else
+            fputc(*p, to);
     }
 }
 

@@ -35,29 +35,28 @@ const cfb_opt cfb_opts[] = {
      .commands = ASK | PROMPT | MOCK, .help = "prompt without worked examples (zero) or with the suite's few-shot head (few)"},
     {AT("limit", limit), .type = OPT_INT, .def = "0", RANGE(0, 9007199254740992.0), .unit = "rows", .metavar = "N",
      .group = GROUP_WHAT, .commands = ASK | PROMPT | MOCK, .help = "only the first N rows of each task; 0 = all"},
-    {AT("rows", rows), .type = OPT_STRING, .metavar = "LIST", .group = GROUP_WHAT, .check = cfb_check_rows,
-     .commands = PROMPT, .help = "only these rows of each task, counted from 0, such as 0,10,20-29; without it, all"},
-    {AT("system-prompt", system_prompt), .type = OPT_STRING, .flags = OPT_EMPTY_OK, .metavar = "TEXT",
-     .group = GROUP_WHAT, .commands = ASK | PROMPT, .help = "system message before the prompt; without it, none is sent"},
+    {AT("rows", rows), .type = OPT_STRING, .metavar = "LIST", .group = GROUP_WHAT, .check = cfb_check_rows, .commands = PROMPT,
+     .help = "only these rows of each task, counted from 0, such as 0,10,20-29; without it, all"},
+    {AT("system-prompt", system_prompt), .type = OPT_STRING, .flags = OPT_EMPTY_OK, .metavar = "TEXT", .group = GROUP_WHAT,
+     .commands = ASK | PROMPT, .help = "system message before the prompt; without it, none is sent"},
 
     /* The model */
-    {AT("model", model), .letter = 'm', .type = OPT_STRING, .metavar = "NAME", .group = GROUP_MODEL,
-     .check = cfb_check_line, .commands = ASK | PROMPT,
-     .help = "model name as the server knows it; needed to ask, except with --mock"},
-    {AT("base-url", base_url), .type = OPT_STRING, .def = "https://api.openai.com/v1", .metavar = "URL",
-     .group = GROUP_MODEL, .check = cfb_check_base_url, .alias = "OPENAI_BASE_URL", .commands = ASK,
+    {AT("model", model), .letter = 'm', .type = OPT_STRING, .metavar = "NAME", .group = GROUP_MODEL, .check = cfb_check_line,
+     .commands = ASK | PROMPT, .help = "model name as the server knows it; needed to ask, except with --mock"},
+    {AT("base-url", base_url), .type = OPT_STRING, .def = "https://api.openai.com/v1", .metavar = "URL", .group = GROUP_MODEL,
+     .check = cfb_check_base_url, .alias = "OPENAI_BASE_URL", .commands = ASK,
      .help = "OpenAI-compatible server, up to but without /chat/completions"},
     {AT("api-key-file", api_key_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_MODEL, .commands = ASK,
      .help = "file that holds the key and nothing else; OPENAI_API_KEY is then not used"},
-    {AT("api-key", api_key), .type = OPT_STRING, .flags = OPT_SECRET | OPT_NO_FILE, .metavar = "KEY",
-     .group = GROUP_MODEL, .alias = "OPENAI_API_KEY", .commands = ASK,
-     .help = "key for the model's server, sent as a bearer token"},
+    {AT("api-key", api_key), .type = OPT_STRING, .flags = OPT_SECRET | OPT_NO_FILE, .metavar = "KEY", .group = GROUP_MODEL,
+     .alias = "OPENAI_API_KEY", .commands = ASK, .help = "key for the model's server, sent as a bearer token"},
     {AT("mock", mock), .type = OPT_BOOL, .group = GROUP_MODEL, .commands = ASK,
      .help = "ask the built-in mock model instead of a server; needs no key and costs nothing"},
     {AT("temperature", temperature), .type = OPT_DOUBLE, .def = "0", RANGE(0, 2), .metavar = "T", .group = GROUP_MODEL,
      .commands = ASK | PROMPT, .help = "sampling temperature that is sent"},
     {AT("max-tokens", max_tokens), .type = OPT_INT, .def = "0", RANGE(0, 10000000), .unit = "tokens", .metavar = "N",
-     .group = GROUP_MODEL, .commands = ASK | PROMPT, .help = "longest reply that is asked for; 0 = the suite's limit of each task"},
+     .group = GROUP_MODEL, .commands = ASK | PROMPT,
+     .help = "longest reply that is asked for; 0 = the suite's limit of each task"},
 
     /* Pace, retries and time limits */
     {AT("preset", preset), .type = OPT_ENUM, .choices = preset_choices + 1, .metavar = "NAME", .group = GROUP_PACE,
@@ -66,8 +65,8 @@ const cfb_opt cfb_opts[] = {
      .commands = ASK, .help = "rows of a task that are asked side by side"},
     {AT("task-workers", task_workers), .type = OPT_INT, .def = "0", RANGE(0, 4096), .metavar = "N", .group = GROUP_PACE,
      .commands = ASK, .help = "tasks side by side; 0 = as many as there are, up to --max-workers"},
-    {AT("api-rate-limit", api_rate_limit), .type = OPT_DOUBLE, .def = "1.0", RANGE(0, 3600), .unit = "s",
-     .metavar = "SECONDS", .group = GROUP_PACE, .commands = ASK,
+    {AT("api-rate-limit", api_rate_limit), .type = OPT_DOUBLE, .def = "1.0", RANGE(0, 3600), .unit = "s", .metavar = "SECONDS",
+     .group = GROUP_PACE, .commands = ASK,
      .help = "shortest time between the starts of two calls, over all workers; 0 = no limit"},
     {AT("max-retries", max_retries), .type = OPT_INT, .def = "3", RANGE(0, 100), .metavar = "N", .group = GROUP_PACE,
      .commands = ASK, .help = "further tries after a call failed for a reason that may pass"},
@@ -83,26 +82,24 @@ const cfb_opt cfb_opts[] = {
     /* Scoring */
     {AT("task", task), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE,
      .help = "task of the given files, where their names do not say it"},
-    {AT("label-set", label_set), .type = OPT_ENUM, .choices = "suite|observed", .group = GROUP_SCORE,
-     .commands = RUN | SCORE,
+    {AT("label-set", label_set), .type = OPT_ENUM, .choices = "suite|observed", .group = GROUP_SCORE, .commands = RUN | SCORE,
      .help = "labels that F1 counts: the suite's list, or all that the file holds; without it, as the suite says"},
-    {AT("response-column", response_column), .type = OPT_STRING, .def = "response", .metavar = "NAME",
-     .group = GROUP_SCORE, .commands = SCORE, .help = "column with the reference answers in response files"},
+    {AT("response-column", response_column), .type = OPT_STRING, .def = "response", .metavar = "NAME", .group = GROUP_SCORE,
+     .commands = SCORE, .help = "column with the reference answers in response files"},
     {AT("output-column", output_column), .type = OPT_STRING, .def = "output", .metavar = "NAME", .group = GROUP_SCORE,
      .commands = SCORE, .help = "column with the model's answers in response files"},
-    {AT("threads", threads), .letter = 'j', .type = OPT_INT, .def = "0", RANGE(0, 1024), .metavar = "N",
-     .group = GROUP_SCORE, .commands = RUN | SCORE,
-     .help = "threads for scoring; 0 = all cores. The scores are the same for any number"},
+    {AT("threads", threads), .letter = 'j', .type = OPT_INT, .def = "0", RANGE(0, 1024), .metavar = "N", .group = GROUP_SCORE,
+     .commands = RUN | SCORE, .help = "threads for scoring; 0 = all cores. The scores are the same for any number"},
 
     /* Mock model */
-    {AT("port", port), .type = OPT_INT, .def = "0", RANGE(0, 65535), .metavar = "N", .group = GROUP_MOCK,
-     .commands = MOCK, .help = "port on 127.0.0.1; 0 = any free one"},
+    {AT("port", port), .type = OPT_INT, .def = "0", RANGE(0, 65535), .metavar = "N", .group = GROUP_MOCK, .commands = MOCK,
+     .help = "port on 127.0.0.1; 0 = any free one"},
     {AT("port-file", port_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_MOCK, .commands = MOCK,
      .help = "file that gets the port's number once the mock serves"},
     {AT("replies", replies), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_MOCK, .commands = ASK | MOCK,
      .help = "JSON Lines file with the mock's replies, by the SHA-256 of the prompt"},
-    {AT("mock-latency", mock_latency), .type = OPT_DOUBLE, .def = "0.0", RANGE(0, 3600), .unit = "s",
-     .metavar = "SECONDS", .group = GROUP_MOCK, .commands = ASK | MOCK, .help = "median time until the mock replies"},
+    {AT("mock-latency", mock_latency), .type = OPT_DOUBLE, .def = "0.0", RANGE(0, 3600), .unit = "s", .metavar = "SECONDS",
+     .group = GROUP_MOCK, .commands = ASK | MOCK, .help = "median time until the mock replies"},
     {AT("mock-latency-sigma", mock_latency_sigma), .type = OPT_DOUBLE, .def = "0.0", RANGE(0, 5), .metavar = "SIGMA",
      .group = GROUP_MOCK, .commands = ASK | MOCK, .help = "log-normal spread of the mock's latency; 0 = constant"},
     {AT("mock-error-rate", mock_error_rate), .type = OPT_DOUBLE, .def = "0.2", RANGE(0, 1), .metavar = "SHARE",
@@ -113,18 +110,20 @@ const cfb_opt cfb_opts[] = {
              "length, filter, hang, 400, 401, 404"},
     {AT("mock-rpm", mock_rpm), .type = OPT_INT, .def = "0", RANGE(0, 1000000000), .unit = "calls/min", .metavar = "N",
      .group = GROUP_MOCK, .commands = ASK | MOCK, .help = "calls in a minute beyond which the mock answers 429; 0 = no limit"},
+    {AT("mock-key", mock_key), .type = OPT_STRING, .metavar = "KEY", .group = GROUP_MOCK, .commands = MOCK,
+     .help = "key that the mock demands: others get 401 (a made-up one, as it can be seen in the process list)"},
     {AT("mock-log", mock_log), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_MOCK, .commands = ASK | MOCK,
      .help = "JSON Lines file that gets a line for every call that the mock served"},
 
     /* Output */
     {AT("out", out), .letter = 'o', .type = OPT_PATH, .def = "cfbench-out", .metavar = "DIR", .group = GROUP_OUTPUT,
      .commands = ASK, .help = "folder of the run; the same folder again continues the run"},
-    {AT("out", out), .letter = 'o', .type = OPT_PATH, .metavar = "DIR", .group = GROUP_OUTPUT,
-     .commands = SCORE | REPORT, .help = "folder for the files that are written"},
-    {AT("format", format), .type = OPT_ENUM, .choices = "csv|jsonl", .def = "csv", .group = GROUP_OUTPUT,
-     .commands = EXPORT, .help = "CFBenchmark's CSV layout, or JSON Lines"},
-    {AT("format", format), .type = OPT_ENUM, .choices = "csv|jsonl", .def = "jsonl", .group = GROUP_OUTPUT,
-     .commands = CONVERT, .help = "CSV, or JSON Lines"},
+    {AT("out", out), .letter = 'o', .type = OPT_PATH, .metavar = "DIR", .group = GROUP_OUTPUT, .commands = SCORE | REPORT,
+     .help = "folder for the files that are written"},
+    {AT("format", format), .type = OPT_ENUM, .choices = "csv|jsonl", .def = "csv", .group = GROUP_OUTPUT, .commands = EXPORT,
+     .help = "CFBenchmark's CSV layout, or JSON Lines"},
+    {AT("format", format), .type = OPT_ENUM, .choices = "csv|jsonl", .def = "jsonl", .group = GROUP_OUTPUT, .commands = CONVERT,
+     .help = "CSV, or JSON Lines"},
     {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT,
      .help = "replace files that are there"},
     {AT("moved", moved), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ASK,
@@ -139,24 +138,37 @@ const cfb_opt cfb_opts[] = {
      .help = "say more on standard error"},
     {AT("progress", progress), .type = OPT_ENUM, .choices = "auto|bar|log|off", .def = "auto", .group = GROUP_OUTPUT,
      .commands = ASK | SCORE, .help = "progress on standard error; auto = bar on a terminal, else log"},
-    {AT("color", color), .type = OPT_ENUM, .choices = "auto|always|never", .def = "auto", .group = GROUP_OUTPUT,
-     .commands = ALL, .help = "colour; auto = on a terminal, unless NO_COLOR is set"},
+    {AT("color", color), .type = OPT_ENUM, .choices = "auto|always|never", .def = "auto", .group = GROUP_OUTPUT, .commands = ALL,
+     .help = "colour; auto = on a terminal, unless NO_COLOR is set"},
 
     /* General */
     {AT("seed", seed), .type = OPT_INT, .def = "0", RANGE(0, 9007199254740992.0), .metavar = "N", .group = GROUP_GENERAL,
      .commands = ASK | MOCK, .help = "start of every random choice: the mock's, and the waits between tries"},
     {AT("config", config_file), .type = OPT_PATH, .flags = OPT_NO_FILE, .metavar = "FILE", .group = GROUP_GENERAL,
      .commands = ALL, .help = "JSON file with options, as --print-config writes it"},
-    {.name = "print-config", .type = OPT_BOOL, .flags = OPT_ACTION | OPT_NO_FILE | OPT_NO_ENV, .group = GROUP_GENERAL,
-     .commands = ALL, .help = "print the configuration in effect as JSON for --config, without keys, and end"},
-    {.name = "help", .letter = 'h', .type = OPT_BOOL, .flags = OPT_ACTION | OPT_NO_FILE | OPT_NO_ENV,
-     .group = GROUP_GENERAL, .commands = ALL, .help = "print this help and end"},
-    {.name = "version", .letter = 'V', .type = OPT_BOOL, .flags = OPT_ACTION | OPT_NO_FILE | OPT_NO_ENV,
-     .group = GROUP_GENERAL, .commands = ALL, .help = "print the version and end"},
+    {.name = "print-config",
+     .type = OPT_BOOL,
+     .flags = OPT_ACTION | OPT_NO_FILE | OPT_NO_ENV,
+     .group = GROUP_GENERAL,
+     .commands = ALL,
+     .help = "print the configuration in effect as JSON for --config, without keys, and end"},
+    {.name = "help",
+     .letter = 'h',
+     .type = OPT_BOOL,
+     .flags = OPT_ACTION | OPT_NO_FILE | OPT_NO_ENV,
+     .group = GROUP_GENERAL,
+     .commands = ALL,
+     .help = "print this help and end"},
+    {.name = "version",
+     .letter = 'V',
+     .type = OPT_BOOL,
+     .flags = OPT_ACTION | OPT_NO_FILE | OPT_NO_ENV,
+     .group = GROUP_GENERAL,
+     .commands = ALL,
+     .help = "print the version and end"},
 };
 const size_t cfb_opts_count = sizeof cfb_opts / sizeof cfb_opts[0];
 _Static_assert(sizeof cfb_opts / sizeof cfb_opts[0] <= CFB_OPTS_MAX, "enlarge CFB_OPTS_MAX");
-
 
 const char *cfb_opt_group_heading(cfb_opt_group g) {
     static const char *const headings[] = {
@@ -200,9 +212,12 @@ const char *cfb_opt_metavar(const cfb_opt *o) {
 }
 
 void cfb_format_plain(double v, char buf[32]) {
-    if (v == 9007199254740992.0) snprintf(buf, 32, "2^53");
-    else if (v == (double)(int64_t)v && v > -1e15 && v < 1e16) snprintf(buf, 32, "%lld", (long long)v);
-    else cfb_format_double(v, buf);
+    if (v == 9007199254740992.0)
+        snprintf(buf, 32, "2^53");
+    else if (v == (double)(int64_t)v && v > -1e15 && v < 1e16)
+        snprintf(buf, 32, "%lld", (long long)v);
+    else
+        cfb_format_double(v, buf);
 }
 
 void cfb_opt_note(const cfb_opt *o, char *buf, size_t size) {
@@ -211,8 +226,7 @@ void cfb_opt_note(const cfb_opt *o, char *buf, size_t size) {
         char low[32], high[32];
         cfb_format_plain(o->min, low);
         cfb_format_plain(o->max, high);
-        snprintf(range, sizeof range, "%s..%s%s%s", low, high, o->unit != NULL ? " " : "",
-                 o->unit != NULL ? o->unit : "");
+        snprintf(range, sizeof range, "%s..%s%s%s", low, high, o->unit != NULL ? " " : "", o->unit != NULL ? o->unit : "");
     }
     if (o->def != NULL && o->def[0] != '\0') snprintf(def, sizeof def, "default: %s", o->def);
     buf[0] = '\0';

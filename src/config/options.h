@@ -12,13 +12,13 @@
 typedef enum cfb_opt_type { OPT_BOOL, OPT_INT, OPT_DOUBLE, OPT_STRING, OPT_ENUM, OPT_PATH } cfb_opt_type;
 
 /* X(NAME, heading): groups of options, in the order of --help. */
-#define CFB_OPT_GROUP_MAP(X)                                                                                           \
-    X(WHAT, "What is asked")                                                                                           \
-    X(MODEL, "The model")                                                                                              \
-    X(PACE, "Pace, retries and time limits")                                                                           \
-    X(SCORE, "Scoring")                                                                                                \
-    X(MOCK, "Mock model")                                                                                              \
-    X(OUTPUT, "Output")                                                                                                \
+#define CFB_OPT_GROUP_MAP(X)                 \
+    X(WHAT, "What is asked")                 \
+    X(MODEL, "The model")                    \
+    X(PACE, "Pace, retries and time limits") \
+    X(SCORE, "Scoring")                      \
+    X(MOCK, "Mock model")                    \
+    X(OUTPUT, "Output")                      \
     X(GENERAL, "General")
 
 typedef enum cfb_opt_group {
@@ -29,10 +29,10 @@ typedef enum cfb_opt_group {
 } cfb_opt_group;
 
 /* X(name, max-workers, api-rate-limit): CFBenchmark's recommended settings. */
-#define CFB_PRESET_MAP(X)                                                                                              \
-    X(high_throughput, "8", "0.1")                                                                                     \
-    X(moderate, "4", "0.5")                                                                                            \
-    X(conservative, "2", "1.0")                                                                                        \
+#define CFB_PRESET_MAP(X)          \
+    X(high_throughput, "8", "0.1") \
+    X(moderate, "4", "0.5")        \
+    X(conservative, "2", "1.0")    \
     X(free_tier, "1", "2.0")
 
 #define OPT_SECRET 1u    /* only from the environment; never printed */
@@ -106,9 +106,7 @@ static inline bool cfb_opt_is_for(const cfb_opt *o, cfb_command command) {
     return command < CFB_CMD_COUNT && (o->commands & CMD_BIT(command)) != 0;
 }
 static inline void *cfb_opt_field(const cfb_opt *o, cfb_config *c) { return (char *)c + o->offset; }
-static inline const void *cfb_opt_field_const(const cfb_opt *o, const cfb_config *c) {
-    return (const char *)c + o->offset;
-}
+static inline const void *cfb_opt_field_const(const cfb_opt *o, const cfb_config *c) { return (const char *)c + o->offset; }
 
 /* "CFBENCH_MAX_WORKERS" */
 #define CFB_ENV_NAME_MAX 64
@@ -153,8 +151,8 @@ typedef struct cfb_loader {
 CFB_MUST_CHECK cfb_code cfb_loader_init(cfb_loader *l, cfb_command command, cfb_config *out, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_loader_defaults(cfb_loader *l, cfb_err *err);
 /* Text of any source -> field, unless a higher rank has set it. */
-CFB_MUST_CHECK cfb_code cfb_loader_set_text(cfb_loader *l, const cfb_opt *o, const char *text, cfb_rank rank,
-                                            const char *where, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_loader_set_text(cfb_loader *l, const cfb_opt *o, const char *text, cfb_rank rank, const char *where,
+                                            cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_loader_set_bool(cfb_loader *l, const cfb_opt *o, bool v, cfb_rank rank, const char *where,
                                             cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_loader_set_json(cfb_loader *l, const cfb_opt *o, const cfb_json *node, cfb_rank rank,
@@ -168,7 +166,6 @@ CFB_MUST_CHECK cfb_code cfb_loader_finish(cfb_loader *l, cfb_err *err);
 cfb_rank cfb_loader_rank(const cfb_loader *l, const char *name);
 
 /* defaults + JSON + finish, nothing else. Owns: *out, also after an error (cfb_config_free). */
-CFB_MUST_CHECK cfb_code cfb_config__from_json(cfb_command command, const char *name, cfb_str json, cfb_config *out,
-                                              cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_config__from_json(cfb_command command, const char *name, cfb_str json, cfb_config *out, cfb_err *err);
 
 #endif

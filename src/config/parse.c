@@ -49,8 +49,7 @@ static cfb_code not_for_command(const scanner *s, const cfb_opt *o, cfb_err *err
         if (used >= sizeof list) break;
     }
     char what[300];
-    snprintf(what, sizeof what, "--%s is an option of %s, not of %s", o->name, list,
-             cfb_command_name(s->l->c->command));
+    snprintf(what, sizeof what, "--%s is an option of %s, not of %s", o->name, list, cfb_command_name(s->l->c->command));
     return usage(s->l, err, what);
 }
 
@@ -95,8 +94,8 @@ static cfb_code next_value(scanner *s, const cfb_opt *o, int *i, const char **te
         size_t len = strcspn(next, "=");
         char option[CFB_SHOWN_SIZE]; /* an option's value is not repeated: it may be secret */
         snprintf(option, sizeof option, "%.*s", (int)(len < sizeof option ? len : sizeof option - 1), next);
-        snprintf(what, sizeof what, "--%s needs a value, but the option %s follows (if this is the value: --%s=%s)",
-                 o->name, cfb_shown(option, cut), o->name, option);
+        snprintf(what, sizeof what, "--%s needs a value, but the option %s follows (if this is the value: --%s=%s)", o->name,
+                 cfb_shown(option, cut), o->name, option);
         return usage(s->l, err, what);
     }
     *i += 1;
@@ -144,15 +143,19 @@ static cfb_code scan_short(scanner *s, int *i, cfb_err *err) {
         const cfb_opt *o = cfb_opt_find_letter(*p, s->l->c->command);
         if (o == NULL) {
             char what[128];
-            if (*p > 0x20 && *p < 0x7f) snprintf(what, sizeof what, "unknown option -%c", *p);
-            else snprintf(what, sizeof what, "unknown option after -");
+            if (*p > 0x20 && *p < 0x7f)
+                snprintf(what, sizeof what, "unknown option -%c", *p);
+            else
+                snprintf(what, sizeof what, "unknown option after -");
             return usage(s->l, err, what);
         }
         const char *text = NULL;
         cfb_code rc = CFB_OK;
         if (o->type != OPT_BOOL) {
-            if (p[1] != '\0') text = p + 1;
-            else rc = next_value(s, o, i, &text, err);
+            if (p[1] != '\0')
+                text = p + 1;
+            else
+                rc = next_value(s, o, i, &text, err);
         }
         if (rc == CFB_OK) rc = take(s, o, text, true, err);
         if (rc != CFB_OK || o->type != OPT_BOOL) return rc;
@@ -211,11 +214,15 @@ static cfb_config_want find_want(int argc, char **argv, cfb_command *command, co
     *unknown = NULL;
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
         const char *arg = argv[i];
-        if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) want = CFB_WANT_HELP;
-        else if ((strcmp(arg, "--version") == 0 || strcmp(arg, "-V") == 0) && want == CFB_WANT_RUN) want = CFB_WANT_VERSION;
+        if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0)
+            want = CFB_WANT_HELP;
+        else if ((strcmp(arg, "--version") == 0 || strcmp(arg, "-V") == 0) && want == CFB_WANT_RUN)
+            want = CFB_WANT_VERSION;
         if (arg[0] == '-') continue;
-        if (!any_operand && strcmp(arg, "help") == 0) said_help = true;
-        else if (*command == CFB_CMD_COUNT) *command = cfb_command_find(arg);
+        if (!any_operand && strcmp(arg, "help") == 0)
+            said_help = true;
+        else if (*command == CFB_CMD_COUNT)
+            *command = cfb_command_find(arg);
         if (said_help && any_operand && *command == CFB_CMD_COUNT && *unknown == NULL) *unknown = arg; /* help NAME */
         any_operand = true;
     }
@@ -228,11 +235,11 @@ static cfb_code keep_operands(scanner *s, cfb_err *err) {
     if (!s->l->print_config && (s->n_operands < info->min_args || s->n_operands > info->max_args)) {
         char what[256], cut[CFB_SHOWN_SIZE];
         const char *name = cfb_command_name(c->command);
-        if (s->n_operands < info->min_args) snprintf(what, sizeof what, "use: cfbench %s %s", name, info->operands);
+        if (s->n_operands < info->min_args)
+            snprintf(what, sizeof what, "use: cfbench %s %s", name, info->operands);
         else
             snprintf(what, sizeof what, "one argument too many: %s (use: cfbench %s%s%s)",
-                     cfb_shown(s->operands[info->max_args], cut), name, info->operands[0] != '\0' ? " " : "",
-                     info->operands);
+                     cfb_shown(s->operands[info->max_args], cut), name, info->operands[0] != '\0' ? " " : "", info->operands);
         return usage(s->l, err, what);
     }
     for (size_t i = 0; i < s->n_operands; i++) {

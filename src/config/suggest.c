@@ -55,6 +55,8 @@ void cfb_suggest(const char *typed, const char *const *names, size_t n, const ch
         if (w < 0) return;
         used += (size_t)w;
     }
-    if (used + 3 > size) buf[0] = '\0'; /* rather nothing than half of it */
-    else if (n_best > 0) memcpy(buf + used, "?)", 3);
+    if (used + 3 > size)
+        buf[0] = '\0'; /* rather nothing than half of it */
+    else if (n_best > 0)
+        memcpy(buf + used, "?)", 3);
 }

@@ -24,9 +24,8 @@ const char *cfb_shown(const char *text, char buf[CFB_SHOWN_SIZE]) {
 static cfb_code complain(const cfb_loader *l, const cfb_opt *o, cfb_rank rank, const char *where, const char *what,
                          cfb_err *err) {
     const char *command = cfb_command_name(l->c->command);
-    return cfb_err_set(err, rank == RANK_COMMAND_LINE ? CFB_EUSAGE : CFB_ECONFIG,
-                       "--%s: %s (from %s); see 'cfbench %s%s--help'", o->name, what, where, command,
-                       command[0] != '\0' ? " " : "");
+    return cfb_err_set(err, rank == RANK_COMMAND_LINE ? CFB_EUSAGE : CFB_ECONFIG, "--%s: %s (from %s); see 'cfbench %s%s--help'",
+                       o->name, what, where, command, command[0] != '\0' ? " " : "");
 }
 
 /* "a|b|c" as "a, b or c" */
@@ -127,8 +126,7 @@ static cfb_code store(cfb_loader *l, const cfb_opt *o, const value *v, cfb_rank 
     return CFB_OK;
 }
 
-cfb_code cfb_loader_set_text(cfb_loader *l, const cfb_opt *o, const char *text, cfb_rank rank, const char *where,
-                             cfb_err *err) {
+cfb_code cfb_loader_set_text(cfb_loader *l, const cfb_opt *o, const char *text, cfb_rank rank, const char *where, cfb_err *err) {
     value v = {false, 0, 0, text};
     char what[256], cut[CFB_SHOWN_SIZE];
     what[0] = '\0';

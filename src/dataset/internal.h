@@ -94,7 +94,8 @@ size_t cfb_reader__max_record(const cfb_reader_t *r);
 size_t cfb_reader__find(const cfb_reader_t *r, cfb_str name, size_t from);
 /* Every format calls this once it knows its columns: a required one that is not there is an error that lists those there are.
  * where: "file" or "file:line". */
-CFB_MUST_CHECK cfb_code cfb_reader__check_columns(cfb_reader_t *r, const char *where, const cfb_str *have, size_t n_have, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_reader__check_columns(cfb_reader_t *r, const char *where, const cfb_str *have, size_t n_have,
+                                                  cfb_err *err);
 
 /* Each format takes over src, also when it fails. */
 cfb_code cfb_csv__open(cfb_reader_t *r, cfb_source_t *src, cfb_err *err);

@@ -22,7 +22,8 @@ static cfb_code check_needed(const cfb_task *t, cfb_shot shot, const cfb_record 
     static const char *const names[] = {"input", "instruction"};
     const cfb_str values[] = {r->input, r->instruction};
     for (size_t i = 0; i < 2; i++) {
-        bool needed = cfb_template_uses(t->prompt[shot], names[i]) || (i == 1 && cfb_template_uses(t->prompt[shot], "candidates"));
+        bool needed =
+            cfb_template_uses(t->prompt[shot], names[i]) || (i == 1 && cfb_template_uses(t->prompt[shot], "candidates"));
         if (needed && values[i].ptr == NULL)
             return cfb_err_set(err, CFB_EDATA, "%s:%llu: task '%s' needs a value for '%s', but it is missing or null", path,
                                (unsigned long long)r->line, t->name, names[i]);

@@ -1,4 +1,5 @@
-/* suite_internal.h - what the suite's three files share: suite_parse.c fills it, suite_load.c adds texts, records.c reads rows. */
+/* suite_internal.h - what the suite's three files share: suite_parse.c fills it, suite_load.c adds texts, records.c reads rows.
+ */
 #ifndef CFB_DATASET_SUITE_INTERNAL_H
 #define CFB_DATASET_SUITE_INTERNAL_H
 

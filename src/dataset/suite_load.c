@@ -78,9 +78,9 @@ static cfb_code find_suite(const char *spec, char *file, cfb_err *err) {
     }
     if (is_name && (try_folder("datasets", 8, spec, file) || try_folder(CFB_DATADIR, strlen(CFB_DATADIR), spec, file)))
         return CFB_OK;
-    return cfb_err_set(err, CFB_ENOTFOUND,
-                       "no suite '%s': neither a folder, nor a file, nor a name in $CFBENCH_SUITE_PATH, ./datasets or " CFB_DATADIR,
-                       spec);
+    return cfb_err_set(
+        err, CFB_ENOTFOUND,
+        "no suite '%s': neither a folder, nor a file, nor a name in $CFBENCH_SUITE_PATH, ./datasets or " CFB_DATADIR, spec);
 }
 
 static cfb_code read_text(const cfb_suite_t *s, const char *name, cfb_buf *out, cfb_err *err) {
@@ -150,7 +150,8 @@ static cfb_code load_texts(cfb_suite_t *s, unsigned flags, cfb_err *err) {
     cfb_code rc = CFB_OK;
     for (size_t i = 0; i < s->n_tasks && rc == CFB_OK; i++) {
         if (s->files[i].labels && (flags & CFB_SUITE_LABELS)) rc = load_labels(s, i, err);
-        bool wanted = (flags & CFB_SUITE_FEWSHOT) && s->files[i].fewshot != NULL && cfb_template_uses(s->tasks[i].prompt[CFB_SHOT_FEW], "fewshot");
+        bool wanted = (flags & CFB_SUITE_FEWSHOT) && s->files[i].fewshot != NULL &&
+                      cfb_template_uses(s->tasks[i].prompt[CFB_SHOT_FEW], "fewshot");
         if (rc == CFB_OK && wanted) rc = load_fewshot(s, i, err);
     }
     return rc;

@@ -69,8 +69,8 @@ static cfb_code check_path(const struct parse *p, const char *member, const char
     return CFB_OK;
 }
 
-static cfb_code get_choice(const struct parse *p, const cfb_json *object, const char *key, const char *const *names,
-                           size_t n, int *out) {
+static cfb_code get_choice(const struct parse *p, const cfb_json *object, const char *key, const char *const *names, size_t n,
+                           int *out) {
     const cfb_json *m = cfb_json_get(object, key);
     if (m == NULL) return CFB_OK;
     char want[128] = "";
@@ -113,7 +113,8 @@ static cfb_code parse_step(const struct parse *p, const cfb_json *j, cfb_step *s
 
 static cfb_code parse_steps(const struct parse *p, const cfb_json *list, const cfb_step **out, size_t *n_out) {
     size_t n = cfb_json_count(list), i = 0;
-    if (cfb_json_kind_of(list) != CFB_JSON_ARRAY || n > MAX_STEPS) return bad(p, "postprocess", "an object of lists (at most 32 steps)");
+    if (cfb_json_kind_of(list) != CFB_JSON_ARRAY || n > MAX_STEPS)
+        return bad(p, "postprocess", "an object of lists (at most 32 steps)");
     cfb_step *steps = cfb_arena_calloc(p->s->arena, n, sizeof *steps);
     if (steps == NULL) return no_memory(p);
     for (const cfb_json *j = cfb_json_first(list); j; j = cfb_json_next(j)) {
@@ -136,8 +137,8 @@ static cfb_code check_template(const struct parse *p, const char *setting, const
     }
     if (t->candidates_open.ptr == NULL && cfb_template_uses(text, "candidates"))
         return cfb_err_set(p->err, CFB_EDATA,
-                           "%s: prompt '%s' uses {candidates}, so the task needs 'candidates' with 'open' and 'close'",
-                           p->task, setting);
+                           "%s: prompt '%s' uses {candidates}, so the task needs 'candidates' with 'open' and 'close'", p->task,
+                           setting);
     return CFB_OK;
 }
 
@@ -267,8 +268,7 @@ static cfb_code parse_common(const struct parse *p, const cfb_json *j, cfb_task 
     return rc;
 }
 
-#define COMMON_MEMBERS                                                                                                 \
-    "kind", "metric", "label_set", "max_tokens", "fewshot", "candidates", "labels", "prompt", "postprocess"
+#define COMMON_MEMBERS "kind", "metric", "label_set", "max_tokens", "fewshot", "candidates", "labels", "prompt", "postprocess"
 
 static bool valid_task_name(const char *name) {
     size_t n = strlen(name);
@@ -315,7 +315,8 @@ static cfb_code parse_task(struct parse *p, const cfb_json *j, const cfb_json *d
     if (rc == CFB_OK) rc = get_string(p, j, "title", &t->title);
     if (rc == CFB_OK && defaults) rc = parse_common(p, defaults, t, f);
     if (rc == CFB_OK && (cfb_json_get(j, "kind") == NULL && cfb_json_get(defaults, "kind") == NULL)) rc = bad(p, "kind", "there");
-    if (rc == CFB_OK && (cfb_json_get(j, "metric") == NULL && cfb_json_get(defaults, "metric") == NULL)) rc = bad(p, "metric", "there");
+    if (rc == CFB_OK && (cfb_json_get(j, "metric") == NULL && cfb_json_get(defaults, "metric") == NULL))
+        rc = bad(p, "metric", "there");
     if (rc == CFB_OK) rc = parse_common(p, j, t, f);
     if (rc == CFB_OK) rc = parse_data(p, j, t);
     return rc == CFB_OK ? check_task(p, t) : rc;
@@ -340,7 +341,8 @@ static cfb_code parse_columns(struct parse *p, const cfb_json *root) {
 }
 
 static cfb_code parse_root(struct parse *p, const cfb_json *root) {
-    static const char *const known[] = {"schema", "name", "title", "language", "license", "description", "columns", "defaults", "tasks"};
+    static const char *const known[] = {"schema",      "name",    "title",    "language", "license",
+                                        "description", "columns", "defaults", "tasks"};
     static const char *const common[] = {COMMON_MEMBERS};
     cfb_suite_t *s = p->s;
     p->task = "suite";
@@ -357,7 +359,7 @@ static cfb_code parse_root(struct parse *p, const cfb_json *root) {
     if (rc == CFB_OK && defaults) {
         p->task = "defaults";
         rc = cfb_json_kind_of(defaults) == CFB_JSON_OBJECT ? check_members(p, defaults, common, sizeof common / sizeof *common)
-                                                            : bad(p, "defaults", "an object");
+                                                           : bad(p, "defaults", "an object");
     }
     if (rc != CFB_OK) return rc;
     p->task = "suite";
@@ -399,8 +401,9 @@ void cfb_suite__set_fingerprint(cfb_suite_t *s) {
                 cfb_sha256_parts_hex(parts, 3, piece);
                 memcpy(steps, piece, sizeof steps);
             }
-        cfb_str parts[] = {cfb_str_from(total),    cfb_str_from(t->name), cfb_str_from(head), t->prompt[0],      t->prompt[1],
-                           t->candidates_open, t->candidates_close,   t->fewshot,         cfb_str_from(labels), cfb_str_from(steps)};
+        cfb_str parts[] = {cfb_str_from(total),  cfb_str_from(t->name), cfb_str_from(head),  t->prompt[0],
+                           t->prompt[1],         t->candidates_open,    t->candidates_close, t->fewshot,
+                           cfb_str_from(labels), cfb_str_from(steps)};
         cfb_sha256_parts_hex(parts, sizeof parts / sizeof *parts, piece);
         memcpy(total, piece, sizeof total);
     }

@@ -130,7 +130,8 @@ static cfb_row_state state_of(const cfb_chat_reply *r, cfb_str output) {
     return output.len == 0 ? CFB_ROW_EMPTY : CFB_ROW_OK;
 }
 
-static cfb_code record_attempt(struct job *j, const struct job_task *t, size_t row, const cfb_chat_reply *r, int64_t wait_us, cfb_err *err) {
+static cfb_code record_attempt(struct job *j, const struct job_task *t, size_t row, const cfb_chat_reply *r, int64_t wait_us,
+                               cfb_err *err) {
     cfb_store_attempt a = {.task_id = t->task_id,
                            .row = (int64_t)row,
                            .started_wall_ms = r->started_wall_ms,
@@ -154,7 +155,8 @@ static cfb_code record_attempt(struct job *j, const struct job_task *t, size_t r
 static void log_failed_try(struct job *j, const struct job_task *t, size_t row, int try_number, const cfb_chat_reply *r) {
     bool first = atomic_fetch_add(&j->n_tries_failed[r->fail], 1) == 0 && cfb_fail_is_retried(r->fail) && j->o->max_retries > 0;
     cfb_log(first ? CFB_LOG_INFO : CFB_LOG_DEBUG, "%s row %zu, try %d: %s (HTTP %ld): %s%s", t->task->name, row, try_number,
-            cfb_fail_name(r->fail), r->http_status, r->message, first ? "; it is tried again (the first failure of this kind)" : "");
+            cfb_fail_name(r->fail), r->http_status, r->message,
+            first ? "; it is tried again (the first failure of this kind)" : "");
 }
 
 /* Keeps the first failed rows by task and row, whatever the order in which they failed. */
@@ -200,15 +202,16 @@ static cfb_code one_try(struct job *j, struct worker *w, const struct job_task *
     if (r->fail == CFB_FAIL_STOPPED) return CFB_OK; /* given up on the user's word: not the server's failure */
     rc = record_attempt(j, t, row, r, wait_us, err);
     if (rc == CFB_OK && r->fail != CFB_FAIL_NONE) log_failed_try(j, t, row, try_number, r);
-    if (r->retry_after_s > 0) cfb_limiter_pause(&j->limiter, r->retry_after_s < j->o->retry_max_s ? r->retry_after_s : j->o->retry_max_s);
+    if (r->retry_after_s > 0)
+        cfb_limiter_pause(&j->limiter, r->retry_after_s < j->o->retry_max_s ? r->retry_after_s : j->o->retry_max_s);
     return rc;
 }
 
 static cfb_code no_answers(struct job *j, cfb_code code, const cfb_chat_reply *r, cfb_err *err) {
     char status[32] = "";
     if (r->http_status) snprintf(status, sizeof status, " (HTTP %ld)", r->http_status);
-    return cfb_err_set(err, code, "no row got an answer from %s; the last one: %s%s: %s; %s", j->o->client.base_url, cfb_fail_name(r->fail),
-                       status, r->message, cfb_fail_remedy(r->fail));
+    return cfb_err_set(err, code, "no row got an answer from %s; the last one: %s%s: %s; %s", j->o->client.base_url,
+                       cfb_fail_name(r->fail), status, r->message, cfb_fail_remedy(r->fail));
 }
 
 /* Is the server of no use at all? Then the run stops, instead of failing row by row. */
@@ -217,7 +220,8 @@ static cfb_code check_hopeless(struct job *j, const cfb_chat_reply *r, cfb_err *
     if (cfb_fail_stops_run(r->fail)) {
         cfb_code code = r->fail == CFB_FAIL_TLS ? CFB_ENET : CFB_EAUTH;
         if (r->http_status)
-            return cfb_err_set(err, code, "%s refused the request (HTTP %ld): %s; %s", j->o->client.base_url, r->http_status, r->message, remedy);
+            return cfb_err_set(err, code, "%s refused the request (HTTP %ld): %s; %s", j->o->client.base_url, r->http_status,
+                               r->message, remedy);
         return cfb_err_set(err, code, "%s: %s; %s", j->o->client.base_url, r->message, remedy);
     }
     if (r->fail == CFB_FAIL_TOO_LARGE || r->fail == CFB_FAIL_REPLY_TOO_LARGE) return CFB_OK;
@@ -259,8 +263,8 @@ static cfb_code ask_row(struct job *j, struct worker *w, size_t k, size_t row, c
         }
         if (stopped(j) || !cfb_fail_is_retried(r.fail) || tries > j->o->max_retries) break;
         atomic_fetch_add(&p->retries, 1);
-        double wait_s = cfb_backoff_s(j->o->retry_base_s, j->o->retry_max_s, tries, r.retry_after_s, j->o->seed,
-                                      ((uint64_t)k << 40) + row);
+        double wait_s =
+            cfb_backoff_s(j->o->retry_base_s, j->o->retry_max_s, tries, r.retry_after_s, j->o->seed, ((uint64_t)k << 40) + row);
         if (r.retry_after_s > j->o->retry_max_s) wait_s = j->o->retry_max_s;
         cfb_sleep_until_ns(cfb_now_ns() + (int64_t)(wait_s * 1e9), j->o->stop);
     }
@@ -313,7 +317,8 @@ static cfb_code run_scheduler(struct job *j, cfb_generate_summary *sum, cfb_err 
         int wanted = j->o->task_workers < (int)n ? j->o->task_workers : (int)n;
         if (sum->sched.outer_threads < wanted || sum->sched.inner_threads_min < j->o->row_workers)
             cfb_log(CFB_LOG_WARN,
-                    "asked for %d x %d workers, OpenMP gave %d x %d: is OMP_THREAD_LIMIT, OMP_DYNAMIC or a process limit (ulimit -u) set?",
+                    "asked for %d x %d workers, OpenMP gave %d x %d: is OMP_THREAD_LIMIT, OMP_DYNAMIC or a process limit (ulimit "
+                    "-u) set?",
                     wanted, j->o->row_workers, sum->sched.outer_threads, sum->sched.inner_threads_min);
     }
     free(n_rows);

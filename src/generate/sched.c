@@ -9,10 +9,10 @@
 /* What all threads share. Rows are handed out under one named critical: a few integer operations per network call. */
 struct run {
     const cfb_sched *s;
-    size_t *next;        /* (n_tasks) first row that is not handed out */
-    size_t *home;        /* (task_workers) each team's task, or SIZE_MAX */
-    size_t next_task;    /* first task that no team has taken up */
-    atomic_int failed;   /* a callback failed: hand out nothing more */
+    size_t *next;      /* (n_tasks) first row that is not handed out */
+    size_t *home;      /* (task_workers) each team's task, or SIZE_MAX */
+    size_t next_task;  /* first task that no team has taken up */
+    atomic_int failed; /* a callback failed: hand out nothing more */
     size_t rows_started, rows_helped;
     int inner_min, inner_max, outer;
     /* the failure to report: lowest (task, row), so that it does not depend on timing more than it must */

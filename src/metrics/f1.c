@@ -36,8 +36,7 @@ static void count_row(const uint64_t *truth, const uint64_t *pred, size_t n_word
         uint64_t sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (size_t k = w; k < end; k++)
-            sum += popcount64(truth[k] & pred[k]) | popcount64(truth[k]) << FIELD_BITS |
-                   popcount64(pred[k]) << (2 * FIELD_BITS);
+            sum += popcount64(truth[k] & pred[k]) | popcount64(truth[k]) << FIELD_BITS | popcount64(pred[k]) << (2 * FIELD_BITS);
         *tp += (uint32_t)(sum & FIELD_MASK);
         *n_true += (uint32_t)(sum >> FIELD_BITS & FIELD_MASK);
         *n_pred += (uint32_t)(sum >> (2 * FIELD_BITS));
@@ -65,8 +64,8 @@ static void count_short_rows(const uint64_t *truth, const uint64_t *pred, size_t
     }
 }
 
-void cfb_bits_count(const uint64_t *truth, const uint64_t *pred, size_t n_rows, size_t n_words, uint32_t *tp,
-                    uint32_t *n_true, uint32_t *n_pred) {
+void cfb_bits_count(const uint64_t *truth, const uint64_t *pred, size_t n_rows, size_t n_words, uint32_t *tp, uint32_t *n_true,
+                    uint32_t *n_pred) {
     if (n_words == 1) {
         count_single_words(truth, pred, n_rows, tp, n_true, n_pred);
     } else if (n_words > 0 && n_words <= CHUNK_WORDS / 8) {

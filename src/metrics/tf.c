@@ -168,10 +168,8 @@ static bool is_separator(uint32_t c) {
     case 0xFF0C:
     case 0xFF1A:
     case 0xFF1B:
-    case 0xFF1F:
-        return true;
-    default:
-        return cfb_text_is_space(c);
+    case 0xFF1F: return true;
+    default: return cfb_text_is_space(c);
     }
 }
 
@@ -244,7 +242,8 @@ static void clear_cells(cfb_tf_scratch_t *s, const uint32_t *t, size_t n) {
 }
 
 static cfb_code lower_text(cfb_tf_scratch_t *s, int side, cfb_str text, size_t *n, size_t *n_chars, cfb_err *err) {
-    if (text.len >= UINT32_MAX) return cfb_err_set(err, CFB_ELIMIT, "a text of %zu bytes; at most 4 GiB can be compared", text.len);
+    if (text.len >= UINT32_MAX)
+        return cfb_err_set(err, CFB_ELIMIT, "a text of %zu bytes; at most 4 GiB can be compared", text.len);
     if (text.len > s->cap[side]) {
         size_t cap = text.len < 4096 ? 4096 : text.len + text.len / 2, size;
         drop_text(s, side);

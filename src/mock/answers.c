@@ -88,8 +88,7 @@ cfb_code cfb_mock__answers_new(cfb_mock__answers **out, cfb_err *err) {
     }
     a->n_buckets = 1024;
     a->buckets = calloc(a->n_buckets, sizeof(*a->buckets));
-    cfb_code rc = a->buckets == NULL ? cfb_err_set(err, CFB_ENOMEM, "out of memory")
-                                     : cfb_arena_new(0, &a->arena, err);
+    cfb_code rc = a->buckets == NULL ? cfb_err_set(err, CFB_ENOMEM, "out of memory") : cfb_arena_new(0, &a->arena, err);
     if (rc != CFB_OK) {
         cfb_mock__answers_free(a);
         return rc;
@@ -186,8 +185,7 @@ static bool teach_locked(cfb_mock__answers *a, cfb_str sha256, cfb_str group_nam
     return true;
 }
 
-cfb_code cfb_mock__answers_teach(cfb_mock__answers *a, cfb_str sha256, cfb_str group_name, cfb_str answer,
-                                 cfb_err *err) {
+cfb_code cfb_mock__answers_teach(cfb_mock__answers *a, cfb_str sha256, cfb_str group_name, cfb_str answer, cfb_err *err) {
     if (!is_sha256(sha256))
         return cfb_err_set(err, CFB_EDATA, "'%.*s' is not a SHA-256 in 64 lower-case hex digits", CFB_STR_ARG(sha256));
     if (answer.ptr == NULL) return cfb_err_set(err, CFB_EDATA, "there is no answer to teach");
@@ -199,8 +197,7 @@ cfb_code cfb_mock__answers_teach(cfb_mock__answers *a, cfb_str sha256, cfb_str g
 
 static cfb_code add_line(void *ctx, const cfb_mock__line *line, cfb_err *err) {
     cfb_mock__answers *a = ctx;
-    if (!is_sha256(line->sha256))
-        return cfb_err_set(err, CFB_EDATA, "prompt_sha256 must be 64 lower-case hex digits");
+    if (!is_sha256(line->sha256)) return cfb_err_set(err, CFB_EDATA, "prompt_sha256 must be 64 lower-case hex digits");
     cfb_mock__line *copy = cfb_arena_calloc(a->arena, 1, sizeof *copy);
     cfb_mock__entry *e = find_or_add(a, line->sha256);
     if (copy == NULL || e == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
@@ -229,8 +226,8 @@ cfb_code cfb_mock__answers_load(cfb_mock__answers *a, const char *path, cfb_err 
     return cfb_mock__script_read(path, add_line, a, err);
 }
 
-void cfb_mock__answers_pick(cfb_mock__answers *a, const cfb_mock__entry *e, uint64_t seed, uint64_t try_no,
-                            double error_rate, cfb_mock__answer *out) {
+void cfb_mock__answers_pick(cfb_mock__answers *a, const cfb_mock__entry *e, uint64_t seed, uint64_t try_no, double error_rate,
+                            cfb_mock__answer *out) {
     *out = (cfb_mock__answer){CFB_STR_NULL, CFB_STR_LIT("stop"), 200, -1, false};
     pthread_rwlock_rdlock(&a->lock);
     bool has_group = e->has_group;

@@ -39,11 +39,10 @@ CFB_MUST_CHECK cfb_code cfb_mock__answers_load(cfb_mock__answers *a, const char 
 CFB_MUST_CHECK cfb_code cfb_mock__answers_teach(cfb_mock__answers *a, cfb_str sha256, cfb_str group, cfb_str answer,
                                                 cfb_err *err);
 /* The prompt's entry, made when it is new. */
-CFB_MUST_CHECK cfb_code cfb_mock__answers_entry(cfb_mock__answers *a, cfb_str sha256, cfb_mock__entry **out,
-                                                cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_mock__answers_entry(cfb_mock__answers *a, cfb_str sha256, cfb_mock__entry **out, cfb_err *err);
 /* What to answer to a try (from 0) of a prompt. With the probability error_rate this is another answer of the same
  * group, where there is one. */
-void cfb_mock__answers_pick(cfb_mock__answers *a, const cfb_mock__entry *e, uint64_t seed, uint64_t try_no,
-                            double error_rate, cfb_mock__answer *out);
+void cfb_mock__answers_pick(cfb_mock__answers *a, const cfb_mock__entry *e, uint64_t seed, uint64_t try_no, double error_rate,
+                            cfb_mock__answer *out);
 
 #endif

@@ -3,10 +3,9 @@
 static const struct {
     const char *name;
     int status;
-} table[CFB_MOCK__FAULT_COUNT] = {
-    {NULL, 200},
+} table[CFB_MOCK__FAULT_COUNT] = {{NULL, 200},
 #define CFB_X(name, text, status) {text, status},
-    CFB_MOCK__FAULT_MAP(CFB_X)
+                                  CFB_MOCK__FAULT_MAP(CFB_X)
 #undef CFB_X
 };
 

@@ -5,21 +5,21 @@
 #include "cfbench/base.h"
 
 /* X(name, text in the option, HTTP status) */
-#define CFB_MOCK__FAULT_MAP(X)                                                                                         \
-    X(429, "429", 429)                                                                                                 \
-    X(429_BARE, "429-bare", 429)                                                                                       \
-    X(500, "500", 500)                                                                                                 \
-    X(503, "503", 503)                                                                                                 \
-    X(400, "400", 400)                                                                                                 \
-    X(401, "401", 401)                                                                                                 \
-    X(404, "404", 404)                                                                                                 \
-    X(SLOW, "slow", 200)                                                                                               \
-    X(CUT, "cut", 200)                                                                                                 \
-    X(BADJSON, "badjson", 200)                                                                                         \
-    X(HTML, "html", 200)                                                                                               \
-    X(EMPTY, "empty", 200)                                                                                             \
-    X(LENGTH, "length", 200)                                                                                           \
-    X(FILTER, "filter", 200)                                                                                           \
+#define CFB_MOCK__FAULT_MAP(X)   \
+    X(429, "429", 429)           \
+    X(429_BARE, "429-bare", 429) \
+    X(500, "500", 500)           \
+    X(503, "503", 503)           \
+    X(400, "400", 400)           \
+    X(401, "401", 401)           \
+    X(404, "404", 404)           \
+    X(SLOW, "slow", 200)         \
+    X(CUT, "cut", 200)           \
+    X(BADJSON, "badjson", 200)   \
+    X(HTML, "html", 200)         \
+    X(EMPTY, "empty", 200)       \
+    X(LENGTH, "length", 200)     \
+    X(FILTER, "filter", 200)     \
     X(HANG, "hang", 200)
 
 typedef enum cfb_mock__fault {

@@ -47,14 +47,12 @@ static double latency(const cfb_mock__model *m, uint64_t key, uint64_t try_no) {
 
 static bool key_is_right(const cfb_mock__model *m, const char *authorization) {
     if (m->api_key == NULL) return true;
-    return authorization != NULL && strncmp(authorization, "Bearer ", 7) == 0 &&
-           strcmp(authorization + 7, m->api_key) == 0;
+    return authorization != NULL && strncmp(authorization, "Bearer ", 7) == 0 && strcmp(authorization + 7, m->api_key) == 0;
 }
 
 /* Limit, try number and fault of a prompt. *go_on is false when the reply is complete (an error). Refusals by the
  * limit are no tries: they hang on the clock, and the draws of later tries must not. */
-static cfb_code begin_try(cfb_mock__model *m, const char *sha256, bool is_chat, cfb_mock__plan *p, bool *go_on,
-                          cfb_err *err) {
+static cfb_code begin_try(cfb_mock__model *m, const char *sha256, bool is_chat, cfb_mock__plan *p, bool *go_on, cfb_err *err) {
     *go_on = false;
     cfb_code rc = cfb_mock__answers_entry(m->answers, cfb_str_from(sha256), &p->entry, err);
     if (rc != CFB_OK) return rc;
@@ -123,8 +121,12 @@ static cfb_code answer_chat(cfb_mock__model *m, const cfb_mock__chat *req, cfb_m
         p->delay_s = delay_s;
         return rc;
     }
-    cfb_mock__completion c = {.model = req->model, .content = answer.content, .finish_reason = answer.finish_reason,
-                              .id = p->entry->sha256, .try_no = p->try_no, .prompt_tokens = req->n_prompt_tokens};
+    cfb_mock__completion c = {.model = req->model,
+                              .content = answer.content,
+                              .finish_reason = answer.finish_reason,
+                              .id = p->entry->sha256,
+                              .try_no = p->try_no,
+                              .prompt_tokens = req->n_prompt_tokens};
     char text[64];
     if (!answer.known) {
         snprintf(text, sizeof text, "模拟回答 %.8s", p->entry->sha256);
@@ -182,8 +184,8 @@ static cfb_code plan_embed(cfb_mock__model *m, cfb_str body, cfb_mock__plan *p, 
 }
 
 cfb_code cfb_mock__plan_make(cfb_mock__model *m, const cfb_mock__input *in, cfb_mock__plan *out, cfb_err *err) {
-    *out = (cfb_mock__plan){.status = 200, .content_type = "application/json; charset=utf-8",
-                            .body = CFB_BUF_INIT(MAX_REPLY), .retry_after_s = -1};
+    *out = (cfb_mock__plan){
+        .status = 200, .content_type = "application/json; charset=utf-8", .body = CFB_BUF_INIT(MAX_REPLY), .retry_after_s = -1};
     bool wants_body = in->route == CFB_MOCK__ROUTE_CHAT || in->route == CFB_MOCK__ROUTE_EMBED;
     if (in->route == CFB_MOCK__ROUTE_OTHER) return refuse(out, 404, NULL, NULL, err);
     if (strcmp(in->method, wants_body ? "POST" : "GET") != 0) {

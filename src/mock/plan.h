@@ -59,7 +59,6 @@ typedef struct cfb_mock__plan {
 cfb_mock__route cfb_mock__route_of(const char *path);
 const char *cfb_mock__route_name(cfb_mock__route route);
 /* Errors: only ENOMEM and EBUG; a wrong request is a plan too. Owns: out->body in every case. Threads: safe. */
-CFB_MUST_CHECK cfb_code cfb_mock__plan_make(cfb_mock__model *m, const cfb_mock__input *in, cfb_mock__plan *out,
-                                            cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_mock__plan_make(cfb_mock__model *m, const cfb_mock__input *in, cfb_mock__plan *out, cfb_err *err);
 
 #endif

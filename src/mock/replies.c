@@ -91,8 +91,7 @@ static cfb_code append_base64(const float *v, size_t dim, cfb_buf *out, cfb_err 
     return rc;
 }
 
-static cfb_code write_vector(cfb_jw *w, const cfb_mock__embed *req, cfb_str text, float *v, cfb_buf *scratch,
-                             cfb_err *err) {
+static cfb_code write_vector(cfb_jw *w, const cfb_mock__embed *req, cfb_str text, float *v, cfb_buf *scratch, cfb_err *err) {
     size_t dim = (size_t)req->dim;
     embed(text, dim, v);
     if (req->base64) {

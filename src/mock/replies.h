@@ -16,7 +16,6 @@ CFB_MUST_CHECK cfb_code cfb_mock__write_chat(const cfb_mock__completion *c, cfb_
 CFB_MUST_CHECK cfb_code cfb_mock__write_embeddings(const cfb_mock__embed *req, cfb_buf *out, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_mock__write_models(cfb_buf *out, cfb_err *err);
 /* An OpenAI-style error; type and code follow from the status. message NULL = a usual one for the status. */
-CFB_MUST_CHECK cfb_code cfb_mock__write_error(int status, const char *message, const char *param, cfb_buf *out,
-                                              cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_mock__write_error(int status, const char *message, const char *param, cfb_buf *out, cfb_err *err);
 
 #endif

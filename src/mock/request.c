@@ -69,8 +69,7 @@ static cfb_code parse_messages(cfb_mock__chat *out, cfb_err *err) {
         cfb_str role = cfb_json_str(cfb_json_get(msg, "role"));
         bool is_user = cfb_str_eqz(role, "user");
         if (!known_role(role)) {
-            rc = cfb_err_set(err, CFB_EDATA,
-                             "messages[%zu].role must be one of system, developer, user, assistant, tool", i);
+            rc = cfb_err_set(err, CFB_EDATA, "messages[%zu].role must be one of system, developer, user, assistant, tool", i);
             break;
         }
         cfb_buf_clear(&text);
@@ -96,8 +95,7 @@ static cfb_code parse_max_tokens(cfb_mock__chat *out, const char **param, cfb_er
         const cfb_json *node = optional(out->root, keys[i]);
         if (node == NULL) continue;
         *param = keys[i];
-        if (out->max_tokens != 0)
-            return cfb_err_set(err, CFB_EDATA, "give max_tokens or max_completion_tokens, not both");
+        if (out->max_tokens != 0) return cfb_err_set(err, CFB_EDATA, "give max_tokens or max_completion_tokens, not both");
         if (!cfb_json_int(node, &out->max_tokens) || out->max_tokens <= 0)
             return cfb_err_set(err, CFB_EDATA, "%s must be a positive whole number", keys[i]);
     }

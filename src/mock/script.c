@@ -6,8 +6,7 @@
 #define MAX_DELAY_S 3600.0
 
 static cfb_code check_keys(const cfb_json *root, cfb_err *err) {
-    static const char *const known[] = {"prompt_sha256", "content", "finish_reason", "status",
-                                        "delay_s",       "task",    "row"};
+    static const char *const known[] = {"prompt_sha256", "content", "finish_reason", "status", "delay_s", "task", "row"};
     for (const cfb_json *node = cfb_json_first(root); node != NULL; node = cfb_json_next(node)) {
         size_t i = 0;
         while (i < sizeof known / sizeof *known && !cfb_str_eqz(cfb_json_key(node), known[i])) i++;

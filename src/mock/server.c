@@ -107,8 +107,7 @@ static ssize_t read_pieces(void *ctx, uint64_t pos, char *buf, size_t max) {
     } else {
         int64_t now = cfb_now_ns();
         if (now < r->due_ns) /* 0 = nothing yet; without a suspend the thread would spin */
-            return cfb_mock__sched_suspend(r->mock->sched, r->conn, r->due_ns, -1) ? 0
-                                                                                   : MHD_CONTENT_READER_END_WITH_ERROR;
+            return cfb_mock__sched_suspend(r->mock->sched, r->conn, r->due_ns, -1) ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
         r->due_ns = now + PIECE_GAP_NS;
     }
     size_t n = (body->len + N_PIECES - 1) / N_PIECES;
@@ -121,8 +120,7 @@ static ssize_t read_pieces(void *ctx, uint64_t pos, char *buf, size_t max) {
 
 static struct MHD_Response *make_response(request *r) {
     cfb_buf *body = &r->plan.body;
-    if (r->plan.delivery != CFB_MOCK__WHOLE)
-        return MHD_create_response_from_callback(body->len, 65536, read_pieces, r, NULL);
+    if (r->plan.delivery != CFB_MOCK__WHOLE) return MHD_create_response_from_callback(body->len, 65536, read_pieces, r, NULL);
     struct MHD_Response *resp = MHD_create_response_from_buffer(body->len, body->ptr, MHD_RESPMEM_MUST_FREE);
     if (resp != NULL) *body = CFB_BUF_INIT(0); /* the response owns it now */
     return resp;
@@ -159,8 +157,10 @@ static enum MHD_Result reply(request *r) {
     if (resp == NULL) return MHD_NO;
     enum MHD_Result rc = MHD_NO;
     if (add_headers(resp, &r->plan)) {
-        if (r->plan.delivery == CFB_MOCK__WHOLE) leave(r, r->plan.status);
-        else r->state = REPLYING;
+        if (r->plan.delivery == CFB_MOCK__WHOLE)
+            leave(r, r->plan.status);
+        else
+            r->state = REPLYING;
         rc = MHD_queue_response(r->conn, (unsigned)r->plan.status, resp);
     }
     MHD_destroy_response(resp);
@@ -260,14 +260,14 @@ static cfb_code explain_failure(int port, cfb_err *err) {
 static cfb_code start_daemon(cfb_mock_t *m, int port, cfb_err *err) {
     struct sockaddr_in addr = loopback(port);
     unsigned flags = MHD_USE_ERROR_LOG | MHD_USE_EPOLL | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME;
-    m->daemon = MHD_start_daemon(flags, (uint16_t)port, NULL, NULL, on_request, m, /* the logger must come first */
-                                 MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, m, /* */
-                                 MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)&addr, /* */
-                                 MHD_OPTION_THREAD_POOL_SIZE, (unsigned)POOL_THREADS, /* */
-                                 MHD_OPTION_CONNECTION_LIMIT, connection_limit(), /* */
+    m->daemon = MHD_start_daemon(flags, (uint16_t)port, NULL, NULL, on_request, m,             /* the logger must come first */
+                                 MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, m,                    /* */
+                                 MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)&addr,         /* */
+                                 MHD_OPTION_THREAD_POOL_SIZE, (unsigned)POOL_THREADS,          /* */
+                                 MHD_OPTION_CONNECTION_LIMIT, connection_limit(),              /* */
                                  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, /* */
-                                 MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096u, /* */
-                                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, /* */
+                                 MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096u,                        /* */
+                                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,              /* */
                                  MHD_OPTION_END);
     if (m->daemon == NULL) return explain_failure(port, err);
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_LISTEN_FD);
@@ -297,8 +297,7 @@ static cfb_code fill_model(cfb_mock__model *m, const cfb_mock_opts *o, cfb_err *
     m->latency_s = o->latency_s;
     m->latency_sigma = o->latency_sigma;
     m->error_rate = o->error_rate;
-    if (o->api_key != NULL && (m->api_key = strdup(o->api_key)) == NULL)
-        return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    if (o->api_key != NULL && (m->api_key = strdup(o->api_key)) == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     cfb_code rc = cfb_mock__answers_new(&m->answers, err);
     if (rc == CFB_OK && o->script != NULL) {
         rc = cfb_mock__answers_load(m->answers, o->script, err);

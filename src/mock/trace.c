@@ -67,12 +67,12 @@ void cfb_mock__trace_leave(cfb_mock__trace *t, const cfb_mock__record *r) {
     atomic_fetch_add(&t->by_status[status], 1);
     if (t->fd < 0) return;
     char line[512], sha256[72], fault[24]; /* nothing here needs JSON escapes: all texts are ours */
-    int n = snprintf(line, sizeof line,
-                     "{\"arrival_ns\": %" PRId64 ", \"reply_ns\": %" PRId64
-                     ", \"route\": \"%s\", \"sha256\": %s, \"try\": %" PRIu64
-                     ", \"status\": %d, \"fault\": %s, \"in_flight\": %" PRId64 "}\n",
-                     r->arrival_ns, r->reply_ns, r->route, quoted(r->sha256, sha256, sizeof sha256), r->try_no, status,
-                     quoted(r->fault, fault, sizeof fault), r->in_flight);
+    int n =
+        snprintf(line, sizeof line,
+                 "{\"arrival_ns\": %" PRId64 ", \"reply_ns\": %" PRId64 ", \"route\": \"%s\", \"sha256\": %s, \"try\": %" PRIu64
+                 ", \"status\": %d, \"fault\": %s, \"in_flight\": %" PRId64 "}\n",
+                 r->arrival_ns, r->reply_ns, r->route, quoted(r->sha256, sha256, sizeof sha256), r->try_no, status,
+                 quoted(r->fault, fault, sizeof fault), r->in_flight);
     if (n > 0 && (size_t)n < sizeof line) write_line(t, line, (size_t)n);
 }
 

@@ -20,7 +20,7 @@ typedef struct cfb_mock__trace {
 /* What the log says about one request. */
 typedef struct cfb_mock__record {
     int64_t arrival_ns, reply_ns;
-    int64_t in_flight; /* on arrival, this one included */
+    int64_t in_flight;                  /* on arrival, this one included */
     const char *route, *sha256, *fault; /* sha256 and fault may be NULL */
     uint64_t try_no;
     int status;

@@ -50,9 +50,7 @@ static cfb_str apply(const cfb_step *step, cfb_str s) {
     size_t at;
     switch (step->kind) {
     case CFB_STEP_STRIP: return cfb_text_strip(s);
-    case CFB_STEP_FIRST_LINE:
-        at = cfb_str_find(s, CFB_STR_LIT("\n"), 0);
-        return at == SIZE_MAX ? s : (cfb_str){s.ptr, at};
+    case CFB_STEP_FIRST_LINE: at = cfb_str_find(s, CFB_STR_LIT("\n"), 0); return at == SIZE_MAX ? s : (cfb_str){s.ptr, at};
     case CFB_STEP_AFTER_FIRST: return last_of_split(s, step->separator, 1);
     case CFB_STEP_LAST_OF_SPLIT: return last_of_split(s, step->separator, step->max_splits);
     }

@@ -81,12 +81,13 @@ static bool put_changed(report_out *o, report_form form, uint32_t cp) {
 /* Appends up to *budget code points of valid UTF-8. Returns how many were left out. */
 static size_t put_valid(report_out *o, report_form form, cfb_str s, size_t *budget) {
     size_t start = 0, pos = 0;
-    while (pos < s.len && *budget > 0 && o->rc == CFB_OK) {
+    while (pos<s.len && * budget> 0 && o->rc == CFB_OK) {
         size_t here = pos;
         uint32_t cp = cfb_utf8_next(s, &pos);
         --*budget;
         char probe[16];
-        if (cp >= 0x80 ? !make_visible(form, cp, probe) : (cp >= 0x20 && cp < 0x7f && special(form, (unsigned char)cp) == NULL)) continue;
+        if (cp >= 0x80 ? !make_visible(form, cp, probe) : (cp >= 0x20 && cp < 0x7f && special(form, (unsigned char)cp) == NULL))
+            continue;
         report_put_str(o, (cfb_str){s.ptr + start, here - start});
         start = put_changed(o, form, cp) ? pos : here;
     }

@@ -42,14 +42,16 @@ static const char *without_root(const char *model) {
 
 cfb_code cfb_export_check_model(const char *model, cfb_err *err) {
     if (is_safe_path(without_root(model), true)) return CFB_OK;
-    return cfb_err_set(err, CFB_EUSAGE,
-                       "cannot make a folder for the model '%.100s': empty, '.' and '..' parts and parts of more than 255 bytes are refused",
-                       model ? model : "");
+    return cfb_err_set(
+        err, CFB_EUSAGE,
+        "cannot make a folder for the model '%.100s': empty, '.' and '..' parts and parts of more than 255 bytes are refused",
+        model ? model : "");
 }
 
 static cfb_code check_names(const char *setting, const char *model, const cfb_task *task, cfb_err *err) {
     if (setting == NULL || (strcmp(setting, "zero-shot") != 0 && strcmp(setting, "few-shot") != 0))
-        return cfb_err_set(err, CFB_EUSAGE, "cannot export the setting '%s': it is neither zero-shot nor few-shot", setting ? setting : "");
+        return cfb_err_set(err, CFB_EUSAGE, "cannot export the setting '%s': it is neither zero-shot nor few-shot",
+                           setting ? setting : "");
     cfb_code rc = cfb_export_check_model(model, err);
     if (rc != CFB_OK) return rc;
     if (!is_safe_path(task->name, false))
@@ -77,7 +79,8 @@ static cfb_code make_path(const place *p, const char *kind, const char *suffix, 
 
 /* ---- files ---- */
 
-static cfb_code open_csv(const place *p, const char *kind, const char *suffix, const char *head, cfb_file_writer_t **out, cfb_err *err) {
+static cfb_code open_csv(const place *p, const char *kind, const char *suffix, const char *head, cfb_file_writer_t **out,
+                         cfb_err *err) {
     char path[PATH_MAX];
     cfb_code rc = make_path(p, kind, suffix, path, err);
     if (rc == CFB_OK) rc = cfb_file_writer_open(path, out, err);
@@ -128,7 +131,8 @@ static cfb_code append_score(cfb_buf *line, double score, cfb_err *err) {
     return cfb_buf_append(line, text, cfb_format_double(score, text), err);
 }
 
-static cfb_code write_row(cfb_export_t *e, cfb_str input, cfb_str response, cfb_str output, const cfb_score_row *score, cfb_err *err) {
+static cfb_code write_row(cfb_export_t *e, cfb_str input, cfb_str response, cfb_str output, const cfb_score_row *score,
+                          cfb_err *err) {
     cfb_code rc = CFB_OK;
     if ((e->scores || e->details) && score == NULL) return cfb_err_set(err, CFB_EBUG, "export of scores without a score");
     if (score != NULL && score->state == CFB_ROW_FAILED) output = CFB_STR_NULL; /* whatever text it carries is no answer */
@@ -150,7 +154,8 @@ static cfb_code write_row(cfb_export_t *e, cfb_str input, cfb_str response, cfb_
     return rc;
 }
 
-cfb_code cfb_export_row(cfb_export_t *e, cfb_str input, cfb_str response, cfb_str output, const cfb_score_row *score, cfb_err *err) {
+cfb_code cfb_export_row(cfb_export_t *e, cfb_str input, cfb_str response, cfb_str output, const cfb_score_row *score,
+                        cfb_err *err) {
     if (e->rc != CFB_OK) return cfb_err_set(err, e->rc, "an earlier row of this export failed");
     e->rc = write_row(e, input, response, output, score, err);
     if (e->rc != CFB_OK) return e->rc;
@@ -170,7 +175,8 @@ static cfb_code commit_csv(cfb_file_writer_t **w, cfb_err *err) {
 cfb_code cfb_export_commit(cfb_export_t *e, const cfb_score_summary *summary, cfb_err *err) {
     cfb_code rc = e->rc;
     if (rc != CFB_OK) (void)cfb_err_set(err, rc, "a row of this export failed");
-    if (rc == CFB_OK && e->details != NULL && summary == NULL) rc = cfb_err_set(err, CFB_EBUG, "export of details without a summary");
+    if (rc == CFB_OK && e->details != NULL && summary == NULL)
+        rc = cfb_err_set(err, CFB_EBUG, "export of details without a summary");
     if (rc == CFB_OK && e->details != NULL) rc = export_details_finish(e->details, summary, err); /* the longest step first */
     if (rc == CFB_OK) rc = commit_csv(&e->output, err);
     if (rc == CFB_OK) rc = commit_csv(&e->scores, err);

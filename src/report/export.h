@@ -8,7 +8,8 @@
 typedef struct export_details export_details;
 
 CFB_MUST_CHECK cfb_code export_details_open(const char *path, const cfb_task *task, export_details **out, cfb_err *err);
-CFB_MUST_CHECK cfb_code export_details_row(export_details *d, cfb_str response, cfb_str output, const cfb_score_row *score, cfb_err *err);
+CFB_MUST_CHECK cfb_code export_details_row(export_details *d, cfb_str response, cfb_str output, const cfb_score_row *score,
+                                           cfb_err *err);
 /* Writes head and rows to w. */
 CFB_MUST_CHECK cfb_code export_details_finish(export_details *d, const cfb_score_summary *summary, cfb_err *err);
 /* Makes the file appear under its name; after export_details_finish. */

@@ -195,7 +195,8 @@ static void put_list(export_details *d, cfb_jw *w, const char *key, const cfb_st
 
 /* ---- rows ---- */
 
-static cfb_code put_label_row(export_details *d, cfb_jw *w, cfb_str response, cfb_str output, const cfb_score_row *score, cfb_err *err) {
+static cfb_code put_label_row(export_details *d, cfb_jw *w, cfb_str response, cfb_str output, const cfb_score_row *score,
+                              cfb_err *err) {
     cfb_buf_clear(&d->plain);
     cfb_code rc = make_commas_equal(response, &d->plain, err);
     size_t split = d->plain.len, n = 0;

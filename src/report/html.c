@@ -63,7 +63,8 @@ static void put_tiles(report_out *o, const report_group *g, const report_mean *m
     }
     snprintf(foot, sizeof foot, "%" PRIu64 " answered", n_answered);
     put_tile(o, "", report_count(n_rows, scratch), "rows", foot);
-    put_tile(o, n_failed ? " bad" : "", report_count(n_failed, scratch), "failed", n_failed ? "without an answer" : "every row has a reply");
+    put_tile(o, n_failed ? " bad" : "", report_count(n_failed, scratch), "failed",
+             n_failed ? "without an answer" : "every row has a reply");
     report_put(o, "</div>\n");
 }
 
@@ -79,7 +80,8 @@ static void put_score_bar(report_out *o, double v) {
 }
 
 static void put_cell(report_out *o, report_column c, cfb_str s, double score, uint64_t n_failed) {
-    report_put(o, report_column_right[c] ? c == REPORT_COL_FAILED && n_failed ? "<td class=\"n bad\">" : "<td class=\"n\">" : "<td class=\"t\">");
+    report_put(o, report_column_right[c] ? c == REPORT_COL_FAILED && n_failed ? "<td class=\"n bad\">" : "<td class=\"n\">"
+                                         : "<td class=\"t\">");
     if (c == REPORT_COL_SCORE)
         put_score_bar(o, score);
     else
@@ -92,7 +94,8 @@ static void put_overview(report_out *o, const cfb_report *r, const report_group 
     char scratch[48];
     report_put(o, "<div class=\"card scroll\"><table>\n<thead><tr>");
     for (int c = 0; c < REPORT_COLUMN_COUNT; c++)
-        if (mask >> c & 1) report_putf(o, "<th scope=\"col\"%s>%s</th>", report_column_right[c] ? " class=\"n\"" : "", report_column_name[c]);
+        if (mask >> c & 1)
+            report_putf(o, "<th scope=\"col\"%s>%s</th>", report_column_right[c] ? " class=\"n\"" : "", report_column_name[c]);
     report_put(o, "</tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < g->n; i++) {
         const cfb_report_task *t = &g->tasks[i];
@@ -101,7 +104,8 @@ static void put_overview(report_out *o, const cfb_report *r, const report_group 
         report_put(o, "</a></th>");
         for (int c = REPORT_COL_TASK + 1; c < REPORT_COLUMN_COUNT; c++)
             if (mask >> c & 1)
-                put_cell(o, (report_column)c, report_cell(t, (report_column)c, scratch), t->summary.mean_all, t->summary.n_state[CFB_ROW_FAILED]);
+                put_cell(o, (report_column)c, report_cell(t, (report_column)c, scratch), t->summary.mean_all,
+                         t->summary.n_state[CFB_ROW_FAILED]);
         report_put(o, "</tr>\n");
     }
     for (size_t i = 0; i < n_means; i++) {
@@ -110,7 +114,8 @@ static void put_overview(report_out *o, const cfb_report *r, const report_group 
         report_put(o, "</th>");
         for (int c = REPORT_COL_TASK + 1; c < REPORT_COLUMN_COUNT; c++)
             if (mask >> c & 1)
-                put_cell(o, (report_column)c, report_mean_cell(&means[i], (report_column)c, scratch), means[i].all, means[i].n_state[CFB_ROW_FAILED]);
+                put_cell(o, (report_column)c, report_mean_cell(&means[i], (report_column)c, scratch), means[i].all,
+                         means[i].n_state[CFB_ROW_FAILED]);
         report_put(o, "</tr>\n");
     }
     report_put(o, "</tbody></table></div>\n");
@@ -161,7 +166,9 @@ cfb_code cfb_report_html(const cfb_report *r, cfb_buf *out, cfb_err *err) {
     report_group g = {0};
     while (report_next_group(r, &g)) put_group(&o, r, &g);
     put_settings(&o, r);
-    report_put(&o, "</main>\n<footer><p>Scores over all rows count rows without an answer as 0; scores over answered rows leave them out. "
-                   "A mean over tasks weighs every task alike.</p></footer>\n</body>\n</html>\n");
+    report_put(
+        &o,
+        "</main>\n<footer><p>Scores over all rows count rows without an answer as 0; scores over answered rows leave them out. "
+        "A mean over tasks weighs every task alike.</p></footer>\n</body>\n</html>\n");
     return o.rc;
 }

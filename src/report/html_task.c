@@ -49,7 +49,8 @@ static size_t pick_labels(const cfb_score_summary *s, const cfb_label_stat *top[
 
 static void put_bar(report_out *o, const char *css, double v) {
     char scratch[48];
-    report_putf(o, "<td class=\"n\"><span class=\"bar%s\"><i style=\"width:%.1f%%\"></i><b>", css, (v >= 0 && v <= 1 ? v : 0) * 100);
+    report_putf(o, "<td class=\"n\"><span class=\"bar%s\"><i style=\"width:%.1f%%\"></i><b>", css,
+                (v >= 0 && v <= 1 ? v : 0) * 100);
     report_put_str(o, report_score(v, scratch));
     report_put(o, "</b></span></td>");
 }
@@ -64,8 +65,10 @@ static void put_labels(report_out *o, const cfb_report_task *t) {
         report_putf(o, ", the %zu most frequent of ", n);
         report_put_str(o, report_count(t->summary.n_labels, scratch));
     }
-    report_put(o, "</h4>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">label</th><th scope=\"col\" class=\"n\">in references</th>"
-                  "<th scope=\"col\" class=\"n\">in outputs</th><th scope=\"col\" class=\"n\">in both</th><th scope=\"col\" class=\"n\">precision</th>"
+    report_put(o, "</h4>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">label</th><th scope=\"col\" class=\"n\">in "
+                  "references</th>"
+                  "<th scope=\"col\" class=\"n\">in outputs</th><th scope=\"col\" class=\"n\">in both</th><th scope=\"col\" "
+                  "class=\"n\">precision</th>"
                   "<th scope=\"col\" class=\"n\">recall</th><th scope=\"col\" class=\"n\">F1</th></tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < n; i++) {
         const uint64_t counts[3] = {top[i]->actual, top[i]->predicted, top[i]->correct};
@@ -137,7 +140,8 @@ static void put_rows(report_out *o, const char *title, const cfb_report_row *row
     size_t n_shown = n < MAX_ROWS ? n : MAX_ROWS;
     report_putf(o, "<details%s><summary>%s (%" PRIu64 ")</summary>\n", open ? " open" : "", title, n_all);
     for (size_t i = 0; i < n_shown; i++) put_row(o, &rows[i]);
-    if (n_all > n_shown) report_putf(o, "<p class=\"dim\">and %" PRIu64 " %s</p>\n", n_all - n_shown, n_shown ? "more" : "not listed");
+    if (n_all > n_shown)
+        report_putf(o, "<p class=\"dim\">and %" PRIu64 " %s</p>\n", n_all - n_shown, n_shown ? "more" : "not listed");
     report_put(o, "</details>\n");
 }
 

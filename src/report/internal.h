@@ -60,19 +60,19 @@ size_t report_means(const report_group *g, report_mean out[REPORT_MAX_MEANS]);
 const char *report_mean_name(const report_mean *m); /* "all" for kind NULL */
 
 /* X(NAME, head in a two-line table, head alone, right-aligned) */
-#define REPORT_COLUMN_MAP(X)                                                                                           \
-    X(TASK, "task", "task", 0)                                                                                         \
-    X(METRIC, "metric", "metric", 0)                                                                                   \
-    X(ROWS, "all", "rows", 1)                                                                                          \
-    X(ANSWERED, "answered", "answered", 1)                                                                             \
-    X(OK, "ok", "ok", 1)                                                                                               \
-    X(EMPTY, "empty", "empty", 1)                                                                                      \
-    X(TRUNCATED, "truncated", "truncated", 1)                                                                          \
-    X(FILTERED, "filtered", "filtered", 1)                                                                             \
-    X(FAILED, "failed", "failed", 1)                                                                                   \
-    X(SCORE, "all", "score (all rows)", 1)                                                                             \
-    X(SCORE_ANSWERED, "answered", "score (answered)", 1)                                                               \
-    X(PRECISION, "prec", "precision", 1)                                                                               \
+#define REPORT_COLUMN_MAP(X)                             \
+    X(TASK, "task", "task", 0)                           \
+    X(METRIC, "metric", "metric", 0)                     \
+    X(ROWS, "all", "rows", 1)                            \
+    X(ANSWERED, "answered", "answered", 1)               \
+    X(OK, "ok", "ok", 1)                                 \
+    X(EMPTY, "empty", "empty", 1)                        \
+    X(TRUNCATED, "truncated", "truncated", 1)            \
+    X(FILTERED, "filtered", "filtered", 1)               \
+    X(FAILED, "failed", "failed", 1)                     \
+    X(SCORE, "all", "score (all rows)", 1)               \
+    X(SCORE_ANSWERED, "answered", "score (answered)", 1) \
+    X(PRECISION, "prec", "precision", 1)                 \
     X(RECALL, "recall", "recall", 1)
 
 typedef enum report_column {

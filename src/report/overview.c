@@ -58,9 +58,7 @@ size_t report_means(const report_group *g, report_mean out[REPORT_MAX_MEANS]) {
 
 const char *report_mean_name(const report_mean *m) { return m->kind ? m->kind : "all"; }
 
-bool report_is_f1(const cfb_report_task *t) {
-    return t->summary.metric != NULL && strncmp(t->summary.metric, "f1", 2) == 0;
-}
+bool report_is_f1(const cfb_report_task *t) { return t->summary.metric != NULL && strncmp(t->summary.metric, "f1", 2) == 0; }
 
 uint64_t report_n_failed(const cfb_report *r) {
     uint64_t n = 0;

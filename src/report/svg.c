@@ -24,14 +24,15 @@ static void put_axes(report_out *o, uint64_t top) {
     static const char *const ticks[] = {"0", "0.25", "0.5", "0.75", "1"};
     for (int i = 0; i <= 2; i++) { /* top, middle, bottom */
         int y = TOP + i * PLOT_H / 2;
-        report_putf(o, "<line class=\"%s\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>", i == 2 ? "ax" : "gl", LEFT, LEFT + PLOT_W, y, y);
+        report_putf(o, "<line class=\"%s\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/>", i == 2 ? "ax" : "gl", LEFT, LEFT + PLOT_W,
+                    y, y);
     }
     report_putf(o, "<text class=\"tk\" x=\"%d\" y=\"%d\" text-anchor=\"end\">", LEFT - 6, TOP + 4);
     report_put_str(o, report_count(top, scratch));
     report_putf(o, "</text><text class=\"tk\" x=\"%d\" y=\"%d\" text-anchor=\"end\">0</text>", LEFT - 6, TOP + PLOT_H + 4);
     for (int i = 0; i < 5; i++)
-        report_putf(o, "<text class=\"tk\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>", LEFT + i * PLOT_W / 4, TOP + PLOT_H + 17,
-                    ticks[i]);
+        report_putf(o, "<text class=\"tk\" x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>", LEFT + i * PLOT_W / 4,
+                    TOP + PLOT_H + 17, ticks[i]);
 }
 
 void report_svg_histogram(report_out *o, const uint64_t bins[CFB_REPORT_BINS]) {
@@ -45,9 +46,12 @@ void report_svg_histogram(report_out *o, const uint64_t bins[CFB_REPORT_BINS]) {
         }
     }
     if (top == 0) return;
-    report_putf(o, "<svg class=\"hist\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"Histogram of %" PRIu64 " row scores from 0 to 1; ",
+    report_putf(o,
+                "<svg class=\"hist\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"Histogram of %" PRIu64
+                " row scores from 0 to 1; ",
                 LEFT + PLOT_W + 16, TOP + PLOT_H + 22, all);
-    report_putf(o, "most rows, %" PRIu64 ", between %.2f and %.2f\">", top, (double)mode / CFB_REPORT_BINS, (double)(mode + 1) / CFB_REPORT_BINS);
+    report_putf(o, "most rows, %" PRIu64 ", between %.2f and %.2f\">", top, (double)mode / CFB_REPORT_BINS,
+                (double)(mode + 1) / CFB_REPORT_BINS);
     put_axes(o, top);
     for (size_t i = 0; i < CFB_REPORT_BINS; i++) put_bar(o, i, bins[i], top, all);
     report_put(o, "</svg>\n");

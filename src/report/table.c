@@ -20,8 +20,8 @@ typedef struct table {
     const cfb_report *r;
     report_out *o;
     bool color;
-    size_t limit;   /* columns of a line */
-    unsigned mask;  /* columns shown */
+    size_t limit;      /* columns of a line */
+    unsigned mask;     /* columns shown */
     bool metric_below; /* no room for the metrics beside the numbers */
     size_t width[REPORT_COLUMN_COUNT];
     cfb_buf cell; /* scratch: the cell being measured or written */
@@ -118,7 +118,8 @@ static void put_task_line(table *t, const cfb_report_task *task) {
     size_t pending = 0;
     for (int c = 0; c < REPORT_COLUMN_COUNT; c++) {
         if (!shown(t, c)) continue;
-        put_cell(t, c, report_cell(task, (report_column)c, scratch), is_red(c, task->summary.n_state[CFB_ROW_FAILED]) ? RED : NULL, &pending);
+        put_cell(t, c, report_cell(task, (report_column)c, scratch),
+                 is_red(c, task->summary.n_state[CFB_ROW_FAILED]) ? RED : NULL, &pending);
     }
     report_put(t->o, "\n");
 }
@@ -199,8 +200,8 @@ static void put_group_title(table *t, const report_group *g) {
 static void put_metrics_below(table *t, const report_group *g) {
     for (size_t i = 0; i < g->n && t->metric_below; i++) {
         char line[600];
-        snprintf(line, sizeof line, "%s%.120s: %.400s", i == 0 ? "metrics: " : "         ", g->tasks[i].task ? g->tasks[i].task : "?",
-                 g->tasks[i].summary.metric ? g->tasks[i].summary.metric : "?");
+        snprintf(line, sizeof line, "%s%.120s: %.400s", i == 0 ? "metrics: " : "         ",
+                 g->tasks[i].task ? g->tasks[i].task : "?", g->tasks[i].summary.metric ? g->tasks[i].summary.metric : "?");
         put_line_text(t, cfb_str_from(line), NULL);
     }
 }
@@ -235,9 +236,9 @@ static void put_failed_row(table *t, const cfb_report_task *task, const cfb_repo
     snprintf(number, sizeof number, "%" PRIu64, row->row);
     bool has_id = row->id.len > 0 && !cfb_str_eqz(row->id, number);
     cfb_str id = row->id.len > 200 ? (cfb_str){row->id.ptr, 200} : row->id;
-    snprintf(line, sizeof line, "  %s row %s%s%.*s%s: %.100s%s%.700s", name, number, has_id ? " (id " : "", has_id ? (int)id.len : 0,
-             has_id ? id.ptr : "", has_id ? ")" : "", row->fail ? row->fail : "failed", row->message ? ": " : "",
-             row->message ? row->message : "");
+    snprintf(line, sizeof line, "  %s row %s%s%.*s%s: %.100s%s%.700s", name, number, has_id ? " (id " : "",
+             has_id ? (int)id.len : 0, has_id ? id.ptr : "", has_id ? ")" : "", row->fail ? row->fail : "failed",
+             row->message ? ": " : "", row->message ? row->message : "");
     put_line_text(t, cfb_str_from(line), NULL);
 }
 

@@ -44,8 +44,7 @@ static inline label_key make_key(cfb_str s) {
 }
 
 static inline bool key_eq(const label_key *a, const label_key *b) {
-    return a->head == b->head && a->tail == b->tail && a->len == b->len &&
-           (a->len <= 16 || memcmp(a->ptr, b->ptr, a->len) == 0);
+    return a->head == b->head && a->tail == b->tail && a->len == b->len && (a->len <= 16 || memcmp(a->ptr, b->ptr, a->len) == 0);
 }
 
 static inline uint32_t key_tag(const label_key *k) { return (uint32_t)(k->hash >> 32); }

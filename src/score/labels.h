@@ -18,10 +18,10 @@ typedef struct label_key {
 
 typedef struct label {
     label_key key;
-    uint32_t next;                      /* in its shard's chain, or LABEL_NONE */
-    uint32_t in_ref, in_out;            /* stamp of the last row that had it there; stamps start at 1 */
+    uint32_t next;                       /* in its shard's chain, or LABEL_NONE */
+    uint32_t in_ref, in_out;             /* stamp of the last row that had it there; stamps start at 1 */
     uint32_t actual, predicted, correct; /* rows of this piece */
-    uint32_t bit;                       /* its column in the bit matrices, or LABEL_NONE */
+    uint32_t bit;                        /* its column in the bit matrices, or LABEL_NONE */
 } label;
 
 typedef struct label_slot {

@@ -27,9 +27,9 @@ bool score_worker_init(score_worker *w, const score_plan *plan) {
 
 void score_worker_free(score_worker *w) {
     cfb_tf_scratch_free(w->tf);
-    void *arrays[] = {w->tp,    w->n_true,    w->n_pred, w->n_items, w->both, w->n_ref, w->n_out,      w->score,
-                      w->precision, w->recall, w->f1,   w->rows,    w->truth, w->pred,  w->long_truth, w->long_pred,
-                      w->long_rows};
+    void *arrays[] = {w->tp,    w->n_true, w->n_pred,     w->n_items,   w->both,     w->n_ref,
+                      w->n_out, w->score,  w->precision,  w->recall,    w->f1,       w->rows,
+                      w->truth, w->pred,   w->long_truth, w->long_pred, w->long_rows};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
     memset(w, 0, sizeof *w);
 }
@@ -145,9 +145,7 @@ static bool add_output_label(row_reader *r, cfb_str text) {
     return set_label_bit(r, id, false);
 }
 
-static inline bool is_wide_comma(const char *p, const char *end) {
-    return end - p >= 3 && memcmp(p, "\xEF\xBC\x8C", 3) == 0;
-}
+static inline bool is_wide_comma(const char *p, const char *end) { return end - p >= 3 && memcmp(p, "\xEF\xBC\x8C", 3) == 0; }
 
 /* Steps over a character of valid UTF-8, or over a part of it: three bytes where it has at least three, one byte else. */
 static inline const char *step(const char *p) { return (unsigned char)*p >= 0xE0 ? p + 3 : p + 1; }
@@ -245,9 +243,7 @@ static cfb_code check_texts(const cfb_score_row_in *in, cfb_str output, cfb_scor
     return CFB_OK;
 }
 
-static inline cfb_str output_of(const cfb_score_row_in *in) {
-    return in->state == CFB_ROW_FAILED ? CFB_STR_NULL : in->output;
-}
+static inline cfb_str output_of(const cfb_score_row_in *in) { return in->state == CFB_ROW_FAILED ? CFB_STR_NULL : in->output; }
 
 static cfb_code read_row(const score_plan *plan, score_worker *w, score_piece *p, size_t i) {
     cfb_score_row *row = &w->rows[i];
@@ -264,8 +260,7 @@ static cfb_code read_row(const score_plan *plan, score_worker *w, score_piece *p
     memset(r.truth, 0, plan->n_words * sizeof *r.truth);
     memset(r.pred, 0, plan->n_words * sizeof *r.pred);
     if (!read_items(&r, response, true) || !read_items(&r, output, false)) return CFB_ENOMEM;
-    if (plan->label_set == CFB_LABELS_ROW && !read_positions(&r, response, &row->reference_unmatchable))
-        return CFB_ENOMEM;
+    if (plan->label_set == CFB_LABELS_ROW && !read_positions(&r, response, &row->reference_unmatchable)) return CFB_ENOMEM;
     w->n_items[i] = r.n_items;
     w->both[i] = r.both;
     w->n_ref[i] = r.n_ref;

@@ -37,7 +37,7 @@ typedef struct score_worker {
     size_t long_cap;
     struct long_row {
         uint32_t row, tp, n_true, n_pred;
-    } *long_rows; /* (CFB_SCORE_BLOCK) */
+    } * long_rows; /* (CFB_SCORE_BLOCK) */
     size_t n_long_rows;
 } score_worker;
 

@@ -7,7 +7,7 @@
 /* Pieces that are scored before their label tables are merged: enough for many threads, little enough to stay small. A
  * constant, so that what is merged when does not depend on the threads. */
 #define WAVE 64
-_Static_assert((size_t)WAVE * CFB_SCORE_BLOCK <= CONFUSION_MAX_ROWS, "a wave's counts must be exact in binary32");
+_Static_assert((size_t)WAVE *CFB_SCORE_BLOCK <= CONFUSION_MAX_ROWS, "a wave's counts must be exact in binary32");
 
 struct cfb_scorer {
     score_plan plan;
@@ -58,13 +58,15 @@ static void name_metric(cfb_scorer_t *s) {
 static cfb_code check_options(const cfb_task *task, const cfb_score_opts *opts, const score_plan *plan, cfb_err *err) {
     bool suite_labels = plan->f1 && plan->label_set == CFB_LABELS_SUITE;
     if (suite_labels && task->n_labels == 0)
-        return cfb_err_set(err, CFB_ECONFIG, "task '%s' has no label list for the label set 'suite'; load its labels, or use "
-                                             "the label set 'observed'", task->name);
+        return cfb_err_set(err, CFB_ECONFIG,
+                           "task '%s' has no label list for the label set 'suite'; load its labels, or use "
+                           "the label set 'observed'",
+                           task->name);
     if (opts->confusion && !suite_labels)
         return cfb_err_set(err, CFB_ECONFIG, "task '%s': a confusion matrix needs F1 with the label set 'suite'", task->name);
     if (opts->confusion && task->n_labels > CFB_SCORE_CONFUSION_LABELS)
-        return cfb_err_set(err, CFB_ELIMIT, "task '%s': a confusion matrix of %zu labels; at most %d", task->name,
-                           task->n_labels, CFB_SCORE_CONFUSION_LABELS);
+        return cfb_err_set(err, CFB_ELIMIT, "task '%s': a confusion matrix of %zu labels; at most %d", task->name, task->n_labels,
+                           CFB_SCORE_CONFUSION_LABELS);
     return CFB_OK;
 }
 
@@ -183,18 +185,10 @@ static size_t cut_pieces(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n
 
 static cfb_code piece_error(const score_piece *p, size_t row, cfb_err *err) {
     switch (p->code) {
-    case CFB_EENCODING:
-        cfb_err_set(err, p->code, "row %zu of these: reference or output is not valid UTF-8", row);
-        break;
-    case CFB_ELIMIT:
-        cfb_err_set(err, p->code, "row %zu of these: a text of 4 GiB or more", row);
-        break;
-    case CFB_ENOMEM:
-        cfb_err_set(err, p->code, "out of memory (scoring row %zu of these)", row);
-        break;
-    default:
-        cfb_err_set(err, p->code, "row %zu of these: unknown row state", row);
-        break;
+    case CFB_EENCODING: cfb_err_set(err, p->code, "row %zu of these: reference or output is not valid UTF-8", row); break;
+    case CFB_ELIMIT: cfb_err_set(err, p->code, "row %zu of these: a text of 4 GiB or more", row); break;
+    case CFB_ENOMEM: cfb_err_set(err, p->code, "out of memory (scoring row %zu of these)", row); break;
+    default: cfb_err_set(err, p->code, "row %zu of these: unknown row state", row); break;
     }
     if (err) err->offset = row;
     return p->code;
@@ -275,8 +269,13 @@ static cfb_code make_stats(cfb_scorer_t *s, size_t *n_stats, cfb_err *err) {
         for (size_t k = 0; k < s->shards[i].n; k++, to++) {
             const label_total *t = &s->shards[i].totals[k];
             double p = ratio(t->correct, t->predicted), r = ratio(t->correct, t->actual);
-            *to = (cfb_label_stat){.label = {t->key.ptr, t->key.len}, .actual = t->actual, .predicted = t->predicted, .correct = t->correct,
-                                   .precision = p, .recall = r, .f1 = p + r > 0.0 ? 2.0 * p * r / (p + r) : 0.0};
+            *to = (cfb_label_stat){.label = {t->key.ptr, t->key.len},
+                                   .actual = t->actual,
+                                   .predicted = t->predicted,
+                                   .correct = t->correct,
+                                   .precision = p,
+                                   .recall = r,
+                                   .f1 = p + r > 0.0 ? 2.0 * p * r / (p + r) : 0.0};
         }
     }
     qsort(s->stats, n, sizeof *s->stats, compare_stats);
@@ -314,8 +313,7 @@ cfb_code cfb_scorer_summary(cfb_scorer_t *s, cfb_score_summary *out, cfb_err *er
 
 cfb_code cfb_scorer_confusion(cfb_scorer_t *s, const uint64_t **counts, size_t *n_labels, cfb_err *err) {
     if (s->broken != CFB_OK) return still_broken(s, err);
-    if (s->confusion == NULL)
-        return cfb_err_set(err, CFB_ECONFIG, "task '%s': no confusion matrix was asked for", s->task->name);
+    if (s->confusion == NULL) return cfb_err_set(err, CFB_ECONFIG, "task '%s': no confusion matrix was asked for", s->task->name);
     *counts = confusion_counts(s->confusion);
     *n_labels = s->task->n_labels;
     return CFB_OK;

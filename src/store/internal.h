@@ -15,7 +15,7 @@ struct cfb_store {
     cfb_store_mode mode;
     char path[PATH_MAX];
     int lock_fd;
-    int reserve_fd; /* -1 once the reserve was given back */
+    int reserve_fd;     /* -1 once the reserve was given back */
     cfb_arena_t *arena; /* setting values that were lent out */
     sqlite3_stmt *insert_attempt, *insert_reply;
     pthread_mutex_t queue_lock, db_lock;

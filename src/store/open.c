@@ -36,8 +36,9 @@ cfb_code cfb_store__sql_error(cfb_store_t *s, const char *what, cfb_err *err) {
     const char *words = s->db ? sqlite3_errmsg(s->db) : "out of memory";
     cfb_code rc = CFB_EIO;
     if (code == SQLITE_FULL || (code == SQLITE_IOERR && s->db && sqlite3_system_errno(s->db) == ENOSPC))
-        return cfb_err_set(err, CFB_ENOSPACE, "%s: cannot %s: no space left; free some and run again, nothing that was committed is lost",
-                           s->path, what);
+        return cfb_err_set(err, CFB_ENOSPACE,
+                           "%s: cannot %s: no space left; free some and run again, nothing that was committed is lost", s->path,
+                           what);
     if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT) rc = CFB_EDATA;
     if (code == SQLITE_NOMEM) rc = CFB_ENOMEM;
     if (code == SQLITE_CANTOPEN || code == SQLITE_READONLY || code == SQLITE_PERM || code == SQLITE_BUSY) rc = CFB_EACCESS;
@@ -91,8 +92,9 @@ static cfb_code take_lock(cfb_store_t *s, cfb_err *err) {
     if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         ssize_t n = errno == EWOULDBLOCK ? pread(s->lock_fd, text, sizeof text - 1, 0) : -1;
         if (n < 0) return cfb_err_set_errno(err, errno, "cannot lock %s", path);
-        return cfb_err_set(err, CFB_EACCESS, "%s: another cfbench (process %.20s) writes this run; wait for it, or use another --out",
-                           s->path, n > 0 ? text : "unknown");
+        return cfb_err_set(err, CFB_EACCESS,
+                           "%s: another cfbench (process %.20s) writes this run; wait for it, or use another --out", s->path,
+                           n > 0 ? text : "unknown");
     }
     int n = snprintf(text, sizeof text, "%ld", (long)getpid());
     if (ftruncate(s->lock_fd, 0) != 0 || pwrite(s->lock_fd, text, (size_t)n, 0) != n)
@@ -100,9 +102,7 @@ static cfb_code take_lock(cfb_store_t *s, cfb_err *err) {
     return CFB_OK;
 }
 
-static void reserve_path(const cfb_store_t *s, char path[PATH_MAX + 16]) {
-    snprintf(path, PATH_MAX + 16, "%s.reserve", s->path);
-}
+static void reserve_path(const cfb_store_t *s, char path[PATH_MAX + 16]) { snprintf(path, PATH_MAX + 16, "%s.reserve", s->path); }
 
 /* Space that is ours already: when the disk fills up, replies that are on their way (and paid for) still find room. */
 static cfb_code take_reserve(cfb_store_t *s, cfb_err *err) {
@@ -158,7 +158,8 @@ static cfb_code create_schema(cfb_store_t *s, cfb_err *err) {
 
 /* Only once the file is known to be ours, or empty: this writes to it. */
 static cfb_code prepare_writing(cfb_store_t *s, cfb_err *err) {
-    return cfb_store__exec(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-16384", err);
+    return cfb_store__exec(
+        s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA cache_size=-16384", err);
 }
 
 static cfb_code check_schema(cfb_store_t *s, cfb_err *err) {
@@ -178,8 +179,8 @@ static cfb_code check_schema(cfb_store_t *s, cfb_err *err) {
     return s->mode == CFB_STORE_WRITE ? prepare_writing(s, err) : CFB_OK;
 }
 
-/* On a read-only or full disk SQLite cannot make the shared memory that a WAL file needs. If no WAL is left behind, nothing needs it:
- * the file is complete, and can be read as one that nobody changes. */
+/* On a read-only or full disk SQLite cannot make the shared memory that a WAL file needs. If no WAL is left behind, nothing needs
+ * it: the file is complete, and can be read as one that nobody changes. */
 static bool must_be_immutable(const cfb_store_t *s) {
     char path[PATH_MAX + 8];
     snprintf(path, sizeof path, "%s-wal", s->path);
@@ -205,7 +206,8 @@ static void immutable_uri(const char *path, char uri[3 * PATH_MAX + 32]) {
 }
 
 static cfb_code open_db(cfb_store_t *s, cfb_err *err) {
-    int flags = s->mode == CFB_STORE_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READWRITE; /* falls back to read-only */
+    int flags = s->mode == CFB_STORE_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+                                           : SQLITE_OPEN_READWRITE; /* falls back to read-only */
     int rc = sqlite3_open_v2(s->path, &s->db, flags | SQLITE_OPEN_FULLMUTEX, NULL);
     if (rc == SQLITE_OK && must_be_immutable(s)) {
         sqlite3_close(s->db);
@@ -219,7 +221,8 @@ static cfb_code open_db(cfb_store_t *s, cfb_err *err) {
 }
 
 cfb_code cfb_store_open(const char *path, cfb_store_mode mode, cfb_store_t **out, cfb_err *err) {
-    if (mode == CFB_STORE_READ && !cfb_path_exists(path)) return cfb_err_set(err, CFB_ENOTFOUND, "there is no run store %s", path);
+    if (mode == CFB_STORE_READ && !cfb_path_exists(path))
+        return cfb_err_set(err, CFB_ENOTFOUND, "there is no run store %s", path);
     cfb_store_t *s = calloc(1, sizeof *s);
     if (s == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     s->mode = mode;

@@ -34,14 +34,13 @@ static int64_t column_tokens(sqlite3_stmt *q, int column) {
 }
 
 cfb_code cfb_store_each_result(cfb_store_t *s, int64_t task_id, cfb_store_result_fn fn, void *ctx, cfb_err *err) {
-    static const char sql[] =
-        "SELECT r.row, r.id, r.input, r.instruction, r.response, p.state, p.content, p.output,"
-        " (SELECT count(*) FROM attempt a WHERE a.task_id = r.task_id AND a.row = r.row),"
-        " l.fail, l.message, l.latency_us, p.prompt_tokens, p.completion_tokens"
-        " FROM row r LEFT JOIN reply p ON p.task_id = r.task_id AND p.row = r.row"
-        " LEFT JOIN attempt l ON l.attempt_id = coalesce(p.attempt_id,"
-        "  (SELECT max(a.attempt_id) FROM attempt a WHERE a.task_id = r.task_id AND a.row = r.row))"
-        " WHERE r.task_id = ?1 ORDER BY r.row";
+    static const char sql[] = "SELECT r.row, r.id, r.input, r.instruction, r.response, p.state, p.content, p.output,"
+                              " (SELECT count(*) FROM attempt a WHERE a.task_id = r.task_id AND a.row = r.row),"
+                              " l.fail, l.message, l.latency_us, p.prompt_tokens, p.completion_tokens"
+                              " FROM row r LEFT JOIN reply p ON p.task_id = r.task_id AND p.row = r.row"
+                              " LEFT JOIN attempt l ON l.attempt_id = coalesce(p.attempt_id,"
+                              "  (SELECT max(a.attempt_id) FROM attempt a WHERE a.task_id = r.task_id AND a.row = r.row))"
+                              " WHERE r.task_id = ?1 ORDER BY r.row";
     sqlite3_stmt *q = NULL;
     cfb_code rc = cfb_store__prepare(s, sql, &q, err);
     if (rc != CFB_OK) return rc;
@@ -72,7 +71,8 @@ cfb_code cfb_store_each_result(cfb_store_t *s, int64_t task_id, cfb_store_result
 
 cfb_code cfb_store_each_task(cfb_store_t *s, cfb_store_task_fn fn, void *ctx, cfb_err *err) {
     sqlite3_stmt *q = NULL;
-    cfb_code rc = cfb_store__prepare(s, "SELECT task_id, name, kind, metric, label_set, definition FROM task ORDER BY task_id", &q, err);
+    cfb_code rc =
+        cfb_store__prepare(s, "SELECT task_id, name, kind, metric, label_set, definition FROM task ORDER BY task_id", &q, err);
     if (rc != CFB_OK) return rc;
     int step = SQLITE_DONE;
     while (rc == CFB_OK && (step = sqlite3_step(q)) == SQLITE_ROW) {

@@ -30,7 +30,8 @@ static cfb_code is_empty(cfb_store_t *s, const char *count_sql, bool *empty, cfb
 static cfb_code start_again(cfb_store_t *s, const cfb_store_setting *settings, size_t n, cfb_err *err) {
     cfb_code rc = cfb_store__begin(s, err);
     if (rc != CFB_OK) return rc;
-    rc = cfb_store__exec(s, "DELETE FROM setting; DELETE FROM score; DELETE FROM attempt; DELETE FROM row; DELETE FROM task", err);
+    rc =
+        cfb_store__exec(s, "DELETE FROM setting; DELETE FROM score; DELETE FROM attempt; DELETE FROM row; DELETE FROM task", err);
     if (rc == CFB_OK) rc = insert_settings(s, settings, n, err);
     return cfb_store__end(s, rc, err);
 }
@@ -63,9 +64,10 @@ cfb_code cfb_store_bind(cfb_store_t *s, const cfb_store_setting *settings, size_
         rc = is_empty(s, "SELECT count(*) FROM reply", &empty, err);
         if (rc == CFB_OK && empty) rc = start_again(s, settings, n, err);
         if (rc != CFB_OK || empty) return rc;
-        return cfb_err_set(err, CFB_ECONFLICT,
-                           "%s belongs to another configuration: %s%s was '%.100s', now it is '%.100s'; use another --out, or the old value",
-                           s->path, strchr(settings[i].name, '.') ? "" : "--", settings[i].name, old ? old : "(not set)", settings[i].value);
+        return cfb_err_set(
+            err, CFB_ECONFLICT,
+            "%s belongs to another configuration: %s%s was '%.100s', now it is '%.100s'; use another --out, or the old value",
+            s->path, strchr(settings[i].name, '.') ? "" : "--", settings[i].name, old ? old : "(not set)", settings[i].value);
     }
     return CFB_OK;
 }
@@ -75,7 +77,8 @@ cfb_code cfb_store_bind(cfb_store_t *s, const cfb_store_setting *settings, size_
 cfb_code cfb_store_put_task(cfb_store_t *s, const cfb_store_task *t, int64_t *task_id, cfb_err *err) {
     sqlite3_stmt *add = NULL, *find = NULL;
     cfb_code rc = cfb_store__prepare(
-        s, "INSERT INTO task(name, kind, metric, label_set, definition) VALUES(?1,?2,?3,?4,?5) ON CONFLICT(name) DO NOTHING", &add, err);
+        s, "INSERT INTO task(name, kind, metric, label_set, definition) VALUES(?1,?2,?3,?4,?5) ON CONFLICT(name) DO NOTHING",
+        &add, err);
     if (rc == CFB_OK) {
         const char *const values[] = {t->name, t->kind, t->metric, t->label_set, t->definition};
         for (int i = 0; i < 5; i++) sqlite3_bind_text(add, i + 1, values[i], -1, SQLITE_STATIC);
@@ -100,9 +103,10 @@ static cfb_code put_row(cfb_store_t *s, sqlite3_stmt *find, sqlite3_stmt *add, c
     cfb_code rc = CFB_OK;
     if (step == SQLITE_ROW) {
         if (!cfb_str_eq(cfb_store__column_str(find, 0), r->key))
-            rc = cfb_err_set(err, CFB_ECONFLICT,
-                             "%s: row %lld (id %.*s) is not the one that was asked before: its data or prompt changed; use another --out",
-                             s->path, (long long)r->row, CFB_STR_ARG(r->id));
+            rc = cfb_err_set(
+                err, CFB_ECONFLICT,
+                "%s: row %lld (id %.*s) is not the one that was asked before: its data or prompt changed; use another --out",
+                s->path, (long long)r->row, CFB_STR_ARG(r->id));
     } else if (step != SQLITE_DONE) {
         rc = cfb_store__sql_error(s, "read the run store", err);
     }
@@ -150,10 +154,11 @@ static cfb_code prepare_inserts(cfb_store_t *s, cfb_err *err) {
                                 " VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
                                 &s->insert_attempt, err);
     if (rc == CFB_OK && s->insert_reply == NULL)
-        rc = cfb_store__prepare(s,
-                                "INSERT INTO reply(task_id, row, attempt_id, state, finish_reason, content, output, prompt_tokens,"
-                                " completion_tokens) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9) ON CONFLICT DO NOTHING",
-                                &s->insert_reply, err);
+        rc =
+            cfb_store__prepare(s,
+                               "INSERT INTO reply(task_id, row, attempt_id, state, finish_reason, content, output, prompt_tokens,"
+                               " completion_tokens) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9) ON CONFLICT DO NOTHING",
+                               &s->insert_reply, err);
     return rc;
 }
 
@@ -200,8 +205,9 @@ static void commit_batch(cfb_store_t *s, struct queued *list) {
     if (rc == CFB_ENOSPACE && cfb_store__release_reserve(s)) {
         cfb_code again = commit_list(s, list, &err); /* saved, but the run must stop: there is no second reserve */
         if (again == CFB_OK)
-            rc = cfb_err_set(&err, CFB_ENOSPACE,
-                             "%s: no space left on the disk; every reply so far is saved: free some space and run again", s->path);
+            rc =
+                cfb_err_set(&err, CFB_ENOSPACE,
+                            "%s: no space left on the disk; every reply so far is saved: free some space and run again", s->path);
     }
     while (list) {
         struct queued *next = list->next;

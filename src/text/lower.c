@@ -51,15 +51,13 @@ static bool is_case_ignorable(uint32_t c) {
     case 0xFE55:
     case 0xFF07:
     case 0xFF0E:
-    case 0xFF1A:
-        return true;
-    default:
-        break;
+    case 0xFF1A: return true;
+    default: break;
     }
     if (text_is_ideograph(c)) return false;
     utf8proc_category_t k = category(c);
-    return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_ME || k == UTF8PROC_CATEGORY_CF ||
-           k == UTF8PROC_CATEGORY_LM || k == UTF8PROC_CATEGORY_SK;
+    return k == UTF8PROC_CATEGORY_MN || k == UTF8PROC_CATEGORY_ME || k == UTF8PROC_CATEGORY_CF || k == UTF8PROC_CATEGORY_LM ||
+           k == UTF8PROC_CATEGORY_SK;
 }
 
 /* The sigma at t[i] is final if a cased character stands before it and none behind it, ignorable ones skipped. The
@@ -108,11 +106,10 @@ static size_t lower_rest(uint32_t *t, size_t n) {
 #define FOUR(x) x, x, x, x
 #define EIGHT(x) FOUR(x), FOUR(x)
 static const unsigned char pages[256] = {
-    [0x00] = EIGHT(BAD),                         /* overlong */
-    [0x08] = EIGHT(CASE), EIGHT(CASE), EIGHT(CASE),
-    [0x21] = EIGHT(CASE), FOUR(CASE),            /* 21..2C */
-    [0xA6] = FOUR(CASE),  CASE,        CASE,     /* A6..AB */
-    [0xD8] = EIGHT(BAD),                         /* surrogates */
+    [0x00] = EIGHT(BAD),                                                              /* overlong */
+    [0x08] = EIGHT(CASE), EIGHT(CASE), EIGHT(CASE), [0x21] = EIGHT(CASE), FOUR(CASE), /* 21..2C */
+    [0xA6] = FOUR(CASE),  CASE,        CASE,                                          /* A6..AB */
+    [0xD8] = EIGHT(BAD),                                                              /* surrogates */
 };
 
 /* Runs of three-byte characters (ideographs and their punctuation) and of ASCII go through loops of their own, without
@@ -153,8 +150,7 @@ cfb_code cfb_text_lower(cfb_str s, cfb_buf *out, cfb_err *err) {
     for (size_t i = 0; rc == CFB_OK && i < n;) {
         utf8proc_uint8_t piece[512];
         size_t used = 0;
-        for (; i < n && used + 4 <= sizeof piece; i++)
-            used += (size_t)utf8proc_encode_char((utf8proc_int32_t)t[i], piece + used);
+        for (; i < n && used + 4 <= sizeof piece; i++) used += (size_t)utf8proc_encode_char((utf8proc_int32_t)t[i], piece + used);
         rc = cfb_buf_append(out, piece, used, err);
     }
     free(t);

@@ -13,10 +13,8 @@ bool cfb_text_is_space(uint32_t cp) {
     case 0x2029:
     case 0x202F:
     case 0x205F:
-    case 0x3000:
-        return true;
-    default:
-        return cp >= 0x2000 && cp <= 0x200A;
+    case 0x3000: return true;
+    default: return cp >= 0x2000 && cp <= 0x200A;
     }
 }
 
@@ -50,7 +48,7 @@ size_t cfb_text_count_valid(cfb_str s) {
         n += i - begin;
         begin = i;
         for (; text_is_three_bytes(p + i, s.len - i); i += 3)
-            bad |= ((unsigned)(p[i] == 0xE0) & (unsigned)(p[i + 1] < 0xA0)) |  /* overlong */
+            bad |= ((unsigned)(p[i] == 0xE0) & (unsigned)(p[i + 1] < 0xA0)) | /* overlong */
                    ((unsigned)(p[i] == 0xED) & (unsigned)(p[i + 1] >= 0xA0)); /* surrogate */
         n += (i - begin) / 3;
         if (i >= s.len || p[i] < 0x80) continue;

@@ -38,7 +38,8 @@ static cfb_str make_label(size_t i) {
     char *p = label_text[i];
     size_t n = put_char(p, 0x4E00 + (uint32_t)(i / 64));
     n += put_char(p + n, 0x5E00 + (uint32_t)(i % 64));
-    for (uint64_t k = cfb_rand_u64(1, 0, i) % 4; k > 0; k--) n += put_char(p + n, 0x6000 + (uint32_t)(cfb_rand_u64(1, k, i) % 500));
+    for (uint64_t k = cfb_rand_u64(1, 0, i) % 4; k > 0; k--)
+        n += put_char(p + n, 0x6000 + (uint32_t)(cfb_rand_u64(1, k, i) % 500));
     return (cfb_str){p, n};
 }
 
@@ -176,8 +177,8 @@ static bool in_list(uint32_t c, const uint32_t *list) {
 }
 
 static size_t plain_tokens(cfb_str text, cfb_buf *low, cfb_str *out) {
-    static const uint32_t marks[] = {0xFF0C, 0x3002, 0xFF01, 0xFF1F, 0x3001, 0xFF1B, 0xFF1A, 0xFF08, 0xFF09, ',', '.', '!',
-                                     '?',    ';',    ':',    '\'',   '"',    '(',    ')',    '[',    ']',    0};
+    static const uint32_t marks[] = {0xFF0C, 0x3002, 0xFF01, 0xFF1F, 0x3001, 0xFF1B, 0xFF1A, 0xFF08, 0xFF09, ',', '.',
+                                     '!',    '?',    ';',    ':',    '\'',   '"',    '(',    ')',    '[',    ']', 0};
     cfb_buf_clear(low);
     need(cfb_text_lower(text, low, NULL) == CFB_OK);
     cfb_str t = cfb_buf_str(low);
@@ -264,7 +265,8 @@ static double time_scorer(const workload *w, int threads, const double *want, cf
         cfb_scorer_free(s);
         for (size_t i = 0; i < w->n; i++)
             if (out[i].score != want[i]) {
-                fprintf(stderr, "bench_score: %s, row %zu: %.17g, the plain program says %.17g\n", w->title, i, out[i].score, want[i]);
+                fprintf(stderr, "bench_score: %s, row %zu: %.17g, the plain program says %.17g\n", w->title, i, out[i].score,
+                        want[i]);
                 exit(1);
             }
     }
@@ -279,8 +281,9 @@ static void run(workload *w, size_t n, int threads) {
     double plain = time_plain(w, want), one = time_scorer(w, 1, want, out);
     double many = threads == 1 ? one : time_scorer(w, threads, want, out);
     printf("%-22s %8zu rows, %4zu bytes each: plain %9.0f rows/s; scorer %9.0f with 1 thread (%.1f x), %9.0f with %d (%.1f x; "
-           "%.2f x of 1 thread)\n", w->title, n, w->text.len / n, (double)n / plain, (double)n / one, plain / one,
-           (double)n / many, threads, plain / many, one / many);
+           "%.2f x of 1 thread)\n",
+           w->title, n, w->text.len / n, (double)n / plain, (double)n / one, plain / one, (double)n / many, threads, plain / many,
+           one / many);
     free(want);
     free(out);
     free(w->rows);
@@ -296,11 +299,16 @@ int main(int argc, char **argv) {
     }
     make_labels();
     workload works[] = {
-        {.title = "f1, 138 suite labels", .task = {.name = "sector", .metric = CFB_METRIC_F1, .label_set = CFB_LABELS_SUITE,
-                                                   .labels = sectors, .n_labels = N_SECTORS}},
+        {.title = "f1, 138 suite labels",
+         .task = {.name = "sector",
+                  .metric = CFB_METRIC_F1,
+                  .label_set = CFB_LABELS_SUITE,
+                  .labels = sectors,
+                  .n_labels = N_SECTORS}},
         {.title = "f1, row labels", .task = {.name = "company", .metric = CFB_METRIC_F1, .label_set = CFB_LABELS_ROW}},
         {.title = "tf cosine", .task = {.name = "suggestion", .metric = CFB_METRIC_TF}},
     };
-    for (size_t i = 0; i < sizeof works / sizeof *works; i++) run(&works[i], works[i].task.metric == CFB_METRIC_TF ? (size_t)n / 10 : (size_t)n, (int)threads);
+    for (size_t i = 0; i < sizeof works / sizeof *works; i++)
+        run(&works[i], works[i].task.metric == CFB_METRIC_TF ? (size_t)n / 10 : (size_t)n, (int)threads);
     return 0;
 }

@@ -1,4 +1,5 @@
-/* The strict JSON reader and the writer. What parses prints as JSON that parses to the same; what repair accepts is strict JSON. */
+/* The strict JSON reader and the writer. What parses prints as JSON that parses to the same; what repair accepts is strict JSON.
+ */
 #include "cfbench/json.h"
 
 #include <stdlib.h>

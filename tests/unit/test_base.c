@@ -88,12 +88,27 @@ static void floats_look_like_python_repr(void **state) {
     static const struct {
         double v;
         const char *text;
-    } cases[] = {{0, "0.0"}, {-0.0, "-0.0"}, {1, "1.0"}, {0.1, "0.1"}, {100, "100.0"}, {1e15, "1000000000000000.0"},
-                 {1e16, "1e+16"}, {123456789012345680.0, "1.2345678901234568e+17"}, {0.0001, "0.0001"}, {0.00001, "1e-05"},
-                 {1.5e-7, "1.5e-07"}, {0.3333333333333333, "0.3333333333333333"}, {2.0 / 3, "0.6666666666666666"},
-                 {5e-324, "5e-324"}, {DBL_MAX, "1.7976931348623157e+308"}, {0x1p-44, "5.684341886080802e-14"},
-                 {9007199254740993.0, "9007199254740992.0"}, {-1234.5, "-1234.5"}, {0.2825866371993803, "0.2825866371993803"},
-                 {7.678447687145631e-239, "7.678447687145631e-239"}, {6.150157786156811e+259, "6.150157786156811e+259"}};
+    } cases[] = {{0, "0.0"},
+                 {-0.0, "-0.0"},
+                 {1, "1.0"},
+                 {0.1, "0.1"},
+                 {100, "100.0"},
+                 {1e15, "1000000000000000.0"},
+                 {1e16, "1e+16"},
+                 {123456789012345680.0, "1.2345678901234568e+17"},
+                 {0.0001, "0.0001"},
+                 {0.00001, "1e-05"},
+                 {1.5e-7, "1.5e-07"},
+                 {0.3333333333333333, "0.3333333333333333"},
+                 {2.0 / 3, "0.6666666666666666"},
+                 {5e-324, "5e-324"},
+                 {DBL_MAX, "1.7976931348623157e+308"},
+                 {0x1p-44, "5.684341886080802e-14"},
+                 {9007199254740993.0, "9007199254740992.0"},
+                 {-1234.5, "-1234.5"},
+                 {0.2825866371993803, "0.2825866371993803"},
+                 {7.678447687145631e-239, "7.678447687145631e-239"},
+                 {6.150157786156811e+259, "6.150157786156811e+259"}};
     char buf[32];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_int_equal(cfb_format_double(cases[i].v, buf), strlen(cases[i].text));
@@ -139,8 +154,9 @@ static void utf8_is_checked_strictly(void **state) {
     static const struct {
         const char *text;
         size_t bad;
-    } cases[] = {{"plain", SIZE_MAX}, {"中文😀é", SIZE_MAX}, {"12345678\xff", 8}, {"\xC0\x80", 0}, {"\xED\xA0\x80", 0},
-                 {"\xF4\x90\x80\x80", 0}, {"a\xE4\xB8", 1}, {"\xE0\x9F\xBF", 0}, {"\xF0\x8F\xBF\xBF", 0}, {"\xEF\xBF\xBF", SIZE_MAX}};
+    } cases[] = {{"plain", SIZE_MAX},     {"中文😀é", SIZE_MAX},      {"12345678\xff", 8}, {"\xC0\x80", 0},
+                 {"\xED\xA0\x80", 0},     {"\xF4\x90\x80\x80", 0},   {"a\xE4\xB8", 1},    {"\xE0\x9F\xBF", 0},
+                 {"\xF0\x8F\xBF\xBF", 0}, {"\xEF\xBF\xBF", SIZE_MAX}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_true(cfb_utf8_find_invalid(cfb_str_from(cases[i].text)) == cases[i].bad);
     assert_int_equal(cfb_utf8_count(CFB_STR_LIT("中文😀é")), 4);
@@ -229,13 +245,20 @@ static void blocks_all_run(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(errors_have_names_and_exit_statuses), cmocka_unit_test(error_context_goes_in_front),
-        cmocka_unit_test(long_messages_end_at_a_character),    cmocka_unit_test(buffers_keep_their_limit),
-        cmocka_unit_test(strings_are_found_and_ordered),       cmocka_unit_test(arenas_keep_their_limit_and_start_again),
-        cmocka_unit_test(floats_look_like_python_repr),        cmocka_unit_test(floats_read_back_as_the_same),
-        cmocka_unit_test(numbers_are_parsed_whole),            cmocka_unit_test(utf8_is_checked_strictly),
-        cmocka_unit_test(sha256_is_the_standard_one),          cmocka_unit_test(files_appear_whole_or_not_at_all),
-        cmocka_unit_test(full_disks_are_told_from_other_errors), cmocka_unit_test(random_streams_do_not_depend_on_order),
+        cmocka_unit_test(errors_have_names_and_exit_statuses),
+        cmocka_unit_test(error_context_goes_in_front),
+        cmocka_unit_test(long_messages_end_at_a_character),
+        cmocka_unit_test(buffers_keep_their_limit),
+        cmocka_unit_test(strings_are_found_and_ordered),
+        cmocka_unit_test(arenas_keep_their_limit_and_start_again),
+        cmocka_unit_test(floats_look_like_python_repr),
+        cmocka_unit_test(floats_read_back_as_the_same),
+        cmocka_unit_test(numbers_are_parsed_whole),
+        cmocka_unit_test(utf8_is_checked_strictly),
+        cmocka_unit_test(sha256_is_the_standard_one),
+        cmocka_unit_test(files_appear_whole_or_not_at_all),
+        cmocka_unit_test(full_disks_are_told_from_other_errors),
+        cmocka_unit_test(random_streams_do_not_depend_on_order),
         cmocka_unit_test(blocks_all_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,12 +19,19 @@ static void replies_in_the_wild(void **state) {
         cfb_fail fail;
         cfb_finish finish;
     } cases[] = {
-        {"{\"choices\":[{\"message\":{\"content\":\" 甲 \"},\"finish_reason\":\"stop\"}]}", " 甲 ", CFB_FAIL_NONE, CFB_FINISH_STOP},
-        {"{\"choices\":[{\"message\":{\"content\":null},\"finish_reason\":\"content_filter\"}]}", "", CFB_FAIL_NONE, CFB_FINISH_FILTER},
+        {"{\"choices\":[{\"message\":{\"content\":\" 甲 \"},\"finish_reason\":\"stop\"}]}", " 甲 ", CFB_FAIL_NONE,
+         CFB_FINISH_STOP},
+        {"{\"choices\":[{\"message\":{\"content\":null},\"finish_reason\":\"content_filter\"}]}", "", CFB_FAIL_NONE,
+         CFB_FINISH_FILTER},
         {"{\"choices\":[{\"message\":{},\"finish_reason\":\"length\"}]}", "", CFB_FAIL_NONE, CFB_FINISH_LENGTH},
-        {"{\"choices\":[{\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image\"},{\"text\":\"b\"}]}}]}", "ab", CFB_FAIL_NONE, CFB_FINISH_STOP},
-        {"{\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_reason\":\"tool_calls\"}]}", "x", CFB_FAIL_NONE, CFB_FINISH_OTHER},
-        {"{\"choices\":[{\"message\":{\"content\":\"a\\u0000\\ud800b\"}}]}", "a\xEF\xBF\xBD\xEF\xBF\xBD" "b", CFB_FAIL_NONE, CFB_FINISH_STOP},
+        {"{\"choices\":[{\"message\":{\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image\"},{\"text\":\"b\"}]}}]}",
+         "ab", CFB_FAIL_NONE, CFB_FINISH_STOP},
+        {"{\"choices\":[{\"message\":{\"content\":\"x\"},\"finish_reason\":\"tool_calls\"}]}", "x", CFB_FAIL_NONE,
+         CFB_FINISH_OTHER},
+        {"{\"choices\":[{\"message\":{\"content\":\"a\\u0000\\ud800b\"}}]}",
+         "a\xEF\xBF\xBD\xEF\xBF\xBD"
+         "b",
+         CFB_FAIL_NONE, CFB_FINISH_STOP},
         {"{\"choices\":[{\"message\":{\"content\":7}}]}", "", CFB_FAIL_BAD_REPLY, CFB_FINISH_STOP},
         {"{\"choices\":[]}", "", CFB_FAIL_BAD_REPLY, CFB_FINISH_OTHER},
         {"{\"choices\":[{\"message\":{\"content\":\"cut", "", CFB_FAIL_BAD_REPLY, CFB_FINISH_OTHER},
@@ -99,8 +106,9 @@ static void a_large_reply_stops_at_its_limit(void **state) {
     (void)state;
     cfb_buf small = CFB_BUF_INIT(4);
     cfb_chat_reply big = {0};
-    assert_fails(cfb_client_parse_reply(CFB_STR_LIT("{\"choices\":[{\"message\":{\"content\":\"12345\"}}]}"), &small, &big, &test_err),
-                 CFB_ELIMIT, "4 bytes");
+    assert_fails(
+        cfb_client_parse_reply(CFB_STR_LIT("{\"choices\":[{\"message\":{\"content\":\"12345\"}}]}"), &small, &big, &test_err),
+        CFB_ELIMIT, "4 bytes");
     cfb_buf_free(&small);
 }
 

@@ -72,8 +72,7 @@ static void fails(const char *line, cfb_code code, const char *a, const char *b,
     assert_int_equal(err.code, code);
     const char *parts[] = {a, b, c};
     for (size_t i = 0; i < 3; i++)
-        if (parts[i] != NULL && strstr(err.msg, parts[i]) == NULL)
-            fail_msg("%s: '%s' is not in '%s'", line, parts[i], err.msg);
+        if (parts[i] != NULL && strstr(err.msg, parts[i]) == NULL) fail_msg("%s: '%s' is not in '%s'", line, parts[i], err.msg);
     assert_null(config.arena);
 }
 
@@ -170,11 +169,16 @@ static void test_want(void **state) {
         cfb_config_want want;
         cfb_command command;
     } cases[] = {
-        {"", CFB_WANT_HELP, CFB_CMD_COUNT},          {"--help", CFB_WANT_HELP, CFB_CMD_COUNT},
-        {"help", CFB_WANT_HELP, CFB_CMD_COUNT},      {"help mock", CFB_WANT_HELP, CFB_CMD_MOCK},
-        {"run -h", CFB_WANT_HELP, CFB_CMD_RUN},      {"--help score", CFB_WANT_HELP, CFB_CMD_SCORE},
-        {"--version", CFB_WANT_VERSION, CFB_CMD_COUNT}, {"run --bogus --help", CFB_WANT_HELP, CFB_CMD_RUN},
-        {"-V", CFB_WANT_VERSION, CFB_CMD_COUNT},     {"run --print-config", CFB_WANT_PRINT_CONFIG, CFB_CMD_RUN},
+        {"", CFB_WANT_HELP, CFB_CMD_COUNT},
+        {"--help", CFB_WANT_HELP, CFB_CMD_COUNT},
+        {"help", CFB_WANT_HELP, CFB_CMD_COUNT},
+        {"help mock", CFB_WANT_HELP, CFB_CMD_MOCK},
+        {"run -h", CFB_WANT_HELP, CFB_CMD_RUN},
+        {"--help score", CFB_WANT_HELP, CFB_CMD_SCORE},
+        {"--version", CFB_WANT_VERSION, CFB_CMD_COUNT},
+        {"run --bogus --help", CFB_WANT_HELP, CFB_CMD_RUN},
+        {"-V", CFB_WANT_VERSION, CFB_CMD_COUNT},
+        {"run --print-config", CFB_WANT_PRINT_CONFIG, CFB_CMD_RUN},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         cfb_config c = parse_want(cases[i].line, cases[i].want);
@@ -277,8 +281,8 @@ static void test_base_url(void **state) {
     cfb_err err = CFB_ERR_INIT;
     cfb_config c;
     cfb_config_want want;
-    assert_int_not_equal(
-        cfb_config_parse(split("run -m x --base-url http://user:geheim@h/v1"), arg_list, &c, &want, &err), CFB_OK);
+    assert_int_not_equal(cfb_config_parse(split("run -m x --base-url http://user:geheim@h/v1"), arg_list, &c, &want, &err),
+                         CFB_OK);
     assert_null(strstr(err.msg, "geheim"));
     c = parse("run -m x --base-url HTTP://127.0.0.1:8000/v1///");
     assert_string_equal(c.base_url, "HTTP://127.0.0.1:8000/v1");
@@ -326,12 +330,12 @@ static void test_sources(void **state) {
     setenv("CFBENCH_QUIET", "yes", 1);
     setenv("CFBENCH_TASKS", "", 1); /* empty counts as unset */
     cfb_config c = parse("run --config %/a.json --seed 33");
-    assert_int_equal(c.seed, 33);            /* command line over environment */
-    assert_int_equal(c.limit, 22);           /* environment over file */
-    assert_int_equal(c.max_workers, 11);     /* file over preset */
-    assert_true(c.api_rate_limit == 2.0);    /* preset over default */
+    assert_int_equal(c.seed, 33);         /* command line over environment */
+    assert_int_equal(c.limit, 22);        /* environment over file */
+    assert_int_equal(c.max_workers, 11);  /* file over preset */
+    assert_true(c.api_rate_limit == 2.0); /* preset over default */
     assert_true(c.timeout == 14.5);
-    assert_int_equal(c.max_retries, 3);      /* default */
+    assert_int_equal(c.max_retries, 3); /* default */
     assert_string_equal(c.out, "from-file");
     assert_true(c.quiet);
     assert_int_equal(c.port, 0); /* not an option of run: checked, without effect */
@@ -507,9 +511,15 @@ static void test_round_trip(void **state) {
     static const char *const lines[] = {
         "run --mock --tasks a,b --limit 3 --temperature 0.1 --mock-faults 429:0.1 --no-json --seed 9007199254740992",
         "run --model m --preset free_tier --retry-max 1 --timeout 0.25 --system-prompt=\xe4\xbd\xa0\"\\ -v -j 8",
-        "run", "generate --base-url http://h/v1/ --api-key-file /k --model x", "generate --base-url mock",
-        "score f --label-set observed --task sector", "report r -o q", "export r", "convert a b --force",
-        "prompt --rows 1-3 --hash", "mock --port 65535 --mock-rpm 60 --mock-latency 0.125",
+        "run",
+        "generate --base-url http://h/v1/ --api-key-file /k --model x",
+        "generate --base-url mock",
+        "score f --label-set observed --task sector",
+        "report r -o q",
+        "export r",
+        "convert a b --force",
+        "prompt --rows 1-3 --hash",
+        "mock --port 65535 --mock-rpm 60 --mock-latency 0.125",
     };
     setenv("OPENAI_API_KEY", "sk-geheim", 1);
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
@@ -681,15 +691,24 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),          cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_forms),          cmocka_unit_test(test_want),
-        cmocka_unit_test(test_usage_errors),   cmocka_unit_test(test_value_errors),
-        cmocka_unit_test(test_between_options), cmocka_unit_test(test_base_url),
-        cmocka_unit_test(test_mock),           cmocka_unit_test(test_sources),
-        cmocka_unit_test(test_every_variable), cmocka_unit_test(test_presets),
-        cmocka_unit_test(test_config_file_errors), cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_help),
-        cmocka_unit_test(test_examples),       cmocka_unit_test(test_man_and_completion),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_want),
+        cmocka_unit_test(test_usage_errors),
+        cmocka_unit_test(test_value_errors),
+        cmocka_unit_test(test_between_options),
+        cmocka_unit_test(test_base_url),
+        cmocka_unit_test(test_mock),
+        cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_every_variable),
+        cmocka_unit_test(test_presets),
+        cmocka_unit_test(test_config_file_errors),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_examples),
+        cmocka_unit_test(test_man_and_completion),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

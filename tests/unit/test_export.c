@@ -61,7 +61,8 @@ static void assert_same_file(const char *name, const char *expected_dir, const c
     size_t i = 0;
     while (i < got.len && i < want.len && got.ptr[i] == want.ptr[i]) i++;
     if (got.len != want.len || i != want.len)
-        fail_msg("%s: differs from %s at byte %zu: '%.40s' instead of '%.40s'", name, expected_name, i, got.ptr + i, want.ptr + i);
+        fail_msg("%s: differs from %s at byte %zu: '%.40s' instead of '%.40s'", name, expected_name, i, got.ptr + i,
+                 want.ptr + i);
     cfb_buf_free(&got);
     cfb_buf_free(&want);
 }
@@ -138,17 +139,21 @@ static void company_is_reproduced(void **state) {
     if (!published()) skip();
     cfb_task task = {.name = "company", .kind = CFB_KIND_RECOGNITION, .metric = CFB_METRIC_F1, .label_set = CFB_LABELS_ROW};
     run_published(&task, "gpt-4.1-mini", CFB_LABELS_ROW);
-    assert_same_file("cfbenchmark-response/few-shot/gpt-4.1-mini/company-output.csv", PUBLISHED, "gpt-4.1-mini/company-output.csv");
+    assert_same_file("cfbenchmark-response/few-shot/gpt-4.1-mini/company-output.csv", PUBLISHED,
+                     "gpt-4.1-mini/company-output.csv");
     assert_same_file("cfbenchmark-scores/few-shot/gpt-4.1-mini/company-scores.csv", PUBLISHED, "gpt-4.1-mini/company-scores.csv");
 }
 
 static void sentiment_is_reproduced(void **state) {
     (void)state;
     if (!published()) skip();
-    cfb_task task = {.name = "sentiment", .kind = CFB_KIND_CLASSIFICATION, .metric = CFB_METRIC_F1, .label_set = CFB_LABELS_OBSERVED};
+    cfb_task task = {
+        .name = "sentiment", .kind = CFB_KIND_CLASSIFICATION, .metric = CFB_METRIC_F1, .label_set = CFB_LABELS_OBSERVED};
     run_published(&task, "gpt-4o-mini", CFB_LABELS_OBSERVED);
-    assert_same_file("cfbenchmark-response/few-shot/gpt-4o-mini/sentiment-output.csv", PUBLISHED, "gpt-4o-mini/sentiment-output.csv");
-    assert_same_file("cfbenchmark-scores/few-shot/gpt-4o-mini/sentiment-scores.csv", PUBLISHED, "gpt-4o-mini/sentiment-scores.csv");
+    assert_same_file("cfbenchmark-response/few-shot/gpt-4o-mini/sentiment-output.csv", PUBLISHED,
+                     "gpt-4o-mini/sentiment-output.csv");
+    assert_same_file("cfbenchmark-scores/few-shot/gpt-4o-mini/sentiment-scores.csv", PUBLISHED,
+                     "gpt-4o-mini/sentiment-scores.csv");
 }
 
 #define MEAN "\"average_cosine_similarity\": "
@@ -169,7 +174,8 @@ static void suggestion_is_reproduced(void **state) {
     if (!published()) skip();
     cfb_task task = {.name = "suggestion", .kind = CFB_KIND_GENERATION, .metric = CFB_METRIC_TF};
     run_published(&task, "gpt-4.1-mini", CFB_LABELS_ROW);
-    assert_same_file("cfbenchmark-response/few-shot/gpt-4.1-mini/suggestion-output.csv", PUBLISHED, "gpt-4.1-mini/suggestion-output.csv");
+    assert_same_file("cfbenchmark-response/few-shot/gpt-4.1-mini/suggestion-output.csv", PUBLISHED,
+                     "gpt-4.1-mini/suggestion-output.csv");
     cfb_buf got = read_file(folder, "cfbenchmark-scores/few-shot/gpt-4.1-mini/suggestion-scores_detailed_results.json");
     cfb_buf want = read_file(PUBLISHED, "gpt-4.1-mini/suggestion-scores_detailed_results.json");
     bool same = got.len == want.len && memcmp(got.ptr, want.ptr, got.len) == 0;
@@ -184,7 +190,8 @@ static void suggestion_is_reproduced(void **state) {
 
 /* ---- rows of our own ---- */
 
-static const cfb_task f1_task = {.name = "topic", .kind = CFB_KIND_CLASSIFICATION, .metric = CFB_METRIC_F1, .label_set = CFB_LABELS_OBSERVED};
+static const cfb_task f1_task = {
+    .name = "topic", .kind = CFB_KIND_CLASSIFICATION, .metric = CFB_METRIC_F1, .label_set = CFB_LABELS_OBSERVED};
 static const cfb_task tf_task = {.name = "headline", .kind = CFB_KIND_GENERATION, .metric = CFB_METRIC_TF};
 
 static cfb_export_t *open_or_fail(const cfb_task *task, unsigned what) {
@@ -217,27 +224,31 @@ static void f1_details(void **state) {
     cfb_err err = CFB_ERR_INIT;
     cfb_export_t *e = open_or_fail(&f1_task, CFB_EXPORT_DETAILS);
     cfb_score_row s = {.set_precision = 0.5, .set_recall = 1, .set_f1 = 2.0 / 3.0, .state = CFB_ROW_OK, .true_positives = 77};
-    assert_int_equal(cfb_export_row(e, CFB_STR_NULL, CFB_STR_LIT(" b ，b,,\xE3\x80\x80"), CFB_STR_LIT("b,\"\x7f\x01\\"), &s, &err), CFB_OK);
+    assert_int_equal(
+        cfb_export_row(e, CFB_STR_NULL, CFB_STR_LIT(" b ，b,,\xE3\x80\x80"), CFB_STR_LIT("b,\"\x7f\x01\\"), &s, &err), CFB_OK);
     s = (cfb_score_row){.state = CFB_ROW_FAILED};
     assert_int_equal(cfb_export_row(e, CFB_STR_NULL, CFB_STR_LIT("b"), CFB_STR_LIT("b"), &s, &err), CFB_OK);
     cfb_label_stat labels[] = {{CFB_STR_LIT("\"\x7f\x01\\"), 0, 1, 0, 0, 0, 0}, {CFB_STR_LIT("b"), 2, 1, 1, 1, 0.5, 2.0 / 3.0}};
-    cfb_score_summary sum = {.n_rows = 2, .mean_f1 = 0.25, .mean_precision = 0.5, .mean_recall = 1, .labels = labels, .n_labels = 2};
+    cfb_score_summary sum = {
+        .n_rows = 2, .mean_f1 = 0.25, .mean_precision = 0.5, .mean_recall = 1, .labels = labels, .n_labels = 2};
     assert_int_equal(cfb_export_commit(e, &sum, &err), CFB_OK);
-    assert_file("cfbenchmark-scores/zero-shot/org/model/topic-scores_detailed_results.json",
-                "{\n  \"task_type\": \"classification\",\n  \"classification_type\": \"topic\",\n  \"total_samples\": 2,\n"
-                "  \"metrics\": {\n    \"average_f1\": 0.25,\n    \"average_precision\": 0.5,\n    \"average_recall\": 1.0\n  },\n"
-                "  \"label_statistics\": {\n    \"total_unique_labels\": 2,\n    \"label_metrics\": {\n"
-                "      \"\\\"\x7f\\u0001\\\\\": {\n        \"precision\": 0.0,\n        \"recall\": 0.0,\n        \"f1\": 0.0,\n"
-                "        \"actual_count\": 0,\n        \"predicted_count\": 1,\n        \"correct_count\": 0\n      },\n"
-                "      \"b\": {\n        \"precision\": 1.0,\n        \"recall\": 0.5,\n        \"f1\": 0.6666666666666666,\n"
-                "        \"actual_count\": 2,\n        \"predicted_count\": 1,\n        \"correct_count\": 1\n      }\n    }\n  },\n"
-                "  \"detailed_results\": [\n    {\n      \"index\": 0,\n      \"response_labels\": [\n        \"b\",\n        \"b\"\n      ],\n"
-                "      \"output_labels\": [\n        \"b\",\n        \"\\\"\x7f\\u0001\\\\\"\n      ],\n"
-                "      \"precision\": 0.5,\n      \"recall\": 1.0,\n      \"f1\": 0.6666666666666666,\n      \"true_positives\": 1,\n"
-                "      \"predicted_positives\": 2,\n      \"actual_positives\": 1\n    },\n"
-                "    {\n      \"index\": 1,\n      \"response_labels\": [\n        \"b\"\n      ],\n      \"output_labels\": [],\n"
-                "      \"precision\": 0.0,\n      \"recall\": 0.0,\n      \"f1\": 0.0,\n      \"true_positives\": 0,\n"
-                "      \"predicted_positives\": 0,\n      \"actual_positives\": 1\n    }\n  ]\n}");
+    assert_file(
+        "cfbenchmark-scores/zero-shot/org/model/topic-scores_detailed_results.json",
+        "{\n  \"task_type\": \"classification\",\n  \"classification_type\": \"topic\",\n  \"total_samples\": 2,\n"
+        "  \"metrics\": {\n    \"average_f1\": 0.25,\n    \"average_precision\": 0.5,\n    \"average_recall\": 1.0\n  },\n"
+        "  \"label_statistics\": {\n    \"total_unique_labels\": 2,\n    \"label_metrics\": {\n"
+        "      \"\\\"\x7f\\u0001\\\\\": {\n        \"precision\": 0.0,\n        \"recall\": 0.0,\n        \"f1\": 0.0,\n"
+        "        \"actual_count\": 0,\n        \"predicted_count\": 1,\n        \"correct_count\": 0\n      },\n"
+        "      \"b\": {\n        \"precision\": 1.0,\n        \"recall\": 0.5,\n        \"f1\": 0.6666666666666666,\n"
+        "        \"actual_count\": 2,\n        \"predicted_count\": 1,\n        \"correct_count\": 1\n      }\n    }\n  },\n"
+        "  \"detailed_results\": [\n    {\n      \"index\": 0,\n      \"response_labels\": [\n        \"b\",\n        \"b\"\n    "
+        "  ],\n"
+        "      \"output_labels\": [\n        \"b\",\n        \"\\\"\x7f\\u0001\\\\\"\n      ],\n"
+        "      \"precision\": 0.5,\n      \"recall\": 1.0,\n      \"f1\": 0.6666666666666666,\n      \"true_positives\": 1,\n"
+        "      \"predicted_positives\": 2,\n      \"actual_positives\": 1\n    },\n"
+        "    {\n      \"index\": 1,\n      \"response_labels\": [\n        \"b\"\n      ],\n      \"output_labels\": [],\n"
+        "      \"precision\": 0.0,\n      \"recall\": 0.0,\n      \"f1\": 0.0,\n      \"true_positives\": 0,\n"
+        "      \"predicted_positives\": 0,\n      \"actual_positives\": 1\n    }\n  ]\n}");
 }
 
 static void no_rows(void **state) {
@@ -267,7 +278,9 @@ static void many_rows_stream(void **state) {
     memset(text, '"', big);
     cfb_score_row s = {.score = 0.5, .state = CFB_ROW_OK, .output_chars = (uint32_t)big};
     for (size_t i = 0; i < 3000; i++)
-        assert_int_equal(cfb_export_row(e, CFB_STR_LIT("in"), CFB_STR_LIT("\xE2\x80\xA8\x7f<\b\f"), i == 1500 ? (cfb_str){text, big} : CFB_STR_LIT("o"), &s, &err), CFB_OK);
+        assert_int_equal(cfb_export_row(e, CFB_STR_LIT("in"), CFB_STR_LIT("\xE2\x80\xA8\x7f<\b\f"),
+                                        i == 1500 ? (cfb_str){text, big} : CFB_STR_LIT("o"), &s, &err),
+                         CFB_OK);
     cfb_score_summary sum = {.n_rows = 3000, .mean_all = 0.5, .mean_response_chars = 3, .mean_output_chars = 3};
     assert_int_equal(cfb_export_commit(e, &sum, &err), CFB_OK);
     cfb_buf doc = read_file(folder, "cfbenchmark-scores/zero-shot/org/model/headline-scores_detailed_results.json");
@@ -336,9 +349,15 @@ static void nothing_is_left_behind(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(company_is_reproduced), cmocka_unit_test(sentiment_is_reproduced), cmocka_unit_test(suggestion_is_reproduced),
-        cmocka_unit_test(csv_quotes_and_nulls),  cmocka_unit_test(f1_details),              cmocka_unit_test(no_rows),
-        cmocka_unit_test(many_rows_stream),      cmocka_unit_test(names_stay_inside),       cmocka_unit_test(nothing_is_left_behind),
+        cmocka_unit_test(company_is_reproduced),
+        cmocka_unit_test(sentiment_is_reproduced),
+        cmocka_unit_test(suggestion_is_reproduced),
+        cmocka_unit_test(csv_quotes_and_nulls),
+        cmocka_unit_test(f1_details),
+        cmocka_unit_test(no_rows),
+        cmocka_unit_test(many_rows_stream),
+        cmocka_unit_test(names_stay_inside),
+        cmocka_unit_test(nothing_is_left_behind),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -2,7 +2,9 @@
 
 #include "cfbench/json.h"
 
-static cfb_code parse(const char *text, unsigned flags, cfb_json **out) { return cfb_json_parse(text, strlen(text), flags, out, &test_err); }
+static cfb_code parse(const char *text, unsigned flags, cfb_json **out) {
+    return cfb_json_parse(text, strlen(text), flags, out, &test_err);
+}
 
 static void good_documents_are_read(void **state) {
     (void)state;
@@ -75,9 +77,14 @@ static void replies_are_repaired(void **state) {
     (void)state;
     static const struct {
         const char *text, *want;
-    } cases[] = {{"\"a\\u0000b\"", "a\xEF\xBF\xBD" "b"},      {"\"\\ud800\"", "\xEF\xBF\xBD"}, {"\"\\udc00x\"", "\xEF\xBF\xBDx"},
-                 {"\"\\ud83d\\ude00\"", "😀"},                {"\"a\xff\xfe z\"", "a\xEF\xBF\xBD\xEF\xBF\xBD z"},
-                 {"\"\\\\u0000\"", "\\u0000"},                {"\"\\\"\xe4\xb8\"", "\"\xEF\xBF\xBD\xEF\xBF\xBD"}};
+    } cases[] = {{"\"a\\u0000b\"", "a\xEF\xBF\xBD"
+                                   "b"},
+                 {"\"\\ud800\"", "\xEF\xBF\xBD"},
+                 {"\"\\udc00x\"", "\xEF\xBF\xBDx"},
+                 {"\"\\ud83d\\ude00\"", "😀"},
+                 {"\"a\xff\xfe z\"", "a\xEF\xBF\xBD\xEF\xBF\xBD z"},
+                 {"\"\\\\u0000\"", "\\u0000"},
+                 {"\"\\\"\xe4\xb8\"", "\"\xEF\xBF\xBD\xEF\xBF\xBD"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         cfb_json *j;
         assert_ok(parse(cases[i].text, CFB_JSON_REPAIR, &j));
@@ -106,7 +113,8 @@ static void the_writer_escapes_and_indents(void **state) {
     cfb_jw_str(&w, CFB_STR_NULL);
     cfb_jw_end_obj(&w);
     assert_ok(cfb_jw_finish(&w, &test_err));
-    assert_str(cfb_buf_str(&b), "{\n  \"a\": [\n    1,\n    0.5\n  ],\n  \"e\": [],\n  \"s\": \"q\\\"\\\\\\n中\\u2028\",\n  \"n\": null\n}");
+    assert_str(cfb_buf_str(&b),
+               "{\n  \"a\": [\n    1,\n    0.5\n  ],\n  \"e\": [],\n  \"s\": \"q\\\"\\\\\\n中\\u2028\",\n  \"n\": null\n}");
     cfb_json *j;
     assert_ok(cfb_json_parse(b.ptr, b.len, 0, &j, &test_err));
     cfb_buf_clear(&b);
@@ -114,8 +122,13 @@ static void the_writer_escapes_and_indents(void **state) {
     assert_str(cfb_buf_str(&b), "{\"a\":[1,0.5],\"e\":[],\"s\":\"q\\\"\\\\\\n中\\u2028\",\"n\":null}");
     cfb_json_free(j);
     cfb_buf_clear(&b);
-    assert_ok(cfb_json_quote(&b, (cfb_str){"a\xff" "b", 3}, &test_err));
-    assert_str(cfb_buf_str(&b), "\"a\xEF\xBF\xBD" "b\"");
+    assert_ok(cfb_json_quote(&b,
+                             (cfb_str){"a\xff"
+                                       "b",
+                                       3},
+                             &test_err));
+    assert_str(cfb_buf_str(&b), "\"a\xEF\xBF\xBD"
+                                "b\"");
     cfb_buf_free(&b);
 }
 
@@ -133,8 +146,10 @@ static void the_writer_reports_a_full_buffer(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_documents_are_read), cmocka_unit_test(bad_documents_are_refused_with_their_place),
-        cmocka_unit_test(replies_are_repaired),    cmocka_unit_test(the_writer_escapes_and_indents),
+        cmocka_unit_test(good_documents_are_read),
+        cmocka_unit_test(bad_documents_are_refused_with_their_place),
+        cmocka_unit_test(replies_are_repaired),
+        cmocka_unit_test(the_writer_escapes_and_indents),
         cmocka_unit_test(the_writer_reports_a_full_buffer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

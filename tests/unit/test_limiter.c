@@ -94,9 +94,12 @@ static void back_off_doubles_with_jitter_up_to_its_maximum(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(starts_take_at_least_their_intervals), cmocka_unit_test(nobody_waits_inside_the_critical),
-        cmocka_unit_test(a_pause_holds_everybody),                    cmocka_unit_test(no_limit_does_not_wait),
-        cmocka_unit_test(a_stop_ends_the_wait_without_a_start),       cmocka_unit_test(back_off_doubles_with_jitter_up_to_its_maximum),
+        cmocka_unit_test(starts_take_at_least_their_intervals),
+        cmocka_unit_test(nobody_waits_inside_the_critical),
+        cmocka_unit_test(a_pause_holds_everybody),
+        cmocka_unit_test(no_limit_does_not_wait),
+        cmocka_unit_test(a_stop_ends_the_wait_without_a_start),
+        cmocka_unit_test(back_off_doubles_with_jitter_up_to_its_maximum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,11 +126,11 @@ static void test_tf_cosine(void **state) {
     assert_true(cosine("a", "，") == 0.0);
     assert_true(cosine(NULL, "a") == 0.0);
     assert_true(cosine("Hello, WORLD", "hello world") > 0.999);
-    assert_true(cosine("中国", "国中") > 0.999);           /* a CJK word is its characters */
-    assert_true(cosine("中a", "a") == 1 / (sqrt(2.0) * 1)); /* the Latin one too, equal to the word "a" */
-    assert_true(cosine("ab", "a b") == 0.0);              /* but a Latin word is one token */
+    assert_true(cosine("中国", "国中") > 0.999);                            /* a CJK word is its characters */
+    assert_true(cosine("中a", "a") == 1 / (sqrt(2.0) * 1));                 /* the Latin one too, equal to the word "a" */
+    assert_true(cosine("ab", "a b") == 0.0);                                /* but a Latin word is one token */
     assert_true(cosine("\xE3\x90\x80\xE3\x90\x81", "\xE3\x90\x80") == 0.0); /* extension A is not split */
-    assert_true(cosine("a\xE2\x80\x9C", "a") == 0.0);     /* curly quotes stay */
+    assert_true(cosine("a\xE2\x80\x9C", "a") == 0.0);                       /* curly quotes stay */
     assert_true(cosine("中\xF0\xA0\x80\x80", "\xF0\xA0\x80\x80") == 1 / (sqrt(2.0) * 1)); /* beyond the BMP */
     assert_true(cosine("ΑΣ", "ας") == 1.0);
     assert_true(cosine("a a b", "a") == 2 / (sqrt(5.0) * 1));
@@ -163,9 +163,9 @@ static void test_tf_many_words(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_f1_from_counts), cmocka_unit_test(test_bits_count), cmocka_unit_test(test_f1_finish),
-        cmocka_unit_test(test_set_scores),     cmocka_unit_test(test_cosine_from_counts),
-        cmocka_unit_test(test_tf_cosine),      cmocka_unit_test(test_tf_many_words),
+        cmocka_unit_test(test_f1_from_counts), cmocka_unit_test(test_bits_count),         cmocka_unit_test(test_f1_finish),
+        cmocka_unit_test(test_set_scores),     cmocka_unit_test(test_cosine_from_counts), cmocka_unit_test(test_tf_cosine),
+        cmocka_unit_test(test_tf_many_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

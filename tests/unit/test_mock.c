@@ -76,9 +76,7 @@ static void done(reply *r) {
 }
 
 static const cfb_json *choice(const reply *r) { return cfb_json_first(cfb_json_get(r->json, "choices")); }
-static cfb_str content(const reply *r) {
-    return cfb_json_str(cfb_json_get(cfb_json_get(choice(r), "message"), "content"));
-}
+static cfb_str content(const reply *r) { return cfb_json_str(cfb_json_get(cfb_json_get(choice(r), "message"), "content")); }
 static cfb_str finish(const reply *r) { return cfb_json_str(cfb_json_get(choice(r), "finish_reason")); }
 
 static int64_t number(const cfb_json *object, const char *key) {
@@ -288,8 +286,7 @@ static void test_embeddings(void **state) {
     const cfb_json *y = cfb_json_get(cfb_json_first(cfb_json_get(b.json, "data")), "embedding");
     assert_int_equal(cfb_json_count(x), 8);
     double sum = 0;
-    for (const cfb_json *i = cfb_json_first(x), *j = cfb_json_first(y); i != NULL;
-         i = cfb_json_next(i), j = cfb_json_next(j)) {
+    for (const cfb_json *i = cfb_json_first(x), *j = cfb_json_first(y); i != NULL; i = cfb_json_next(i), j = cfb_json_next(j)) {
         double u = 0, v = 1;
         assert_true(cfb_json_num(i, &u) && cfb_json_num(j, &v));
         assert_true(u <= v && v <= u);
@@ -303,8 +300,10 @@ static void test_embeddings(void **state) {
     assert_int_equal(a.status, 200);
     assert_int_equal(cfb_json_str(cfb_json_get(cfb_json_first(cfb_json_get(a.json, "data")), "embedding")).len, 88);
     done(&a);
-    static const char *const bad[] = {"{\"model\":\"m\"}", "{\"model\":\"m\",\"input\":[]}",
-                                      "{\"model\":\"m\",\"input\":[1]}", "{\"model\":\"m\",\"input\":\"\"}",
+    static const char *const bad[] = {"{\"model\":\"m\"}",
+                                      "{\"model\":\"m\",\"input\":[]}",
+                                      "{\"model\":\"m\",\"input\":[1]}",
+                                      "{\"model\":\"m\",\"input\":\"\"}",
                                       "{\"model\":\"m\",\"input\":\"a\",\"dimensions\":0}",
                                       "{\"model\":\"m\",\"input\":\"a\",\"encoding_format\":\"hex\"}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -364,8 +363,7 @@ static void send_many(int port, int n, int *fds) {
         assert_true(fds[i] >= 0);
         assert_int_equal(connect(fds[i], (const struct sockaddr *)&addr, sizeof addr), 0);
         char body[128], req[512];
-        snprintf(body, sizeof body,
-                 "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"prompt %d\"}]}", i);
+        snprintf(body, sizeof body, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"prompt %d\"}]}", i);
         int len = snprintf(req, sizeof req,
                            "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: "
                            "%zu\r\n\r\n%s",
@@ -591,8 +589,9 @@ static void test_fault_repeats(void **state) {
 
 static void test_wrong_options(void **state) {
     (void)state;
-    static const char *const bad[] = {"500",       "500:",       "500:x",           "500:1.1",  "500:-0.1", "teapot:0.1",
-                                      "500:0.1,", "500:0.6,503:0.6", "500:0.1,500:0.1", ",",     ":1",       "500:nan"};
+    static const char *const bad[] = {"500",        "500:",     "500:x",           "500:1.1",         "500:-0.1",
+                                      "teapot:0.1", "500:0.1,", "500:0.6,503:0.6", "500:0.1,500:0.1", ",",
+                                      ":1",         "500:nan"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cfb_mock_opts o = CFB_MOCK_OPTS_INIT;
         o.faults = bad[i];

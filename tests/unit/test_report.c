@@ -28,8 +28,10 @@ static const cfb_report_row worst_rows[] = {
 };
 
 static cfb_report_task make_task(const char *name, const char *kind, const char *metric, double all, double answered) {
-    cfb_report_task t = {.model = "gpt-4o-mini", .setting = "few-shot", .task = name, .title = name, .kind = kind, .source = "out/x.csv"};
-    t.summary = (cfb_score_summary){.n_rows = 100, .n_answered = 100, .mean_all = all, .mean_answered = answered, .metric = metric};
+    cfb_report_task t = {
+        .model = "gpt-4o-mini", .setting = "few-shot", .task = name, .title = name, .kind = kind, .source = "out/x.csv"};
+    t.summary =
+        (cfb_score_summary){.n_rows = 100, .n_answered = 100, .mean_all = all, .mean_answered = answered, .metric = metric};
     t.summary.n_state[CFB_ROW_OK] = 100;
     t.histogram[0] = 20;
     t.histogram[CFB_REPORT_BINS - 1] = 80;
@@ -60,8 +62,14 @@ static void make_sample(sample *s) {
     s->tasks[3] = make_task("risk", "generation", "tf cosine", 0.3, 0.3);
     s->settings[0] = (cfb_report_setting){"model", "gpt-4o-mini"};
     s->settings[1] = (cfb_report_setting){"max-workers", "4"};
-    s->report = (cfb_report){.title = "Sample", .version = "0.1.0", .created_at = NULL, .command = "cfbench score out", .settings = s->settings,
-                             .n_settings = 2, .tasks = s->tasks, .n_tasks = 4};
+    s->report = (cfb_report){.title = "Sample",
+                             .version = "0.1.0",
+                             .created_at = NULL,
+                             .command = "cfbench score out",
+                             .settings = s->settings,
+                             .n_settings = 2,
+                             .tasks = s->tasks,
+                             .n_tasks = 4};
 }
 
 typedef cfb_code (*writer)(const cfb_report *, cfb_buf *, cfb_err *);
@@ -112,29 +120,28 @@ static void display_width(void **state) {
 
 /* ---- table ---- */
 
-static const char TABLE[] =
-    "Sample\n"
-    "\n"
-    "gpt-4o-mini, few-shot\n"
-    "                                    ─────────── rows ───────────  ──── score ─────  ─ label sets ─\n"
-    "task            metric              all  answered  empty  failed     all  answered    prec  recall\n"
-    "──────────────────────────────────────────────────────────────────────────────────────────────────\n"
-    "company         f1 (labels: row)    100       100      0       0  0.8000    0.8000  0.8100  0.8200\n"
-    "sentiment       f1 (labels: suite)  100        80      5      15  0.5000    0.6250  0.0000  0.0000\n"
-    "summary         tf cosine           100       100      0       0  0.4000    0.4000\n"
-    "risk            tf cosine           100       100      0       0  0.3000    0.3000\n"
-    "──────────────────────────────────────────────────────────────────────────────────────────────────\n"
-    "recognition     mean of 1 task      100       100      0       0  0.8000    0.8000\n"
-    "classification  mean of 1 task      100        80      5      15  0.5000    0.6250\n"
-    "generation      mean of 2 tasks     200       200      0       0  0.3500    0.3500\n"
-    "all             mean of 4 tasks     400       380      5      15  0.5000    0.5312\n"
-    "\n"
-    "15 rows failed:\n"
-    "  sentiment row 6: timeout: no reply within 60 s\n"
-    "  sentiment row 17 (id doc-17): server: HTTP 500␊again\n"
-    "  and 13 more\n"
-    "\n"
-    "note: company: 3 references use ',' or spaces inside, which CFBenchmark's F1 cannot match\n";
+static const char TABLE[] = "Sample\n"
+                            "\n"
+                            "gpt-4o-mini, few-shot\n"
+                            "                                    ─────────── rows ───────────  ──── score ─────  ─ label sets ─\n"
+                            "task            metric              all  answered  empty  failed     all  answered    prec  recall\n"
+                            "──────────────────────────────────────────────────────────────────────────────────────────────────\n"
+                            "company         f1 (labels: row)    100       100      0       0  0.8000    0.8000  0.8100  0.8200\n"
+                            "sentiment       f1 (labels: suite)  100        80      5      15  0.5000    0.6250  0.0000  0.0000\n"
+                            "summary         tf cosine           100       100      0       0  0.4000    0.4000\n"
+                            "risk            tf cosine           100       100      0       0  0.3000    0.3000\n"
+                            "──────────────────────────────────────────────────────────────────────────────────────────────────\n"
+                            "recognition     mean of 1 task      100       100      0       0  0.8000    0.8000\n"
+                            "classification  mean of 1 task      100        80      5      15  0.5000    0.6250\n"
+                            "generation      mean of 2 tasks     200       200      0       0  0.3500    0.3500\n"
+                            "all             mean of 4 tasks     400       380      5      15  0.5000    0.5312\n"
+                            "\n"
+                            "15 rows failed:\n"
+                            "  sentiment row 6: timeout: no reply within 60 s\n"
+                            "  sentiment row 17 (id doc-17): server: HTTP 500␊again\n"
+                            "  and 13 more\n"
+                            "\n"
+                            "note: company: 3 references use ',' or spaces inside, which CFBenchmark's F1 cannot match\n";
 
 static void table_whole(void **state) {
     (void)state;
@@ -151,7 +158,8 @@ static void table_parts(void **state) {
     make_sample(&s);
     cfb_buf b = make(plain_table, &s.report);
     assert_has(&b, "gpt-4o-mini, few-shot\n");
-    assert_has(&b, "15 rows failed:\n  sentiment row 6: timeout: no reply within 60 s\n  sentiment row 17 (id doc-17): server: HTTP 500␊again\n"
+    assert_has(&b, "15 rows failed:\n  sentiment row 6: timeout: no reply within 60 s\n  sentiment row 17 (id doc-17): server: "
+                   "HTTP 500␊again\n"
                    "  and 13 more\n");
     assert_has(&b, "note: company: 3 references use ',' or spaces inside");
     assert_has(&b, "mean of 4 tasks");
@@ -268,7 +276,11 @@ static void json_members(void **state) {
 
 /* ---- hostile text ---- */
 
-#define EVIL "<script>alert(1)</script>\"'&|`*_[x](y)\x1b[31m\x07\r\xE2\x80\xAE" "abc\xC2\x9B" "\xff" "\n# head"
+#define EVIL                                                            \
+    "<script>alert(1)</script>\"'&|`*_[x](y)\x1b[31m\x07\r\xE2\x80\xAE" \
+    "abc\xC2\x9B"                                                       \
+    "\xff"                                                              \
+    "\n# head"
 
 static void hostile_text(void **state) {
     (void)state;
@@ -279,8 +291,9 @@ static void hostile_text(void **state) {
     assert_non_null(line);
     memset(line, 'x', big);
     line[big] = '\0';
-    cfb_report_row rows[2] = {{0, CFB_STR_LIT(EVIL), CFB_STR_LIT(EVIL), CFB_STR_LIT(EVIL), CFB_STR_LIT("a\0b"), 0, "failed", EVIL, EVIL},
-                              {1, {line, big}, {line, big}, {line, big}, {line, big}, 0, "failed", line, line}};
+    cfb_report_row rows[2] = {
+        {0, CFB_STR_LIT(EVIL), CFB_STR_LIT(EVIL), CFB_STR_LIT(EVIL), CFB_STR_LIT("a\0b"), 0, "failed", EVIL, EVIL},
+        {1, {line, big}, {line, big}, {line, big}, {line, big}, 0, "failed", line, line}};
     cfb_label_stat label = {CFB_STR_LIT(EVIL), 1, 1, 1, 1, 1, 1};
     cfb_report_task *t = &s.tasks[1];
     t->model = t->setting = t->task = t->title = t->kind = t->source = EVIL;
@@ -359,7 +372,8 @@ static void html_nests(void **state) {
         if (end) {
             assert_true(depth > 0);
             depth--;
-            if (strlen(stack[depth]) != n || strncmp(stack[depth], name, n) != 0) fail_msg("</%.*s> closes <%s>", (int)n, name, stack[depth]);
+            if (strlen(stack[depth]) != n || strncmp(stack[depth], name, n) != 0)
+                fail_msg("</%.*s> closes <%s>", (int)n, name, stack[depth]);
         } else if (!is_void) {
             assert_true(depth < 64);
             snprintf(stack[depth++], 16, "%.*s", (int)n, name);
@@ -409,9 +423,9 @@ static void limits_are_kept(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(display_width), cmocka_unit_test(table_whole),   cmocka_unit_test(table_parts),
-        cmocka_unit_test(table_fits),    cmocka_unit_test(table_colours), cmocka_unit_test(groups_and_gaps),
-        cmocka_unit_test(json_members),  cmocka_unit_test(hostile_text),  cmocka_unit_test(markdown_cells),
+        cmocka_unit_test(display_width), cmocka_unit_test(table_whole),         cmocka_unit_test(table_parts),
+        cmocka_unit_test(table_fits),    cmocka_unit_test(table_colours),       cmocka_unit_test(groups_and_gaps),
+        cmocka_unit_test(json_members),  cmocka_unit_test(hostile_text),        cmocka_unit_test(markdown_cells),
         cmocka_unit_test(html_nests),    cmocka_unit_test(labels_by_frequency), cmocka_unit_test(limits_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

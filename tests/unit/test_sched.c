@@ -140,8 +140,8 @@ static void a_stop_hands_out_nothing_more(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_row_runs_once),       cmocka_unit_test(both_levels_get_their_threads),
-        cmocka_unit_test(workers_without_rows_help), cmocka_unit_test(a_failing_callback_ends_the_run),
+        cmocka_unit_test(every_row_runs_once),           cmocka_unit_test(both_levels_get_their_threads),
+        cmocka_unit_test(workers_without_rows_help),     cmocka_unit_test(a_failing_callback_ends_the_run),
         cmocka_unit_test(a_stop_hands_out_nothing_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -230,7 +230,9 @@ static void test_same_for_any_threads_and_batches(void **state) {
     const struct {
         const cfb_task *task;
         cfb_label_set set;
-    } ways[] = {{&row_task, CFB_LABELS_ROW}, {&suite_task, CFB_LABELS_SUITE}, {&suite_task, CFB_LABELS_OBSERVED},
+    } ways[] = {{&row_task, CFB_LABELS_ROW},
+                {&suite_task, CFB_LABELS_SUITE},
+                {&suite_task, CFB_LABELS_OBSERVED},
                 {&tf_task, CFB_LABELS_SUITE}};
     static cfb_score_row first[N_ROWS], other[N_ROWS];
     for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
@@ -285,7 +287,8 @@ static void test_confusion(void **state) {
     for (size_t i = 0; i < N_ROWS; i++)
         for (size_t t = 0; t < 3; t++)
             for (size_t p = 0; p < 3; p++)
-                want[t][p] += many[i].state != CFB_ROW_FAILED && has_label(texts[i][0], names[t]) && has_label(texts[i][1], names[p]);
+                want[t][p] +=
+                    many[i].state != CFB_ROW_FAILED && has_label(texts[i][0], names[t]) && has_label(texts[i][1], names[p]);
     for (int threads = 1; threads <= 8; threads *= 2) {
         cfb_scorer_t *s = new_scorer(&suite_task, CFB_LABELS_SUITE, threads, true);
         for (size_t i = 0; i < N_ROWS; i += 1250) assert_int_equal(cfb_scorer_add(s, many + i, 1250, NULL, NULL), CFB_OK);

@@ -27,7 +27,8 @@ static int64_t add_task(cfb_store_t *s, size_t n_rows) {
     assert_ok(cfb_store_put_task(s, &t, &id, &test_err));
     cfb_store_row *rows = calloc(n_rows, sizeof *rows);
     for (size_t i = 0; i < n_rows; i++) {
-        rows[i] = (cfb_store_row){(int64_t)i, CFB_STR_LIT("id"), CFB_STR_LIT("key"), CFB_STR_LIT("in\0put"), CFB_STR_NULL, CFB_STR_LIT("中")};
+        rows[i] = (cfb_store_row){(int64_t)i,   CFB_STR_LIT("id"), CFB_STR_LIT("key"), CFB_STR_LIT("in\0put"),
+                                  CFB_STR_NULL, CFB_STR_LIT("中")};
         rows[i].input.len = 6;
     }
     assert_ok(cfb_store_put_rows(s, id, rows, n_rows, &test_err));
@@ -36,9 +37,18 @@ static int64_t add_task(cfb_store_t *s, size_t n_rows) {
 }
 
 static cfb_store_attempt reply(int64_t task_id, int64_t row, const char *state_name) {
-    return (cfb_store_attempt){.task_id = task_id, .row = row, .http_status = state_name ? 200 : 500, .fail = state_name ? "none" : "server",
-                               .message = state_name ? "" : "it broke", .state = state_name, .finish_reason = "stop", .latency_us = 5,
-                               .content = CFB_STR_LIT("a\nb"), .output = CFB_STR_LIT("a"), .prompt_tokens = -1, .completion_tokens = 3};
+    return (cfb_store_attempt){.task_id = task_id,
+                               .row = row,
+                               .http_status = state_name ? 200 : 500,
+                               .fail = state_name ? "none" : "server",
+                               .message = state_name ? "" : "it broke",
+                               .state = state_name,
+                               .finish_reason = "stop",
+                               .latency_us = 5,
+                               .content = CFB_STR_LIT("a\nb"),
+                               .output = CFB_STR_LIT("a"),
+                               .prompt_tokens = -1,
+                               .completion_tokens = 3};
 }
 
 struct collected {
@@ -71,7 +81,8 @@ static void replies_survive_a_reopening(void **state) {
     (void)state;
     cfb_store_t *s = open_store(CFB_STORE_WRITE);
     int64_t id = add_task(s, 4);
-    cfb_store_attempt bad = reply(id, 1, NULL), good = reply(id, 1, "ok"), late = reply(id, 1, "truncated"), hopeless = reply(id, 3, NULL);
+    cfb_store_attempt bad = reply(id, 1, NULL), good = reply(id, 1, "ok"), late = reply(id, 1, "truncated"),
+                      hopeless = reply(id, 3, NULL);
     late.output = CFB_STR_LIT("late");
     assert_ok(cfb_store_put_attempt(s, &bad, &test_err));
     assert_ok(cfb_store_put_attempt(s, &good, &test_err));
@@ -139,7 +150,8 @@ static void other_files_are_not_taken_for_stores(void **state) {
     assert_fails(cfb_store_open("/no/such/run.db", CFB_STORE_WRITE, &s, &test_err), CFB_ENOTFOUND, "/no/such/run.db");
     assert_ok(cfb_file_write(path, CFB_STR_LIT("input,response,output\n"), &test_err));
     assert_fails(cfb_store_open(path, CFB_STORE_WRITE, &s, &test_err), CFB_EDATA, "not a database");
-    snprintf(cmd, sizeof cmd, "python3 -c \"import sqlite3; c=sqlite3.connect('%s/x.db'); c.execute('create table t(a)'); c.commit()\"", dir);
+    snprintf(cmd, sizeof cmd,
+             "python3 -c \"import sqlite3; c=sqlite3.connect('%s/x.db'); c.execute('create table t(a)'); c.commit()\"", dir);
     assert_int_equal(system(cmd), 0);
     snprintf(path, sizeof path, "%s/x.db", dir);
     assert_fails(cfb_store_open(path, CFB_STORE_READ, &s, &test_err), CFB_EDATA, "not a cfbench run store");
@@ -165,7 +177,8 @@ static void many_threads_commit_together(void **state) {
     pthread_t threads[THREADS];
     shared_store = open_store(CFB_STORE_WRITE);
     shared_task = add_task(shared_store, THREADS * PER_THREAD);
-    for (size_t t = 0; t < THREADS; t++) assert_int_equal(pthread_create(&threads[t], NULL, put_many, (void *)(uintptr_t)(t + 0)), 0);
+    for (size_t t = 0; t < THREADS; t++)
+        assert_int_equal(pthread_create(&threads[t], NULL, put_many, (void *)(uintptr_t)(t + 0)), 0);
     for (size_t t = 0; t < THREADS; t++) {
         void *end;
         pthread_join(threads[t], &end);
@@ -221,7 +234,8 @@ static void scores_are_replaced_by_metric(void **state) {
     assert_ok(cfb_store_close(s, &test_err));
     char cmd[400];
     snprintf(cmd, sizeof cmd,
-             "python3 -c \"import sqlite3; r=sqlite3.connect('%s').execute('select metric,row,value from score order by metric,row').fetchall();"
+             "python3 -c \"import sqlite3; r=sqlite3.connect('%s').execute('select metric,row,value from score order by "
+             "metric,row').fetchall();"
              " assert r==[('f1',0,0.25),('f1',1,0.0),('tf',0,0.25)], r\"",
              path);
     assert_int_equal(system(cmd), 0);

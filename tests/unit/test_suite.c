@@ -13,10 +13,12 @@ static cfb_code parse(const char *json) { return cfb_suite_parse("suite.json", c
 
 static void a_suite_is_read(void **state) {
     (void)state;
-    assert_ok(parse(HEAD "\"x-note\":1,\"title\":\"T\",\"defaults\":{" PROMPT ",\"kind\":\"classification\",\"metric\":\"f1\",\"max_tokens\":9},"
+    assert_ok(parse(HEAD "\"x-note\":1,\"title\":\"T\",\"defaults\":{" PROMPT
+                         ",\"kind\":\"classification\",\"metric\":\"f1\",\"max_tokens\":9},"
                          "\"tasks\":[{\"name\":\"a\",\"labels\":[\"y\",\"x\"],\"label_set\":\"suite\"},"
                          "{\"name\":\"b\",\"kind\":\"generation\",\"metric\":\"tf\",\"max_tokens\":5,\"data\":[\"p\",\"q/r\"],"
-                         "\"postprocess\":{\"zero\":[\"strip\",{\"after_first\":\"A:\"},{\"last_of_split\":{\"separator\":\":\",\"max_splits\":2}},\"first_line\"]}}]}"));
+                         "\"postprocess\":{\"zero\":[\"strip\",{\"after_first\":\"A:\"},{\"last_of_split\":{\"separator\":\":\","
+                         "\"max_splits\":2}},\"first_line\"]}}]}"));
     assert_int_equal(cfb_suite_n_tasks(suite), 2);
     const cfb_task *a = cfb_suite_task(suite, 0), *b = cfb_suite_task(suite, 1);
     assert_int_equal(a->n_labels, 2);
@@ -71,7 +73,8 @@ static void bad_suites_say_what_is_wrong(void **state) {
         {TASK("\"postprocess\":{\"zero\":[\"trim\"]}"), "a list of steps"},
         {TASK(""), "member name in quotes"},
         {HEAD "\"tasks\":[{\"name\":\"a\",\"kind\":\"recognition\",\"metric\":\"tf\"," PROMPT "}]}", "metric tf is for"},
-        {HEAD "\"tasks\":[{\"name\":\"a\",\"kind\":\"generation\",\"metric\":\"tf\"," PROMPT "},{\"name\":\"a\"}]}", "two tasks of this name"},
+        {HEAD "\"tasks\":[{\"name\":\"a\",\"kind\":\"generation\",\"metric\":\"tf\"," PROMPT "},{\"name\":\"a\"}]}",
+         "two tasks of this name"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         assert_fails(parse(cases[i].json), CFB_EDATA, cases[i].says);
@@ -81,9 +84,13 @@ static void bad_suites_say_what_is_wrong(void **state) {
 
 static void fingerprints_follow_what_matters(void **state) {
     (void)state;
-    static const char *const variants[] = {TASK(PROMPT), TASK(PROMPT ",\"max_tokens\":7"), TASK(PROMPT ",\"labels\":[\"a\"]"),
-                                           TASK(PROMPT ",\"label_set\":\"row\""), TASK("\"prompt\":{\"zero\":\"{input}\"}"),
-                                           TASK(PROMPT ",\"postprocess\":{\"zero\":[\"strip\"]}"), TASK(PROMPT ",\"postprocess\":{\"few\":[\"strip\"]}")};
+    static const char *const variants[] = {TASK(PROMPT),
+                                           TASK(PROMPT ",\"max_tokens\":7"),
+                                           TASK(PROMPT ",\"labels\":[\"a\"]"),
+                                           TASK(PROMPT ",\"label_set\":\"row\""),
+                                           TASK("\"prompt\":{\"zero\":\"{input}\"}"),
+                                           TASK(PROMPT ",\"postprocess\":{\"zero\":[\"strip\"]}"),
+                                           TASK(PROMPT ",\"postprocess\":{\"few\":[\"strip\"]}")};
     enum { N = sizeof variants / sizeof *variants };
     char prints[N][65];
     for (size_t i = 0; i < N; i++) {
@@ -99,14 +106,17 @@ static void fingerprints_follow_what_matters(void **state) {
 
 static void templates_are_filled_in_one_pass(void **state) {
     (void)state;
-    assert_ok(parse(HEAD "\"tasks\":[{\"name\":\"a\",\"kind\":\"classification\",\"metric\":\"f1\",\"candidates\":{\"open\":\"（\",\"close\":\"）\"},"
+    assert_ok(parse(HEAD "\"tasks\":[{\"name\":\"a\",\"kind\":\"classification\",\"metric\":\"f1\",\"candidates\":{\"open\":"
+                         "\"（\",\"close\":\"）\"},"
                          "\"prompt\":{\"zero\":\"{{{instruction}}}|{input}|{candidates}\"}}]}"));
-    cfb_record r = {.id = CFB_STR_LIT("7"), .instruction = CFB_STR_LIT("pick（x，y）z）{input}"), .input = CFB_STR_LIT("{candidates}{{")};
+    cfb_record r = {
+        .id = CFB_STR_LIT("7"), .instruction = CFB_STR_LIT("pick（x，y）z）{input}"), .input = CFB_STR_LIT("{candidates}{{")};
     cfb_buf b = CFB_BUF_INIT(0);
     assert_ok(cfb_prompt_render(cfb_suite_task(suite, 0), CFB_SHOT_ZERO, &r, &b, &test_err));
     assert_str(cfb_buf_str(&b), "{pick（x，y）z）{input}}|{candidates}{{|x，y");
     r.instruction = CFB_STR_LIT("no brackets");
-    assert_fails(cfb_prompt_render(cfb_suite_task(suite, 0), CFB_SHOT_ZERO, &r, &b, &test_err), CFB_EDATA, "row 7: there is nothing for {candidates}");
+    assert_fails(cfb_prompt_render(cfb_suite_task(suite, 0), CFB_SHOT_ZERO, &r, &b, &test_err), CFB_EDATA,
+                 "row 7: there is nothing for {candidates}");
     assert_fails(cfb_prompt_render(cfb_suite_task(suite, 0), CFB_SHOT_FEW, &r, &b, &test_err), CFB_EDATA, "no few-shot prompt");
     cfb_buf_free(&b);
     cfb_suite_free(suite);
@@ -153,7 +163,8 @@ static void the_bundled_suites_load(void **state) {
                 if (t->prompt[shot].ptr == NULL) continue;
                 assert_ok(cfb_suite_read_records(suite, k, (cfb_shot)shot, 0, &records, &test_err));
                 assert_true(records.n >= cases[i].min_rows);
-                for (size_t r = 0; r < records.n; r++) assert_ok(cfb_prompt_render(t, (cfb_shot)shot, &records.rows[r], &b, &test_err));
+                for (size_t r = 0; r < records.n; r++)
+                    assert_ok(cfb_prompt_render(t, (cfb_shot)shot, &records.rows[r], &b, &test_err));
                 cfb_records_free(&records);
                 assert_ok(cfb_suite_read_records(suite, k, (cfb_shot)shot, 2, &records, &test_err));
                 assert_int_equal(records.n, 2);
@@ -170,7 +181,8 @@ static void missing_files_are_named(void **state) {
     assert_non_null(test_folder(dir));
     assert_fails(cfb_suite_load("no-such-suite", NULL, 0, &suite, &test_err), CFB_ENOTFOUND, "no suite 'no-such-suite'");
     assert_fails(cfb_suite_load(dir, NULL, 0, &suite, &test_err), CFB_ENOTFOUND, "no suite.json in this folder");
-    assert_fails(cfb_suite_load("datasets/sample", "/no/such", 0, &suite, &test_err), CFB_ENOTFOUND, "--data: there is no folder /no/such");
+    assert_fails(cfb_suite_load("datasets/sample", "/no/such", 0, &suite, &test_err), CFB_ENOTFOUND,
+                 "--data: there is no folder /no/such");
     snprintf(cmd, sizeof cmd, "cp -r datasets/sample/. %s && rm %s/sector.jsonl %s/fewshot/fewshot-event.txt", dir, dir, dir);
     assert_int_equal(system(cmd), 0);
     assert_fails(cfb_suite_load(dir, NULL, CFB_SUITE_FEWSHOT, &suite, &test_err), CFB_ENOTFOUND, "few-shot head of task 'event'");
@@ -189,12 +201,15 @@ static void ids_must_be_unique(void **state) {
     cfb_records records;
     assert_non_null(test_folder(dir));
     snprintf(path, sizeof path, "%s/suite.json", dir);
-    assert_ok(cfb_file_write(path, CFB_STR_LIT(HEAD "\"columns\":{\"id\":\"key\",\"instruction\":\"none\"},\"tasks\":[{\"name\":\"a\","
-                                                    "\"kind\":\"generation\",\"metric\":\"tf\",\"prompt\":{\"zero\":\"{input}\"}}]}"), &test_err));
+    assert_ok(cfb_file_write(path,
+                             CFB_STR_LIT(HEAD "\"columns\":{\"id\":\"key\",\"instruction\":\"none\"},\"tasks\":[{\"name\":\"a\","
+                                              "\"kind\":\"generation\",\"metric\":\"tf\",\"prompt\":{\"zero\":\"{input}\"}}]}"),
+                             &test_err));
     snprintf(path, sizeof path, "%s/a.csv", dir);
     assert_ok(cfb_file_write(path, CFB_STR_LIT("key,input,response\nr1,x,y\nr2,x,y\nr1,z,z\n"), &test_err));
     assert_ok(cfb_suite_load(dir, NULL, 0, &suite, &test_err));
-    assert_fails(cfb_suite_read_records(suite, 0, CFB_SHOT_ZERO, 0, &records, &test_err), CFB_EDATA, "id 'r1' stands in line 2 and in line 4");
+    assert_fails(cfb_suite_read_records(suite, 0, CFB_SHOT_ZERO, 0, &records, &test_err), CFB_EDATA,
+                 "id 'r1' stands in line 2 and in line 4");
     assert_ok(cfb_suite_read_records(suite, 0, CFB_SHOT_ZERO, 2, &records, &test_err));
     assert_str(records.rows[1].id, "r2");
     cfb_records_free(&records);
@@ -203,9 +218,14 @@ static void ids_must_be_unique(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_suite_is_read),            cmocka_unit_test(bad_suites_say_what_is_wrong), cmocka_unit_test(fingerprints_follow_what_matters),
-        cmocka_unit_test(templates_are_filled_in_one_pass), cmocka_unit_test(replies_become_outputs), cmocka_unit_test(the_bundled_suites_load),
-        cmocka_unit_test(missing_files_are_named),    cmocka_unit_test(ids_must_be_unique),
+        cmocka_unit_test(a_suite_is_read),
+        cmocka_unit_test(bad_suites_say_what_is_wrong),
+        cmocka_unit_test(fingerprints_follow_what_matters),
+        cmocka_unit_test(templates_are_filled_in_one_pass),
+        cmocka_unit_test(replies_become_outputs),
+        cmocka_unit_test(the_bundled_suites_load),
+        cmocka_unit_test(missing_files_are_named),
+        cmocka_unit_test(ids_must_be_unique),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

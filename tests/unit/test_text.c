@@ -30,7 +30,10 @@ static void test_strip(void **state) {
     assert_str(cfb_text_strip(CFB_STR_LIT("")), "");
     assert_str(cfb_text_strip(CFB_STR_LIT(" \t\n")), "");
     assert_str(cfb_text_strip(CFB_STR_LIT("\xE3\x80\x80\xE4\xB8\xAD \xC2\xA0")), "\xE4\xB8\xAD");
-    assert_str(cfb_text_strip(CFB_STR_LIT("\x1f" "a b" "\xC2\x85")), "a b");
+    assert_str(cfb_text_strip(CFB_STR_LIT("\x1f"
+                                          "a b"
+                                          "\xC2\x85")),
+               "a b");
     assert_str(cfb_text_strip(CFB_STR_LIT("\xE2\x80\x8B")), "\xE2\x80\x8B");
     assert_null(cfb_text_strip(CFB_STR_NULL).ptr);
 }
@@ -50,7 +53,8 @@ static void test_lower(void **state) {
     assert_lower("中国ＡＢ", "中国ａｂ");
     assert_lower("ẞÉⅧⒶ𐐀", "ßéⅷⓐ𐐨");
     assert_lower("İ", "i\xCC\x87");
-    assert_lower("AİİB", "ai\xCC\x87i\xCC\x87" "b");
+    assert_lower("AİİB", "ai\xCC\x87i\xCC\x87"
+                         "b");
     /* final sigma: a cased character before, none behind, ignorable ones (', ., U+00AD, U+0301) skipped */
     assert_lower("Σ", "σ");
     assert_lower("ΑΣ", "ας");
@@ -94,9 +98,10 @@ static void test_count_valid(void **state) {
     (void)state;
     assert_int_equal(cfb_text_count_valid(CFB_STR_NULL), 0);
     assert_int_equal(cfb_text_count_valid(CFB_STR_LIT("abcdefgh中é😀12345678")), 19);
-    static const char *const bad[] = {"\x80",         "\xC0\x80", "\xC1\xBF",         "\xE0\x9F\xBF",     "\xED\xA0\x80",
-                                      "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xE4\xB8", "abcdefgh\xFF",
-                                      "\xF0\x9F\x98",     "\xC3",     "\xE4\xB8\x41",     "\xF0\x9F\x98\x41"};
+    static const char *const bad[] = {"\x80",         "\xC0\x80",         "\xC1\xBF",         "\xE0\x9F\xBF",
+                                      "\xED\xA0\x80", "\xF0\x8F\xBF\xBF", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80",
+                                      "\xE4\xB8",     "abcdefgh\xFF",     "\xF0\x9F\x98",     "\xC3",
+                                      "\xE4\xB8\x41", "\xF0\x9F\x98\x41"};
     uint32_t cps[16];
     size_t n_chars;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
