@@ -10,9 +10,9 @@ datadir = $(prefix)/share/cfbench
 
 # One build folder per set of flags, so that switching never mixes objects.
 cc_name := $(notdir $(firstword $(CC)))
-flag_set := $(cc_name)$(if $(SERIAL),-serial)$(if $(SANITIZE),-$(subst $(comma),-,$(subst $() ,,$(SANITIZE))))$(if $(COVERAGE),-coverage)
 comma := ,
-BUILD ?= build/$(subst $(comma),-,$(flag_set))
+flag_set := $(cc_name)$(if $(SERIAL),-serial)$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)
+BUILD ?= build/$(flag_set)
 
 # Looked up once, when first needed: `make demo` on a bare machine must get as far as installing pkg-config.
 PKGS := libcurl libcrypto libcjson sqlite3 libutf8proc zlib libzstd liblz4 libmicrohttpd
@@ -57,7 +57,8 @@ all: $(PROGRAM) $(STATIC) $(SHARED) cfbench
 ## lib: build libcfbench, static and shared
 lib: $(STATIC) $(SHARED)
 
-cfbench: $(PROGRAM)
+# The link names the build that was made last, whatever the times of the files say.
+cfbench: $(PROGRAM) FORCE
 	@ln -sf $(PROGRAM) cfbench
 
 ## demo: install what is missing, build, run the sample suite against the built-in mock model

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes docs/images/report.png: the top of the demo's report, as a browser shows it.
+# Makes docs/images/report.png: the top of the demo's report, as a browser shows it; and writes the demo's table into README.md.
 # Usage: scripts/readme-picture.sh [CFBENCH [PICTURE]]
 # Needs chromium and fonts with Chinese characters; installs them with apt-get where it may.
 set -euo pipefail
@@ -18,7 +18,7 @@ if [ -z "$browser" ] || ! fc-list 2>/dev/null | grep -qi cjk; then
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-scripts/demo.sh "$cfbench" "$work/demo" >/dev/null 2>&1
+NO_COLOR=1 scripts/demo.sh "$cfbench" "$work/demo" >"$work/table" 2>/dev/null
 # The window's height is the crop: overview, and the first task down to its histogram.
 timeout 60 "$browser" --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking \
     --disable-component-update --disable-sync --user-data-dir="$work/profile" --hide-scrollbars --blink-settings=preferredColorScheme=1 \
@@ -32,3 +32,17 @@ fi
 mkdir -p "$(dirname "$picture")"
 mv "$work/report.png" "$picture"
 echo "$picture: $size bytes"
+python3 - "$work/table" <<'EOF'
+import re, sys
+with open(sys.argv[1], encoding="utf-8") as f:
+    table = re.search(r"^ +─+ rows.*?^all .*?\n", f.read(), re.S | re.M).group(0)
+with open("README.md", encoding="utf-8") as f:
+    text = f.read()
+new, n = re.subn(r"(In the terminal:\n\n```\n).*?(```\n)", lambda m: m.group(1) + table + m.group(2), text, flags=re.S)
+if n != 1:
+    sys.exit("readme-picture: README.md has no table of the demo")
+if new != text:
+    with open("README.md", "w", encoding="utf-8") as f:
+        f.write(new)
+    print("README.md: table renewed")
+EOF

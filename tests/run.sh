@@ -18,13 +18,13 @@ trap 'rm -f "$log"' EXIT
 count() { # name, exit status, ok-pattern, fail-pattern, skip-pattern
     local ok bad skip
     # cmocka names failed and skipped tests twice, at once and in a list at the end
-    ok=$(grep -c "$3" "$log") bad=$(grep "$4" "$log" | sort -u | wc -l) skip=$(grep "$5" "$log" | sort -u | wc -l)
+    ok=$(grep -ac "$3" "$log") bad=$(grep -a "$4" "$log" | sort -u | wc -l) skip=$(grep -a "$5" "$log" | sort -u | wc -l)
     if [ "$2" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; echo "not ok $1: exit status $2" >>"$log"; fi
     if [ "$2" -eq 0 ] && [ $((ok + bad + skip)) -eq 0 ]; then bad=1; echo "not ok $1: ran no check" >>"$log"; fi
     passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
     printf '%-34s %4d passed %3d failed %3d skipped  %4ds\n' "$1" "$ok" "$bad" "$skip" "$((SECONDS - started))"
     if [ "$bad" -ne 0 ]; then failures+=("$1"); sed 's/^/    /' "$log" | tail -60; fi
-    grep -E '^skip |SKIPPED: |skipped: ' "$log" | sed 's/^/    /' | head -20
+    grep -aE '^skip |SKIPPED: |skipped: ' "$log" | sed 's/^/    /' | head -20
 }
 
 unit() {

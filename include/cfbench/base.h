@@ -4,6 +4,7 @@
 
 #include "cfbench/buf.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #ifdef __cplusplus
@@ -33,12 +34,28 @@ CFB_MUST_CHECK cfb_code cfb_path_join(char *buf, size_t size, const char *dir, c
 /* Pointer behind the last '/', within path. */
 const char *cfb_path_base(const char *path);
 
+/* ---- stopping ---- */
+
+/* Asks for an end: set by a signal handler or by any thread, looked at by whoever starts work or waits. A job's own flag may have
+ * a parent (the whole program's): it is on when either is. Zero-initialised: off. */
+typedef struct cfb_stop {
+    atomic_int on;
+    struct cfb_stop *parent;
+} cfb_stop;
+
+static inline void cfb_stop_set(cfb_stop *s) { atomic_store(&s->on, 1); }
+static inline bool cfb_stop_is_on(cfb_stop *s) {
+    for (; s != NULL; s = s->parent)
+        if (atomic_load(&s->on)) return true;
+    return false;
+}
+
 /* ---- clock ---- */
 
 int64_t cfb_now_ns(void);  /* CLOCK_MONOTONIC */
 int64_t cfb_wall_ms(void); /* Unix time in ms */
-/* Sleeps until the monotonic time due_ns, or until *stop (may be NULL) becomes non-zero (looked at every 50 ms). */
-void cfb_sleep_until_ns(int64_t due_ns, const volatile int *stop);
+/* Sleeps until the monotonic time due_ns, or until stop (may be NULL) is on (looked at every 50 ms). */
+void cfb_sleep_until_ns(int64_t due_ns, cfb_stop *stop);
 /* "2026-01-31T12:00:00Z" of a Unix time in ms; buf holds at least 21 bytes. */
 void cfb_format_utc(int64_t wall_ms, char buf[24]);
 

@@ -2,7 +2,7 @@
 #ifndef CFBENCH_CLIENT_H
 #define CFBENCH_CLIENT_H
 
-#include "cfbench/buf.h"
+#include "cfbench/base.h"
 
 #include <stdbool.h>
 
@@ -48,7 +48,7 @@ typedef struct cfb_client_opts {
     double temperature;
     double timeout_s, connect_timeout_s;
     size_t max_reply_bytes;
-    const volatile int *abort; /* non-zero aborts the transfer under way; may be NULL */
+    cfb_stop *abort; /* when on, the transfer under way is given up; may be NULL */
 } cfb_client_opts;
 #define CFB_CLIENT_OPTS_INIT \
     { NULL, NULL, NULL, NULL, 0.0, 120.0, 10.0, (size_t)16 << 20, NULL }
@@ -97,12 +97,13 @@ typedef struct cfb_limiter {
     int64_t next_ns;     /* first start that is not reserved yet */
     int64_t last_ns;     /* latest start that happened */
     uint64_t starts;     /* how many happened */
+    int64_t min_gap_ns;  /* between two starts, the shortest so far; 0 before the second start */
     int64_t max_hold_ns; /* longest time that one thread was inside the critical */
 } cfb_limiter;
 
 void cfb_limiter_init(cfb_limiter *l, double interval_s);
-/* Waits for this thread's turn and takes it. Returns false if *stop became non-zero first (no start is taken). */
-bool cfb_limiter_wait(cfb_limiter *l, const volatile int *stop);
+/* Waits for this thread's turn and takes it. Returns false if stop came on first (no start is taken). */
+bool cfb_limiter_wait(cfb_limiter *l, cfb_stop *stop);
 /* No start before now + delay_s: what a server's Retry-After asks of all threads. */
 void cfb_limiter_pause(cfb_limiter *l, double delay_s);
 

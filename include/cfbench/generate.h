@@ -26,7 +26,7 @@ typedef struct cfb_sched {
     void (*worker_free)(void *ctx, void *worker);
     /* One row. A non-OK code stops the run: rows under way finish, no new one starts. */
     cfb_code (*row)(void *ctx, void *worker, size_t task, size_t row, cfb_err *err);
-    const volatile int *stop; /* non-zero: no new row starts; may be NULL */
+    cfb_stop *stop; /* when on, no new row starts; may be NULL */
 } cfb_sched;
 
 typedef struct cfb_sched_stats {
@@ -36,7 +36,7 @@ typedef struct cfb_sched_stats {
 
 /* Runs all rows. A worker's home is its team's task; when that is empty the team's workers take up the next unstarted task, and
  * when there is none they help the task with most rows left. Each row is handed out exactly once.
- * Errors: that of the first failing callback (lowest task and row among those that failed); EINTERRUPTED if *stop.
+ * Errors: that of the first failing callback (lowest task and row among those that failed); EINTERRUPTED if stop is on.
  * Threads: sets omp_set_max_active_levels(2) and omp_set_dynamic(0); call it outside parallel regions. */
 CFB_MUST_CHECK cfb_code cfb_sched_run(const cfb_sched *s, cfb_sched_stats *stats, cfb_err *err);
 
@@ -69,8 +69,8 @@ typedef struct cfb_generate_opts {
     int task_workers, row_workers;
     uint64_t seed;
     cfb_store_t *store;
-    const volatile int *stop; /* non-zero: start nothing more; calls under way finish. May be NULL */
-    cfb_progress *progress;   /* may be NULL */
+    cfb_stop *stop;         /* when on: start nothing more; calls under way finish. May be NULL */
+    cfb_progress *progress; /* may be NULL */
     /* Called once, before the first call, for each row that will be asked (for a mock that must know the answers). May be NULL.
      */
     cfb_code (*on_row)(void *ctx, const cfb_task *task, cfb_str prompt, cfb_str response, cfb_err *err);

@@ -40,7 +40,8 @@ typedef struct cfb_score_row {
     uint32_t true_positives, predicted_positives, actual_positives;
     uint32_t response_chars, output_chars;
     cfb_row_state state;
-    bool reference_unmatchable; /* row labels: some item of the reference, as the metric splits it, is not in set(response) */
+    bool reference_unmatchable; /* suite labels: the reference has a label that is not in the list; row labels: some item of the
+                                   reference, as the metric splits it, is not in set(response) */
 } cfb_score_row;
 
 /* One label: rows that have it in the reference, in the output, in both; the usual precision correct/predicted and

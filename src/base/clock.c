@@ -16,16 +16,16 @@ int64_t cfb_wall_ms(void) {
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-void cfb_sleep_until_ns(int64_t due_ns, const volatile int *stop) {
+void cfb_sleep_until_ns(int64_t due_ns, cfb_stop *stop) {
     const int64_t slice_ns = 50 * 1000000;
     for (;;) {
-        if (stop != NULL && *stop) return;
+        if (cfb_stop_is_on(stop)) return;
         int64_t now = cfb_now_ns();
         if (now >= due_ns) return;
         int64_t until = stop != NULL && due_ns - now > slice_ns ? now + slice_ns : due_ns;
         struct timespec t = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
         while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
-            if (stop != NULL && *stop) return;
+            if (cfb_stop_is_on(stop)) return;
     }
 }
 

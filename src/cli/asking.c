@@ -22,8 +22,8 @@ static cfb_code bind_settings(const cfb_config *c, const cfb_suite_t *suite, cfb
     snprintf(max_tokens, sizeof max_tokens, "%lld", (long long)c->max_tokens);
     const cfb_store_setting settings[] = {
         {"suite", cfb_suite_name(suite)},
-        {"suite.sha256", cfb_suite_fingerprint(suite)},
         {"shot", c->shot},
+        {"suite.sha256", cfb_suite_fingerprint(suite)},
         {"model", c->model},
         {"base-url", c->mock ? "mock" : c->base_url},
         {"system-prompt", c->system_prompt ? c->system_prompt : ""},
@@ -43,7 +43,7 @@ static void say_summary(const cfb_config *c, const cfb_generate_summary *s, bool
         cfb_log(CFB_LOG_WARN, "and %zu more failed rows (table attempt of the run store has all)",
                 s->n_failed - s->n_failed_kept);
     if (c->quiet) return;
-    fprintf(stderr, "asked %zu calls in %.1f s (%.1f/s): %zu rows answered, %zu had an answer before, %zu failed", s->n_calls,
+    fprintf(stderr, "asked %zu calls in %.1f s (%.1f/s): %zu rows done, %zu were done before, %zu failed", s->n_calls,
             s->elapsed_s, s->elapsed_s > 0 ? (double)s->n_calls / s->elapsed_s : 0, s->n_done, s->n_done_before, s->n_failed);
     for (int f = 1; f < CFB_FAIL_COUNT; f++)
         if (s->n_fail[f]) fprintf(stderr, ", %s %zu", cfb_fail_name((cfb_fail)f), s->n_fail[f]);

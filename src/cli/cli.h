@@ -24,9 +24,9 @@ cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err);
 
 /* ---- ui.c: signals, log, progress ---- */
 
-/* 1 after the first SIGINT/SIGTERM: start nothing more; abort follows with the second: give up calls under way. announce: say so
+/* On after the first SIGINT/SIGTERM: start nothing more; abort follows with the second: give up calls under way. announce: say so
  * on standard error when the first one comes. */
-extern volatile int cfb_cli_stop, cfb_cli_abort;
+extern cfb_stop cfb_cli_stop, cfb_cli_abort;
 void cfb_cli_catch_signals(bool announce);
 void cfb_cli_log_to_stderr(const cfb_config *c);
 /* Draws p until stopped: lines that are redrawn on a terminal, or a plain line now and then. */

@@ -66,7 +66,8 @@ cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err) {
     if (rc == CFB_OK) rc = write_port(c, cfb_mock_port(m), err);
     if (rc == CFB_OK && !c->quiet)
         fprintf(stderr, "cfbench mock: http://127.0.0.1:%d/v1 (GET /stats for counts; Ctrl-C ends)\n", cfb_mock_port(m));
-    while (rc == CFB_OK && !cfb_cli_stop) cfb_sleep_until_ns(cfb_now_ns() + 3600 * (int64_t)1000000000, &cfb_cli_stop);
+    while (rc == CFB_OK && !cfb_stop_is_on(&cfb_cli_stop))
+        cfb_sleep_until_ns(cfb_now_ns() + 3600 * (int64_t)1000000000, &cfb_cli_stop);
     cfb_mock_stop(m);
     return rc;
 }

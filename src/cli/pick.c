@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 cfb_shot cfb_cli_shot(const cfb_config *c) { return strcmp(c->shot, "zero") == 0 ? CFB_SHOT_ZERO : CFB_SHOT_FEW; }
 
@@ -67,5 +68,9 @@ cfb_code cfb_cli_store_path(const char *out, char path[PATH_MAX], cfb_err *err) 
 cfb_code cfb_cli_print(cfb_str text, cfb_err *err) {
     errno = 0;
     if (fwrite(text.ptr, 1, text.len, stdout) == text.len && fflush(stdout) == 0 && !ferror(stdout)) return CFB_OK;
+    if (errno == EPIPE) { /* `cfbench ... | head`: the reader has seen enough; what is left to do has no one to read it */
+        fflush(NULL);
+        _exit(0);
+    }
     return cfb_err_set_errno(err, errno ? errno : EIO, "cannot write to standard output");
 }

@@ -246,7 +246,7 @@ cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path, const char *e
     if (rc != CFB_OK) return rc;
     cfb_err store_err = CFB_ERR_INIT;
     if (store_scores(s, first, path, &store_err) != CFB_OK) /* a read-only copy is scored all the same */
-        cfb_log(CFB_LOG_WARN, "row scores were not written back into the store: %s", store_err.msg);
+        cfb_log(CFB_LOG_INFO, "row scores were not written back into the store: %s", store_err.msg);
     return CFB_OK;
 }
 

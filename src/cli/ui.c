@@ -7,15 +7,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-volatile int cfb_cli_stop, cfb_cli_abort;
+cfb_stop cfb_cli_stop, cfb_cli_abort;
 static bool announce_stop;
 
 static void on_signal(int sig) {
     (void)sig;
-    if (cfb_cli_stop) cfb_cli_abort = 1;
-    cfb_cli_stop = 1;
+    if (cfb_stop_is_on(&cfb_cli_stop)) cfb_stop_set(&cfb_cli_abort);
+    cfb_stop_set(&cfb_cli_stop);
     static const char first[] = "\ncfbench: stopping: waiting for calls under way (again to give them up)\n";
-    if (announce_stop && !cfb_cli_abort) (void)!write(STDERR_FILENO, first, sizeof first - 1);
+    if (announce_stop && !cfb_stop_is_on(&cfb_cli_abort)) (void)!write(STDERR_FILENO, first, sizeof first - 1);
 }
 
 void cfb_cli_catch_signals(bool announce) {

@@ -36,7 +36,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx) {
 static int on_progress(void *ctx, curl_off_t dt, curl_off_t dn, curl_off_t ut, curl_off_t un) {
     (void)dt, (void)dn, (void)ut, (void)un;
     const cfb_client_t *c = ctx;
-    return c->opts.abort != NULL && *c->opts.abort;
+    return cfb_stop_is_on(c->opts.abort);
 }
 
 static bool add_header(cfb_client_t *c, const char *line) {

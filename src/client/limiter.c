@@ -33,8 +33,8 @@ static int64_t take(cfb_limiter *l) {
     {
         int64_t now = cfb_now_ns(), earliest = l->last_ns + l->interval_ns;
         if (now >= earliest) {
+            if (l->starts++ > 0 && (l->min_gap_ns == 0 || now - l->last_ns < l->min_gap_ns)) l->min_gap_ns = now - l->last_ns;
             l->last_ns = now;
-            l->starts++;
         } else {
             retry_ns = earliest;
         }
@@ -43,11 +43,11 @@ static int64_t take(cfb_limiter *l) {
     return retry_ns;
 }
 
-bool cfb_limiter_wait(cfb_limiter *l, const volatile int *stop) {
+bool cfb_limiter_wait(cfb_limiter *l, cfb_stop *stop) {
     int64_t due = reserve(l);
     while (due != 0) {
         cfb_sleep_until_ns(due, stop);
-        if (stop != NULL && *stop) return false;
+        if (cfb_stop_is_on(stop)) return false;
         due = take(l);
     }
     return true;

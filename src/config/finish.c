@@ -96,6 +96,7 @@ static cfb_code settle_server(cfb_loader *l, cfb_err *err) {
                            "--mock (from %s) and --base-url (from %s) exclude each other: leave one out, or give --no-mock",
                            where_of(l, "mock"), where_of(l, "base-url"));
     if (c->mock) c->base_url = "mock";
+    if (c->mock && cfb_loader_rank(l, "api-rate-limit") == RANK_DEFAULT) c->api_rate_limit = 0; /* nobody pays for its calls */
     size_t len = strlen(c->base_url), kept = len;
     while (kept > 0 && c->base_url[kept - 1] == '/') kept--;
     if (kept == len) return CFB_OK;

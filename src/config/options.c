@@ -67,7 +67,7 @@ const cfb_opt cfb_opts[] = {
      .commands = ASK, .help = "tasks side by side; 0 = as many as there are, up to --max-workers"},
     {AT("api-rate-limit", api_rate_limit), .type = OPT_DOUBLE, .def = "1.0", RANGE(0, 3600), .unit = "s", .metavar = "SECONDS",
      .group = GROUP_PACE, .commands = ASK,
-     .help = "shortest time between the starts of two calls, over all workers; 0 = no limit"},
+     .help = "shortest time between the starts of two calls, over all workers; 0 = no limit, which is the default with --mock"},
     {AT("max-retries", max_retries), .type = OPT_INT, .def = "3", RANGE(0, 100), .metavar = "N", .group = GROUP_PACE,
      .commands = ASK, .help = "further tries after a call failed for a reason that may pass"},
     {AT("retry-base", retry_base), .type = OPT_DOUBLE, .def = "2.0", RANGE(0, 3600), .unit = "s", .metavar = "SECONDS",

@@ -169,10 +169,10 @@ static cfb_code parse_settings(const struct parse *p, const cfb_json *j, cfb_tas
 }
 
 static cfb_code parse_candidates(const struct parse *p, const cfb_json *j, cfb_task *t) {
-    static const char *const known[] = {"open", "close", "separators"};
+    static const char *const known[] = {"open", "close"};
     const cfb_json *c = cfb_json_get(j, "candidates");
     if (c == NULL) return CFB_OK;
-    cfb_code rc = check_members(p, c, known, 3);
+    cfb_code rc = check_members(p, c, known, 2);
     if (rc != CFB_OK) return rc;
     cfb_str open = cfb_json_str(cfb_json_get(c, "open")), close = cfb_json_str(cfb_json_get(c, "close"));
     if (open.len == 0 || close.len == 0) return bad(p, "candidates", "an object with the strings 'open' and 'close'");

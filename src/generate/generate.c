@@ -28,6 +28,7 @@ struct job {
     struct job_task *tasks;
     cfb_progress *progress, own_progress;
     cfb_limiter limiter;
+    cfb_stop stop;             /* on when the run cannot go on, or when its parent, the caller's, is */
     cfb_generate_summary *sum; /* its list of failed rows is filled as rows fail */
     size_t failed_task[CFB_FAILED_ROWS_KEPT];
     atomic_size_t n_ok, n_calls, n_exhausted, n_fail[CFB_FAIL_COUNT], n_tries_failed[CFB_FAIL_COUNT];
@@ -183,13 +184,13 @@ static void note_failed_row(struct job *j, size_t k, size_t row, const cfb_chat_
     }
 }
 
-static bool stopped(const struct job *j) { return j->o->stop != NULL && *j->o->stop; }
+static bool stopped(struct job *j) { return cfb_stop_is_on(&j->stop); }
 
 /* Waits for the limiter, calls, records. *wait_until_ns: when the next try may start. */
 static cfb_code one_try(struct job *j, struct worker *w, const struct job_task *t, size_t row, int try_number, cfb_chat_reply *r,
                         cfb_err *err) {
     int64_t asked = cfb_now_ns();
-    if (!cfb_limiter_wait(&j->limiter, j->o->stop)) {
+    if (!cfb_limiter_wait(&j->limiter, &j->stop)) {
         *r = (cfb_chat_reply){.fail = CFB_FAIL_STOPPED};
         return CFB_OK;
     }
@@ -266,13 +267,15 @@ static cfb_code ask_row(struct job *j, struct worker *w, size_t k, size_t row, c
         double wait_s =
             cfb_backoff_s(j->o->retry_base_s, j->o->retry_max_s, tries, r.retry_after_s, j->o->seed, ((uint64_t)k << 40) + row);
         if (r.retry_after_s > j->o->retry_max_s) wait_s = j->o->retry_max_s;
-        cfb_sleep_until_ns(cfb_now_ns() + (int64_t)(wait_s * 1e9), j->o->stop);
+        cfb_sleep_until_ns(cfb_now_ns() + (int64_t)(wait_s * 1e9), &j->stop);
     }
     if (r.fail == CFB_FAIL_STOPPED || stopped(j)) return CFB_OK; /* not failed: not done */
     atomic_fetch_add(&p->failed, 1);
     atomic_fetch_add(&j->n_fail[r.fail], 1);
     note_failed_row(j, k, row, &r);
-    return check_hopeless(j, &r, err);
+    rc = check_hopeless(j, &r, err);
+    if (rc != CFB_OK) cfb_stop_set(&j->stop); /* wakes those that wait to try again */
+    return rc;
 }
 
 /* ---- callbacks of the scheduler ---- */
@@ -340,7 +343,7 @@ static void sum_up(struct job *j, cfb_generate_summary *sum) {
 }
 
 cfb_code cfb_generate(const cfb_generate_opts *opts, cfb_generate_summary *sum, cfb_err *err) {
-    struct job j = {.o = opts, .sum = sum};
+    struct job j = {.o = opts, .sum = sum, .stop = {0, opts->stop}};
     int64_t start = cfb_now_ns();
     *sum = (cfb_generate_summary){0};
     j.progress = opts->progress ? opts->progress : &j.own_progress;

@@ -23,7 +23,7 @@ struct run {
 /* A worker's next row, or false. team's workers stay together on one task while it has rows. */
 static bool hand_out(struct run *r, size_t team, size_t *task, size_t *row) {
     const cfb_sched *s = r->s;
-    if (atomic_load(&r->failed) || (s->stop != NULL && *s->stop)) return false;
+    if (atomic_load(&r->failed) || cfb_stop_is_on(s->stop)) return false;
     bool got = false;
 #pragma omp critical(cfb_sched_rows)
     {
@@ -92,6 +92,7 @@ static void note_team(struct run *r, int inner) {
 
 /* Level 1: one outer thread per task under way. Level 2: its inner team, opened once, works on rows until none is left. */
 static void run_regions(struct run *r, int outer, int inner) {
+    (void)outer, (void)inner; /* a SERIAL build has no pragmas that use them */
 #pragma omp parallel num_threads(outer) default(none) shared(r, inner)
     {
         size_t team = (size_t)omp_get_thread_num();
@@ -127,6 +128,6 @@ cfb_code cfb_sched_run(const cfb_sched *s, cfb_sched_stats *stats, cfb_err *err)
         if (err) *err = r.err;
         return r.err.code;
     }
-    if (s->stop != NULL && *s->stop) return cfb_err_set(err, CFB_EINTERRUPTED, "stopped before all rows were done");
+    if (cfb_stop_is_on(s->stop)) return cfb_err_set(err, CFB_EINTERRUPTED, "stopped before all rows were done");
     return CFB_OK;
 }

@@ -129,6 +129,6 @@ cfb_str report_mean_cell(const report_mean *m, report_column c, char scratch[48]
 
 void report_unmatchable_note(report_out *o, uint64_t n) {
     if (n == 0) return;
-    report_putf(o, "%" PRIu64 " reference%s ',' or spaces inside, which CFBenchmark's F1 cannot match", n,
-                n == 1 ? " uses" : "s use");
+    report_putf(o, "%" PRIu64 " reference%s what F1 cannot match: ',' or spaces inside, or no suite label", n,
+                n == 1 ? " holds" : "s hold");
 }

@@ -297,6 +297,7 @@ static void run_f1(const score_plan *plan, score_worker *w, score_piece *p) {
     cfb_set_scores(w->both, w->n_ref, w->n_out, p->n, w->precision, w->recall, w->f1);
     for (size_t i = 0; i < p->n; i++) {
         cfb_score_row *row = &w->rows[i];
+        if (plan->label_set == CFB_LABELS_SUITE) row->reference_unmatchable = w->n_true[i] < w->n_ref[i]; /* a label not in L */
         row->score = w->score[i];
         row->set_precision = w->precision[i];
         row->set_recall = w->recall[i];

@@ -66,8 +66,9 @@ cfb_code cfb_store_bind(cfb_store_t *s, const cfb_store_setting *settings, size_
         if (rc != CFB_OK || empty) return rc;
         return cfb_err_set(
             err, CFB_ECONFLICT,
-            "%s belongs to another configuration: %s%s was '%.100s', now it is '%.100s'; use another --out, or the old value",
-            s->path, strchr(settings[i].name, '.') ? "" : "--", settings[i].name, old ? old : "(not set)", settings[i].value);
+            "%s belongs to another configuration: %s%s was '%.100s', now it is '%.100s'; use another --out, or the old value%s",
+            s->path, strchr(settings[i].name, '.') ? "" : "--", settings[i].name, old ? old : "(not set)", settings[i].value,
+            strcmp(settings[i].name, "base-url") == 0 ? ", or --moved if the same model only moved" : "");
     }
     return CFB_OK;
 }

@@ -36,6 +36,7 @@ static void starts_take_at_least_their_intervals(void **state) {
     for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, start_often, NULL), 0);
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     assert_int_equal(limiter.starts, STARTS);
+    assert_true(limiter.min_gap_ns >= limiter.interval_ns); /* no two starts are closer */
     assert_true((double)(cfb_now_ns() - begin) * 1e-9 >= (STARTS - 1) * interval_s);
 }
 
@@ -70,7 +71,7 @@ static void no_limit_does_not_wait(void **state) {
 
 static void a_stop_ends_the_wait_without_a_start(void **state) {
     (void)state;
-    volatile int stop = 1;
+    cfb_stop stop = {1, NULL};
     cfb_limiter_init(&limiter, 3600);
     assert_true(cfb_limiter_wait(&limiter, NULL));
     int64_t begin = cfb_now_ns();

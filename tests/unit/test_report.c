@@ -141,7 +141,7 @@ static const char TABLE[] = "Sample\n"
                             "  sentiment row 17 (id doc-17): server: HTTP 500␊again\n"
                             "  and 13 more\n"
                             "\n"
-                            "note: company: 3 references use ',' or spaces inside, which CFBenchmark's F1 cannot match\n";
+                            "note: company: 3 references hold what F1 cannot match: ',' or spaces inside, or no suite label\n";
 
 static void table_whole(void **state) {
     (void)state;
@@ -161,7 +161,7 @@ static void table_parts(void **state) {
     assert_has(&b, "15 rows failed:\n  sentiment row 6: timeout: no reply within 60 s\n  sentiment row 17 (id doc-17): server: "
                    "HTTP 500␊again\n"
                    "  and 13 more\n");
-    assert_has(&b, "note: company: 3 references use ',' or spaces inside");
+    assert_has(&b, "note: company: 3 references hold what F1 cannot match");
     assert_has(&b, "mean of 4 tasks");
     assert_lacks(&b, "\033");
     assert_lacks(&b, "truncated");

@@ -13,7 +13,7 @@ struct job {
     atomic_int in_flight, max_in_flight, workers;
     int sleep_ms;
     size_t poison_task, poison_row; /* returns an error there */
-    volatile int stop;
+    cfb_stop stop;
     size_t stop_after;
     atomic_size_t done;
 };
@@ -39,7 +39,7 @@ static cfb_code row(void *ctx, void *worker, size_t task, size_t r, cfb_err *err
     atomic_fetch_add(&j->seen[task][r], 1);
     if (j->sleep_ms) cfb_sleep_until_ns(cfb_now_ns() + j->sleep_ms * (int64_t)1000000, NULL);
     atomic_fetch_sub(&j->in_flight, 1);
-    if (j->stop_after && atomic_fetch_add(&j->done, 1) + 1 >= j->stop_after) j->stop = 1;
+    if (j->stop_after && atomic_fetch_add(&j->done, 1) + 1 >= j->stop_after) cfb_stop_set(&j->stop);
     if (task == j->poison_task && r == j->poison_row) return cfb_err_set(err, CFB_EAUTH, "poisoned row");
     return CFB_OK;
 }

@@ -93,7 +93,8 @@ static void test_suite_labels(void **state) {
     assert_true(SUITE("x", "x").set_f1 == 1.0);
     assert_counts(SUITE("a", "a, ,"), 1, 2, 1);
     assert_counts(SUITE("a", "a,a"), 1, 1, 1);
-    assert_false(SUITE("a,b", "a").reference_unmatchable); /* said of row labels only */
+    assert_false(SUITE("a,b", "a").reference_unmatchable);
+    assert_true(SUITE("a,no such label", "a").reference_unmatchable); /* the suite's list lacks it */
 #undef SUITE
 }
 
