@@ -92,6 +92,8 @@ void cfb_log(cfb_log_level level, const char *fmt, ...) CFB_PRINTF(2, 3);
 
 /* ---- threads ---- */
 
+/* Was this library built with OpenMP? A SERIAL build does the same things one after the other. */
+bool cfb_has_openmp(void);
 /* Cores this process may use (affinity and cgroup quota counted), at least 1; 1 in a SERIAL build. */
 int cfb_cpu_count(void);
 

@@ -19,6 +19,14 @@ static int cgroup_cpu_quota(void) {
 }
 #endif
 
+bool cfb_has_openmp(void) {
+#ifdef _OPENMP
+    return true;
+#else
+    return false;
+#endif
+}
+
 int cfb_cpu_count(void) {
 #ifdef _OPENMP
     int cores = omp_get_num_procs(), quota = cgroup_cpu_quota();

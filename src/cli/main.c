@@ -68,7 +68,7 @@ int main(int argc, char **argv) {
     if (rc == CFB_OK && want == CFB_WANT_HELP) {
         cfb_config_print_help(stdout, config.command);
     } else if (rc == CFB_OK && want == CFB_WANT_VERSION) {
-        printf("cfbench %s\n", CFB_VERSION);
+        printf("cfbench %s (%s)\n", CFB_VERSION, cfb_has_openmp() ? "OpenMP" : "serial");
     } else if (rc == CFB_OK && want == CFB_WANT_PRINT_CONFIG) {
         rc = print_config(&config, &err);
     } else if (rc == CFB_OK) {

@@ -318,7 +318,7 @@ static cfb_code run_scheduler(struct job *j, cfb_generate_summary *sum, cfb_err 
         cfb_sched s = {n, n_rows, j->o->task_workers, j->o->row_workers, j, worker_new, worker_free, on_row, j->o->stop};
         rc = cfb_sched_run(&s, &sum->sched, err);
         int wanted = j->o->task_workers < (int)n ? j->o->task_workers : (int)n;
-        if (sum->sched.outer_threads < wanted || sum->sched.inner_threads_min < j->o->row_workers)
+        if (cfb_has_openmp() && (sum->sched.outer_threads < wanted || sum->sched.inner_threads_min < j->o->row_workers))
             cfb_log(CFB_LOG_WARN,
                     "asked for %d x %d workers, OpenMP gave %d x %d: is OMP_THREAD_LIMIT, OMP_DYNAMIC or a process limit (ulimit "
                     "-u) set?",
