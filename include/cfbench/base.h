@@ -97,6 +97,11 @@ bool cfb_has_openmp(void);
 /* Cores this process may use (affinity and cgroup quota counted), at least 1; 1 in a SERIAL build. */
 int cfb_cpu_count(void);
 
+/* Can n more threads live at the same time? Tries it. ECONFIG says how many there can be. */
+CFB_MUST_CHECK cfb_code cfb_check_threads(size_t n, cfb_err *err);
+/* Can n files be open? Raises the soft limit as far as it has to. ECONFIG says what the limit is. */
+CFB_MUST_CHECK cfb_code cfb_check_open_files(size_t n, cfb_err *err);
+
 /* Runs fn(ctx, block) for block = 0 .. n_blocks-1 on up to n_threads OpenMP threads (dynamic order). fn must be pure
  * arithmetic on its own slot. worker is 0 .. n_threads-1 and unique among running calls: an index for scratch space. */
 typedef void (*cfb_block_fn)(void *ctx, size_t block, int worker);

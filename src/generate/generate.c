@@ -308,21 +308,32 @@ static cfb_code on_row(void *ctx, void *worker, size_t task, size_t row, cfb_err
     return ask_row(j, worker, task, j->tasks[task].pending[row], err);
 }
 
+/* Said before the first call, in words, instead of by OpenMP's run-time in the middle. */
+static cfb_code check_limits(int outer, int inner, cfb_err *err) {
+    size_t n = cfb_has_openmp() ? (size_t)outer * (size_t)inner : 1;
+    cfb_code rc = cfb_check_open_files(3 * n + 64, err); /* libcurl's easy mode keeps up to 3 for a worker */
+    if (rc == CFB_OK && n > 64) rc = cfb_check_threads(n, err);
+    if (rc != CFB_OK)
+        cfb_err_add_context(err, "%d x %d workers are too many here; lower --max-workers or --task-workers", outer, inner);
+    return rc;
+}
+
 static cfb_code run_scheduler(struct job *j, cfb_generate_summary *sum, cfb_err *err) {
     size_t n = j->o->n_tasks, pending = 0;
     size_t *n_rows = malloc((n ? n : 1) * sizeof *n_rows);
     if (n_rows == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     for (size_t k = 0; k < n; k++) pending += n_rows[k] = j->tasks[k].n_pending;
     cfb_code rc = CFB_OK;
-    if (pending > 0) {
+    int outer = j->o->task_workers < (int)n ? j->o->task_workers : (int)n;
+    if (pending > 0) rc = check_limits(outer, j->o->row_workers, err);
+    if (pending > 0 && rc == CFB_OK) {
         cfb_sched s = {n, n_rows, j->o->task_workers, j->o->row_workers, j, worker_new, worker_free, on_row, j->o->stop};
         rc = cfb_sched_run(&s, &sum->sched, err);
-        int wanted = j->o->task_workers < (int)n ? j->o->task_workers : (int)n;
-        if (cfb_has_openmp() && (sum->sched.outer_threads < wanted || sum->sched.inner_threads_min < j->o->row_workers))
+        if (cfb_has_openmp() && (sum->sched.outer_threads < outer || sum->sched.inner_threads_min < j->o->row_workers))
             cfb_log(CFB_LOG_WARN,
                     "asked for %d x %d workers, OpenMP gave %d x %d: is OMP_THREAD_LIMIT, OMP_DYNAMIC or a process limit (ulimit "
                     "-u) set?",
-                    wanted, j->o->row_workers, sum->sched.outer_threads, sum->sched.inner_threads_min);
+                    outer, j->o->row_workers, sum->sched.outer_threads, sum->sched.inner_threads_min);
     }
     free(n_rows);
     return rc;

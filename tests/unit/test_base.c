@@ -243,6 +243,13 @@ static void blocks_all_run(void **state) {
     cfb_par_blocks(0, 8, square, NULL);
 }
 
+static void limits_are_asked_for_beforehand(void **state) {
+    (void)state;
+    assert_ok(cfb_check_threads(100, &test_err));
+    assert_ok(cfb_check_open_files(10, &test_err));
+    assert_fails(cfb_check_open_files((size_t)1 << 40, &test_err), CFB_ECONFIG, "open files are needed");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_have_names_and_exit_statuses),
@@ -260,6 +267,7 @@ int main(void) {
         cmocka_unit_test(full_disks_are_told_from_other_errors),
         cmocka_unit_test(random_streams_do_not_depend_on_order),
         cmocka_unit_test(blocks_all_run),
+        cmocka_unit_test(limits_are_asked_for_beforehand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
