@@ -19,7 +19,7 @@ static bool read_error(const cfb_json *root, cfb_chat_reply *r) {
     if (e == NULL || cfb_json_kind_of(e) == CFB_JSON_NULL) return false;
     cfb_str text = cfb_json_str(e);
     if (text.ptr == NULL) text = cfb_json_str(cfb_json_get(e, "message"));
-    set_message(r, text.ptr ? text : CFB_STR_LIT("the server answered an error without a message"));
+    set_message(r, text.len ? text : CFB_STR_LIT("the server answered an error without a message"));
     int64_t code;
     if (r->http_status < 400 && cfb_json_int(cfb_json_get(e, "code"), &code) && code >= 400 && code < 600)
         r->http_status = (long)code; /* some gateways wrap an upstream error in a 200 */

@@ -214,7 +214,7 @@ const char *cfb_opt_metavar(const cfb_opt *o) {
 void cfb_format_plain(double v, char buf[32]) {
     if (v == 9007199254740992.0)
         snprintf(buf, 32, "2^53");
-    else if (v == (double)(int64_t)v && v > -1e15 && v < 1e16)
+    else if (v > -1e15 && v < 1e16 && v == (double)(int64_t)v)
         snprintf(buf, 32, "%lld", (long long)v);
     else
         cfb_format_double(v, buf);

@@ -38,6 +38,7 @@ static void replies_in_the_wild(void **state) {
         {"<html>hello</html>", "", CFB_FAIL_BAD_REPLY, CFB_FINISH_OTHER},
         {"", "", CFB_FAIL_BAD_REPLY, CFB_FINISH_OTHER},
         {"{\"error\":{\"message\":\"no\",\"code\":429}}", "", CFB_FAIL_SERVER, CFB_FINISH_OTHER},
+        {"{\"error\":{\"message\":\"\",\"code\":430}}", "", CFB_FAIL_SERVER, CFB_FINISH_OTHER},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         parse(cases[i].body);
