@@ -187,6 +187,7 @@ static void read_status(cfb_client_t *c, cfb_chat_reply *r) {
         return;
     }
     cfb_client__read_error_body(cfb_buf_str(&c->body), r);
+    if (r->message[0] == '\0') snprintf(r->message, sizeof r->message, "the server said nothing more");
     r->fail = class_of_status(r->http_status);
 }
 
