@@ -69,7 +69,11 @@ static void set_options(cfb_client_t *c) {
     curl_easy_setopt(h, CURLOPT_HTTPHEADER, c->headers);
     curl_easy_setopt(h, CURLOPT_USERAGENT, "cfbench");
     curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075500 /* 7.85; clusters run older ones */
     curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    curl_easy_setopt(h, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
     curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS); /* cleartext stays on HTTP/1.1 */
     curl_easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "");
     curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)(c->opts.timeout_s * 1000));
@@ -175,9 +179,11 @@ static cfb_fail class_of_status(long status) {
 }
 
 static void read_status(cfb_client_t *c, cfb_chat_reply *r) {
+#if LIBCURL_VERSION_NUM >= 0x074200 /* 7.66 */
     curl_off_t after = 0;
     curl_easy_getinfo(c->curl, CURLINFO_RETRY_AFTER, &after);
     if (after > 0) r->retry_after_s = (double)after;
+#endif
     if (r->http_status >= 300 && r->http_status < 400) {
         char *to = NULL;
         curl_easy_getinfo(c->curl, CURLINFO_REDIRECT_URL, &to);

@@ -181,4 +181,11 @@ sys.exit(bool(bad))
 E2
 check "docs: files that are named exist, and ARCHITECTURE names every source file" python3 "$T/paths.py"
 
+check "docs: run-store.md lists the failure classes as client.h has them" python3 -c '
+import re
+want = [(n, "yes" if r == "1" else "no", "yes" if s == "1" else "no")
+        for n, r, s in re.findall(r"X\(\w+, \"(\w+)\", (\d), (\d), ", open("include/cfbench/client.h").read()) if n != "none"]
+got = re.findall(r"^\| `(\w+)` \| .* \| (yes|no) \| (yes|no) \|$", open("docs/run-store.md").read(), re.M)
+assert want and got == want, (want, got)'
+
 exit "${bad:?}"
