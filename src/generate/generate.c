@@ -227,7 +227,10 @@ static cfb_code check_hopeless(struct job *j, const cfb_chat_reply *r, cfb_err *
     }
     if (r->fail == CFB_FAIL_TOO_LARGE || r->fail == CFB_FAIL_REPLY_TOO_LARGE) return CFB_OK;
     size_t n = atomic_fetch_add(&j->n_exhausted, 1) + 1;
-    size_t patience = r->fail == CFB_FAIL_CONNECT ? 1 : r->fail == CFB_FAIL_BAD_REQUEST ? HOPELESS_REFUSALS : HOPELESS_ROWS;
+    /* of the calls that started together some fail first: all of them must have had their turn */
+    size_t together = (size_t)j->o->task_workers * (size_t)j->o->row_workers;
+    size_t patience = together + (r->fail == CFB_FAIL_BAD_REQUEST ? HOPELESS_REFUSALS : HOPELESS_ROWS);
+    if (r->fail == CFB_FAIL_CONNECT && j->o->max_retries > 0) patience = 1; /* nothing listened there for several tries */
     if (atomic_load(&j->n_ok) > 0 || n < patience) return CFB_OK;
     cfb_code code = r->fail == CFB_FAIL_BAD_REPLY || r->fail == CFB_FAIL_BAD_REQUEST ? CFB_EPROTOCOL : CFB_ENET;
     return no_answers(j, code, r, err);
