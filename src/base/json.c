@@ -54,7 +54,7 @@ cfb_code cfb_json_parse(const char *text, size_t len, unsigned flags, cfb_json *
         cJSON *root = cJSON_ParseWithLength(text, len);
         if (root == NULL)
             rc = cfb_err_set(err, CFB_ENOMEM, "out of memory while reading JSON (%zu bytes)", len);
-        else if ((rc = check_duplicates(root, err)) != CFB_OK)
+        else if (!(flags & CFB_JSON_REPAIR) && (rc = check_duplicates(root, err)) != CFB_OK)
             cJSON_Delete(root);
         else
             *out = (cfb_json *)(void *)root;

@@ -158,6 +158,7 @@ cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     if (rc == CFB_OK) {
         cfb_cli_catch_signals(true);
         rc = generate(c, suite, tasks, n, store, path, mock, c->mock ? mock_url : c->base_url, n_failed, err);
+        cfb_cli_release_signals();
     }
     cfb_code close_rc = cfb_store_close(store, rc == CFB_OK ? err : NULL);
     if (rc == CFB_OK) rc = close_rc;

@@ -28,6 +28,7 @@ cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err);
  * on standard error when the first one comes. */
 extern cfb_stop cfb_cli_stop, cfb_cli_abort;
 void cfb_cli_catch_signals(bool announce);
+void cfb_cli_release_signals(void); /* signals end the program again: what follows is atomic or can be made again */
 void cfb_cli_log_to_stderr(const cfb_config *c);
 /* Draws p until stopped: lines that are redrawn on a terminal, or a plain line now and then. */
 typedef struct cfb_cli_progress cfb_cli_progress_t;

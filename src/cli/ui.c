@@ -27,6 +27,11 @@ void cfb_cli_catch_signals(bool announce) {
     sigaction(SIGTERM, &a, NULL);
 }
 
+void cfb_cli_release_signals(void) {
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+}
+
 /* One lock for everything that goes to standard error, so that log lines and the progress display do not mix. */
 static pthread_mutex_t stderr_lock = PTHREAD_MUTEX_INITIALIZER;
 static size_t lines_drawn;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void cfb_client__read_error_body(cfb_str body, cfb_chat_reply *r);
+bool cfb_client__read_error_body(cfb_str body, cfb_chat_reply *r);
 
 #define MAX_REQUEST_BYTES ((size_t)64 << 20)
 
@@ -149,7 +149,6 @@ static cfb_fail class_of_curl(const cfb_client_t *c, CURLcode code) {
     switch (code) {
     case CURLE_OK: return CFB_FAIL_NONE;
     case CURLE_OPERATION_TIMEDOUT: return CFB_FAIL_TIMEOUT;
-    case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_CERTPROBLEM:
@@ -178,6 +177,14 @@ static cfb_fail class_of_status(long status) {
     return CFB_FAIL_BAD_REQUEST;
 }
 
+/* Some servers repeat the key in their errors. What is logged, stored and reported must not hold it. */
+static void redact(const cfb_client_t *c, char *text, size_t len) {
+    size_t n = c->opts.api_key ? strlen(c->opts.api_key) : 0;
+    if (n < 4) return;
+    cfb_str hay = {text, len}, key = {c->opts.api_key, n};
+    for (size_t at = 0; (at = cfb_str_find(hay, key, at)) != SIZE_MAX; at += n) memset(text + at, '*', n);
+}
+
 static void read_status(cfb_client_t *c, cfb_chat_reply *r) {
 #if LIBCURL_VERSION_NUM >= 0x074200 /* 7.66 */
     curl_off_t after = 0;
@@ -192,17 +199,10 @@ static void read_status(cfb_client_t *c, cfb_chat_reply *r) {
                  to ? to : "nowhere");
         return;
     }
-    cfb_client__read_error_body(cfb_buf_str(&c->body), r);
+    if (c->body.ptr) redact(c, c->body.ptr, c->body.len);
+    if (cfb_client__read_error_body(cfb_buf_str(&c->body), r)) return; /* refused by the content filter: a result */
     if (r->message[0] == '\0') snprintf(r->message, sizeof r->message, "the server said nothing more");
     r->fail = class_of_status(r->http_status);
-}
-
-/* Some servers repeat the key in their errors. What is logged, stored and reported must not hold it. */
-static void redact(const cfb_client_t *c, char *text, size_t len) {
-    size_t n = c->opts.api_key ? strlen(c->opts.api_key) : 0;
-    if (n < 4) return;
-    cfb_str hay = {text, len}, key = {c->opts.api_key, n};
-    for (size_t at = 0; (at = cfb_str_find(hay, key, at)) != SIZE_MAX; at += n) memset(text + at, '*', n);
 }
 
 cfb_code cfb_client_chat(cfb_client_t *c, cfb_str prompt, int max_tokens, cfb_chat_reply *r, cfb_err *err) {
@@ -212,6 +212,11 @@ cfb_code cfb_client_chat(cfb_client_t *c, cfb_str prompt, int max_tokens, cfb_ch
     c->too_large = false;
     c->curl_error[0] = '\0';
     cfb_code rc = cfb_client_body(&c->opts, prompt, max_tokens, &c->request, err);
+    if (rc == CFB_ELIMIT) {
+        snprintf(r->message, sizeof r->message, "the request is too large");
+        r->fail = CFB_FAIL_TOO_LARGE;
+        return CFB_OK;
+    }
     if (rc != CFB_OK) return rc;
     curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, c->request.ptr);
     curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)c->request.len);
@@ -219,7 +224,6 @@ cfb_code cfb_client_chat(cfb_client_t *c, cfb_str prompt, int max_tokens, cfb_ch
     int64_t start = cfb_now_ns();
     CURLcode code = curl_easy_perform(c->curl);
     r->latency_us = (cfb_now_ns() - start) / 1000;
-    if (c->body.ptr) redact(c, c->body.ptr, c->body.len);
     curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &r->http_status);
     if (code != CURLE_OK) {
         r->fail = class_of_curl(c, code);
@@ -232,6 +236,16 @@ cfb_code cfb_client_chat(cfb_client_t *c, cfb_str prompt, int max_tokens, cfb_ch
     }
     long status = r->http_status;
     rc = cfb_client_parse_reply(cfb_buf_str(&c->body), &c->scratch, r, err);
+    if (rc == CFB_OK && r->fail != CFB_FAIL_NONE &&
+        c->body.ptr) { /* an error inside a 200: its words are shown; answers stay as they are */
+        redact(c, c->body.ptr, c->body.len);
+        rc = cfb_client_parse_reply(cfb_buf_str(&c->body), &c->scratch, r, err);
+    }
+    if (rc == CFB_ELIMIT) { /* repairing broken characters makes a text longer */
+        snprintf(r->message, sizeof r->message, "%.250s", err ? err->msg : "the reply is too large");
+        r->fail = CFB_FAIL_REPLY_TOO_LARGE;
+        rc = CFB_OK;
+    }
     if (rc == CFB_OK && r->fail == CFB_FAIL_SERVER && r->http_status != status) r->fail = class_of_status(r->http_status);
     return rc;
 }

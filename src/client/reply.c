@@ -38,8 +38,10 @@ static cfb_code read_content(const cfb_json *content, cfb_buf *scratch, cfb_chat
         break;
     case CFB_JSON_ARRAY:
         for (const cfb_json *p = cfb_json_first(content); p && rc == CFB_OK; p = cfb_json_next(p)) {
-            cfb_str text = cfb_json_str(cfb_json_get(p, "text"));
-            if (text.ptr) rc = cfb_buf_append_str(scratch, text, err);
+            cfb_str type = cfb_json_str(cfb_json_get(p, "type")), text = cfb_json_str(cfb_json_get(p, "text"));
+            bool is_text = type.ptr == NULL || cfb_str_eqz(type, "text") || cfb_str_eqz(type, "output_text");
+            if (cfb_json_kind_of(p) == CFB_JSON_STRING) text = cfb_json_str(p);
+            if (text.ptr && is_text) rc = cfb_buf_append_str(scratch, text, err);
         }
         break;
     default: *ok = false;
@@ -84,11 +86,9 @@ cfb_code cfb_client_parse_reply(cfb_str body, cfb_buf *scratch, cfb_chat_reply *
     const cfb_json *choice = cfb_json_first(cfb_json_get(root, "choices"));
     const cfb_json *message = cfb_json_get(choice, "message");
     bool ok = false;
-    if (read_error(root, r)) {
-        r->fail = CFB_FAIL_SERVER;
-    } else if (cfb_json_kind_of(message) != CFB_JSON_OBJECT) {
-        r->fail = bad_reply(r, "the server's JSON has no choices[0].message");
-    } else {
+    if (cfb_json_kind_of(message) != CFB_JSON_OBJECT) {
+        r->fail = read_error(root, r) ? CFB_FAIL_SERVER : bad_reply(r, "the server's JSON has no choices[0].message");
+    } else { /* an answer counts, whatever stands beside it */
         rc = read_content(cfb_json_get(message, "content"), scratch, r, &ok, err);
         r->fail = ok ? CFB_FAIL_NONE : bad_reply(r, "choices[0].message.content is neither text nor null");
         r->finish = finish_of(cfb_json_str(cfb_json_get(choice, "finish_reason")));
@@ -100,16 +100,26 @@ cfb_code cfb_client_parse_reply(cfb_str body, cfb_buf *scratch, cfb_chat_reply *
     return rc;
 }
 
-void cfb_client__read_error_body(cfb_str body, cfb_chat_reply *r);
+bool cfb_client__read_error_body(cfb_str body, cfb_chat_reply *r);
 
-/* The message of an HTTP error: the API's own words if it is JSON, else the beginning of the body. */
-void cfb_client__read_error_body(cfb_str body, cfb_chat_reply *r) {
+/* The message of an HTTP error: the API's own words if it is JSON, else the beginning of the body. True if the prompt was refused
+ * by the server's content filter (Azure says so with a 400): that is an answer of its kind, not a failure. */
+bool cfb_client__read_error_body(cfb_str body, cfb_chat_reply *r) {
     cfb_json *root = NULL;
+    bool filtered = false;
     if (cfb_json_parse(body.ptr ? body.ptr : "", body.len, CFB_JSON_REPAIR, &root, NULL) == CFB_OK) {
         cfb_str plain = cfb_json_str(cfb_json_get(root, "message"));
         if (!read_error(root, r)) set_message(r, plain.ptr ? plain : body);
+        cfb_str code = cfb_json_str(cfb_json_get(cfb_json_get(root, "error"), "code"));
+        filtered = r->http_status == 400 && code.ptr && cfb_str_eqz(code, "content_filter");
     } else {
         set_message(r, body);
     }
     cfb_json_free(root);
+    if (filtered) {
+        r->fail = CFB_FAIL_NONE;
+        r->finish = CFB_FINISH_FILTER;
+        r->content = CFB_STR_LIT("");
+    }
+    return filtered;
 }

@@ -116,6 +116,7 @@ static cfb_code prepare(struct job *j, cfb_err *err) {
         rc = prepare_task(j, k, err);
         cfb_task_progress *p = &j->progress->tasks[k];
         p->name = j->tasks[k].task ? j->tasks[k].task->name : "";
+        if (rc != CFB_OK) break;
         p->total = j->tasks[k].records.n;
         p->done_before = p->total - j->tasks[k].n_pending;
     }
@@ -218,7 +219,8 @@ static cfb_code no_answers(struct job *j, cfb_code code, const cfb_chat_reply *r
 /* Is the server of no use at all? Then the run stops, instead of failing row by row. */
 static cfb_code check_hopeless(struct job *j, const cfb_chat_reply *r, cfb_err *err) {
     const char *remedy = cfb_fail_remedy(r->fail);
-    if (cfb_fail_stops_run(r->fail)) {
+    /* Once the server has answered, a 403, 404 or TLS failure is this row's: only a wrong key is everybody's. */
+    if (cfb_fail_stops_run(r->fail) && (atomic_load(&j->n_ok) == 0 || r->http_status == 401)) {
         cfb_code code = r->fail == CFB_FAIL_TLS ? CFB_ENET : CFB_EAUTH;
         if (r->http_status)
             return cfb_err_set(err, code, "%s refused the request (HTTP %ld): %s; %s", j->o->client.base_url, r->http_status,
@@ -228,8 +230,9 @@ static cfb_code check_hopeless(struct job *j, const cfb_chat_reply *r, cfb_err *
     if (r->fail == CFB_FAIL_TOO_LARGE || r->fail == CFB_FAIL_REPLY_TOO_LARGE) return CFB_OK;
     size_t n = atomic_fetch_add(&j->n_exhausted, 1) + 1;
     /* of the calls that started together some fail first: all of them must have had their turn */
-    size_t together = (size_t)j->o->task_workers * (size_t)j->o->row_workers;
-    size_t patience = together + (r->fail == CFB_FAIL_BAD_REQUEST ? HOPELESS_REFUSALS : HOPELESS_ROWS);
+    size_t together = cfb_has_openmp() ? (size_t)j->o->task_workers * (size_t)j->o->row_workers : 1;
+    size_t patience = r->fail == CFB_FAIL_BAD_REQUEST ? HOPELESS_REFUSALS : HOPELESS_ROWS;
+    if (patience < together) patience = together;
     if (r->fail == CFB_FAIL_CONNECT && j->o->max_retries > 0) patience = 1; /* nothing listened there for several tries */
     if (atomic_load(&j->n_ok) > 0 || n < patience) return CFB_OK;
     cfb_code code = r->fail == CFB_FAIL_BAD_REPLY || r->fail == CFB_FAIL_BAD_REQUEST ? CFB_EPROTOCOL : CFB_ENET;
@@ -328,15 +331,17 @@ static cfb_code run_scheduler(struct job *j, cfb_generate_summary *sum, cfb_err 
     for (size_t k = 0; k < n; k++) pending += n_rows[k] = j->tasks[k].n_pending;
     cfb_code rc = CFB_OK;
     int outer = j->o->task_workers < (int)n ? j->o->task_workers : (int)n;
-    if (pending > 0) rc = check_limits(outer, j->o->row_workers, err);
+    int inner =
+        (size_t)j->o->row_workers < pending ? j->o->row_workers : (int)pending; /* no threads for rows that are not there */
+    if (pending > 0) rc = check_limits(outer, inner, err);
     if (pending > 0 && rc == CFB_OK) {
-        cfb_sched s = {n, n_rows, j->o->task_workers, j->o->row_workers, j, worker_new, worker_free, on_row, j->o->stop};
+        cfb_sched s = {n, n_rows, j->o->task_workers, inner, j, worker_new, worker_free, on_row, j->o->stop};
         rc = cfb_sched_run(&s, &sum->sched, err);
-        if (cfb_has_openmp() && (sum->sched.outer_threads < outer || sum->sched.inner_threads_min < j->o->row_workers))
+        if (cfb_has_openmp() && (sum->sched.outer_threads < outer || sum->sched.inner_threads_min < inner))
             cfb_log(CFB_LOG_WARN,
                     "asked for %d x %d workers, OpenMP gave %d x %d: is OMP_THREAD_LIMIT, OMP_DYNAMIC or a process limit (ulimit "
                     "-u) set?",
-                    outer, j->o->row_workers, sum->sched.outer_threads, sum->sched.inner_threads_min);
+                    outer, inner, sum->sched.outer_threads, sum->sched.inner_threads_min);
     }
     free(n_rows);
     return rc;
@@ -366,6 +371,8 @@ cfb_code cfb_generate(const cfb_generate_opts *opts, cfb_generate_summary *sum, 
     if (rc == CFB_OK) rc = run_scheduler(&j, sum, err);
     if (rc == CFB_OK) rc = check_all_failed(&j, err);
     sum_up(&j, sum);
+    if (rc == CFB_EINTERRUPTED && sum->n_rows > 0 && sum->n_done_before + sum->n_done + sum->n_failed == sum->n_rows)
+        rc = CFB_OK; /* the signal came when everything was under way already */
     sum->elapsed_s = (double)(cfb_now_ns() - start) * 1e-9;
     for (size_t k = 0; j.tasks && k < opts->n_tasks; k++) {
         cfb_records_free(&j.tasks[k].records);

@@ -35,7 +35,8 @@ cfb_code cfb_store__sql_error(cfb_store_t *s, const char *what, cfb_err *err) {
     int ext = s->db ? sqlite3_extended_errcode(s->db) : 0;
     const char *words = s->db ? sqlite3_errmsg(s->db) : "out of memory";
     cfb_code rc = CFB_EIO;
-    if (code == SQLITE_FULL || (code == SQLITE_IOERR && s->db && sqlite3_system_errno(s->db) == ENOSPC))
+    if (code == SQLITE_FULL ||
+        (code == SQLITE_IOERR && s->db && (sqlite3_system_errno(s->db) == ENOSPC || sqlite3_system_errno(s->db) == EDQUOT)))
         return cfb_err_set(err, CFB_ENOSPACE,
                            "%s: cannot %s: no space left; free some and run again, nothing that was committed is lost", s->path,
                            what);
@@ -249,6 +250,7 @@ cfb_code cfb_store_close(cfb_store_t *s, cfb_err *err) {
     cfb_code rc = CFB_OK;
     sqlite3_finalize(s->insert_attempt);
     sqlite3_finalize(s->insert_reply);
+    if (s->db) sqlite3_busy_timeout(s->db, 0); /* a reader at work is no reason to wait: the log stays, and nothing is lost */
     if (s->db && s->mode == CFB_STORE_WRITE) sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     if (s->db && sqlite3_close(s->db) != SQLITE_OK) rc = cfb_store__sql_error(s, "close the run store", err);
     cfb_store__release_reserve(s);

@@ -98,7 +98,9 @@ cfb_code cfb_store_put_task(cfb_store_t *s, const cfb_store_task *t, int64_t *ta
     return rc;
 }
 
-static cfb_code put_row(cfb_store_t *s, sqlite3_stmt *find, sqlite3_stmt *add, const cfb_store_row *r, cfb_err *err) {
+/* A row that is there already: what decides its reply must be the same; a corrected reference is taken over. */
+static cfb_code put_row(cfb_store_t *s, sqlite3_stmt *find, sqlite3_stmt *add, sqlite3_stmt *update, const cfb_store_row *r,
+                        cfb_err *err) {
     sqlite3_bind_int64(find, 2, r->row);
     int step = sqlite3_step(find);
     cfb_code rc = CFB_OK;
@@ -112,7 +114,13 @@ static cfb_code put_row(cfb_store_t *s, sqlite3_stmt *find, sqlite3_stmt *add, c
         rc = cfb_store__sql_error(s, "read the run store", err);
     }
     sqlite3_reset(find);
-    if (rc != CFB_OK || step == SQLITE_ROW) return rc;
+    if (rc != CFB_OK) return rc;
+    if (step == SQLITE_ROW) {
+        const cfb_str now[] = {r->id, r->input, r->instruction, r->response};
+        sqlite3_bind_int64(update, 2, r->row);
+        for (int i = 0; i < 4; i++) cfb_store__bind_str(update, i + 3, now[i]);
+        return cfb_store__step_done(s, update, err);
+    }
     sqlite3_bind_int64(add, 2, r->row);
     const cfb_str values[] = {r->id, r->key, r->input, r->instruction, r->response};
     for (int i = 0; i < 5; i++) cfb_store__bind_str(add, i + 3, values[i]);
@@ -120,8 +128,14 @@ static cfb_code put_row(cfb_store_t *s, sqlite3_stmt *find, sqlite3_stmt *add, c
 }
 
 cfb_code cfb_store_put_rows(cfb_store_t *s, int64_t task_id, const cfb_store_row *rows, size_t n, cfb_err *err) {
-    sqlite3_stmt *find = NULL, *add = NULL;
+    sqlite3_stmt *find = NULL, *add = NULL, *update = NULL;
     cfb_code rc = cfb_store__prepare(s, "SELECT key FROM row WHERE task_id = ?1 AND row = ?2", &find, err);
+    if (rc == CFB_OK)
+        rc = cfb_store__prepare(
+            s,
+            "UPDATE row SET id = ?3, input = ?4, instruction = ?5, response = ?6 WHERE task_id = ?1 AND row = ?2"
+            " AND (id IS NOT ?3 OR input IS NOT ?4 OR instruction IS NOT ?5 OR response IS NOT ?6)",
+            &update, err);
     if (rc == CFB_OK)
         rc = cfb_store__prepare(
             s, "INSERT INTO row(task_id, row, id, key, input, instruction, response) VALUES(?1,?2,?3,?4,?5,?6,?7)", &add, err);
@@ -129,15 +143,19 @@ cfb_code cfb_store_put_rows(cfb_store_t *s, int64_t task_id, const cfb_store_row
     if (rc == CFB_OK) {
         sqlite3_bind_int64(find, 1, task_id);
         sqlite3_bind_int64(add, 1, task_id);
-        for (size_t i = 0; i < n && rc == CFB_OK; i++) rc = put_row(s, find, add, &rows[i], err);
+        sqlite3_bind_int64(update, 1, task_id);
+        for (size_t i = 0; i < n && rc == CFB_OK; i++) rc = put_row(s, find, add, update, &rows[i], err);
         rc = cfb_store__end(s, rc, err);
     }
     sqlite3_finalize(find);
     sqlite3_finalize(add);
+    sqlite3_finalize(update);
     return rc;
 }
 
 /* ---- attempts and replies: group commit ---- */
+
+#define BUSY_TRIES 60 /* of 10 s each */
 
 struct queued {
     const cfb_store_attempt *a;
@@ -203,6 +221,11 @@ static cfb_code commit_list(cfb_store_t *s, const struct queued *list, cfb_err *
 static void commit_batch(cfb_store_t *s, struct queued *list) {
     cfb_err err = CFB_ERR_INIT;
     cfb_code rc = commit_list(s, list, &err);
+    /* Another program holds the database. The replies are here and paid for: waiting loses nothing, giving up would. */
+    for (int tries = 0; rc != CFB_OK && (sqlite3_errcode(s->db) & 0xff) == SQLITE_BUSY && tries < BUSY_TRIES; tries++) {
+        if (tries == 0) cfb_log(CFB_LOG_WARN, "%s is locked by another program; waiting to save replies", s->path);
+        rc = commit_list(s, list, &err);
+    }
     if (rc == CFB_ENOSPACE && cfb_store__release_reserve(s)) {
         cfb_code again = commit_list(s, list, &err); /* saved, but the run must stop: there is no second reserve */
         if (again == CFB_OK)

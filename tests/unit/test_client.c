@@ -33,6 +33,8 @@ static void replies_in_the_wild(void **state) {
          "b",
          CFB_FAIL_NONE, CFB_FINISH_STOP},
         {"{\"choices\":[{\"message\":{\"content\":7}}]}", "", CFB_FAIL_BAD_REPLY, CFB_FINISH_STOP},
+        {"{\"choices\":[{\"message\":{\"content\":[{\"type\":\"thinking\",\"text\":\"hidden\"},\"A\"]}}]}", "A", CFB_FAIL_NONE, CFB_FINISH_STOP},
+        {"{\"error\":{},\"a\":1,\"a\":2,\"choices\":[{\"message\":{\"content\":\"x\"}}]}", "x", CFB_FAIL_NONE, CFB_FINISH_STOP},
         {"{\"choices\":[]}", "", CFB_FAIL_BAD_REPLY, CFB_FINISH_OTHER},
         {"{\"choices\":[{\"message\":{\"content\":\"cut", "", CFB_FAIL_BAD_REPLY, CFB_FINISH_OTHER},
         {"<html>hello</html>", "", CFB_FAIL_BAD_REPLY, CFB_FINISH_OTHER},

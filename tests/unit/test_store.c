@@ -107,6 +107,14 @@ static void replies_survive_a_reopening(void **state) {
     assert_false(cfb_store_is_run_store("Makefile"));
 }
 
+static cfb_code last_response(void *ctx, const cfb_store_result *r, cfb_err *err) {
+    static char text[16];
+    (void)err;
+    snprintf(text, sizeof text, "%.*s", CFB_STR_ARG(r->response));
+    *(cfb_str *)ctx = cfb_str_from(text);
+    return CFB_OK;
+}
+
 static void another_configuration_is_refused_by_name(void **state) {
     (void)state;
     const cfb_store_setting first[] = {{"model", "a"}, {"shot", "few"}}, same[] = {{"shot", "few"}, {"model", "a"}},
@@ -126,6 +134,11 @@ static void another_configuration_is_refused_by_name(void **state) {
     assert_ok(cfb_store_bind(s, other, 2, &test_err));
     const cfb_store_row changed = {1, CFB_STR_LIT("id"), CFB_STR_LIT("other key"), CFB_STR_NULL, CFB_STR_NULL, CFB_STR_NULL};
     assert_fails(cfb_store_put_rows(s, id, &changed, 1, &test_err), CFB_ECONFLICT, "row 1 (id id)");
+    const cfb_store_row corrected = {1, CFB_STR_LIT("id"), CFB_STR_LIT("key"), {"in\0put", 6}, CFB_STR_NULL, CFB_STR_LIT("国")};
+    assert_ok(cfb_store_put_rows(s, id, &corrected, 1, &test_err)); /* a reference decides no reply: the new one counts */
+    cfb_str seen = CFB_STR_NULL;
+    assert_ok(cfb_store_each_result(s, id, last_response, &seen, &test_err));
+    assert_str(seen, "国");
     assert_ok(cfb_store_close(s, &test_err));
 }
 
