@@ -30,19 +30,20 @@ assert len(log) == 32 and max(r['in_flight'] for r in log) == 16, max(r['in_flig
 fi
 
 rm -f "$T/log"
-run --limit 12 --max-workers 8 --api-rate-limit 0.03 --mock-latency 0.1 --out "$T/limited"
-check "no two starts closer than --api-rate-limit, over all threads" python3 - "$T/log" 0.03 <<'E2'
+run --limit 4 --max-workers 8 --api-rate-limit 0.1 --mock-latency 0.3 --out "$T/limited"
+check "no two starts closer than --api-rate-limit, over all threads" python3 - "$T/log" 0.1 <<'E2'
 import json, sys
 log = [json.loads(l) for l in open(sys.argv[1])]
 limit = float(sys.argv[2])
 t = sorted(r["arrival_ns"] for r in log)
 gaps = [(b - a) / 1e9 for a, b in zip(t, t[1:])]
-assert len(t) == 96, len(t)
-# The limiter spaces the starts; what reaches the mock has passed two thread wake-ups and a socket, whose jitter this allows for.
-close = [g for g in gaps if g < limit - 0.003]
+assert len(t) == 32, len(t)
+# test_limiter shows that starts keep their distance exactly. What reaches the mock has passed two thread wake-ups and a socket, whose
+# jitter on a busy machine this allows for.
+close = [g for g in gaps if g < limit - 0.01]
 total = (t[-1] - t[0]) / 1e9
 assert not close, f"{len(close)} of {len(gaps)} gaps too short: {sorted(close)[:5]}"
-assert total >= (len(t) - 1) * limit - 0.003, total
+assert total >= (len(t) - 1) * limit - 0.01, total
 print(min(gaps), total)
 E2
 
