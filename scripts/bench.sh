@@ -1,31 +1,55 @@
 #!/usr/bin/env bash
-# The benchmarks, both sides in one run each. Usage: scripts/bench.sh [--write] (make bench). With --write the report also goes to
-# docs/benchmarks.md. A side whose libraries are missing (python3-pandas, python3-numpy, python3-httpx) is left out and said so.
-set -eu
+# The benchmarks, both sides in one run each, as a Markdown report (make bench). Usage: scripts/bench.sh [--write] [--quick]
+#   --write  also writes the report to docs/benchmarks.md, if every benchmark went through
+#   --quick  small files, short runs: shows that the benchmarks work; the figures mean little
+# SCORE_ARGS and CLIENT_ARGS are passed on to tests/bench/score.py and client.py (see --help there), such as CLIENT_ARGS=--wide.
+# A side whose libraries are missing (python3-pandas, python3-numpy, python3-httpx) is left out and said so. Sides that compute
+# different results end this script with status 1.
+set -eu -o pipefail
 cd "$(dirname "$0")/.."
-BUILD=${BUILD:-build/gcc}
-export BUILD CFBENCH="$PWD/$BUILD/cfbench"
+export BUILD=${BUILD:-build/gcc}
+case $BUILD in /*) CFBENCH=$BUILD/cfbench ;; *) CFBENCH=$PWD/$BUILD/cfbench ;; esac
+export CFBENCH BENCH_PYTHON="${PYTHON:-/usr/bin/python3}" PYTHONDONTWRITEBYTECODE=1
+write= kernels=() score=() client=()
+for arg; do
+    case $arg in
+        --write) write=1 ;;
+        --quick)
+            kernels=(2 40000)
+            score=(--mb 20 --reps 1)
+            client=(--reps 1 --rows 8000 --python-rows 800 --rounds 5)
+            ;;
+        *) echo "usage: scripts/bench.sh [--write] [--quick]" >&2; exit 1 ;;
+    esac
+done
+read -ra more_score <<<"${SCORE_ARGS:-}"
+read -ra more_client <<<"${CLIENT_ARGS:-}"
+
+module_version() { "$BENCH_PYTHON" -c "import $1; print('$1', $1.__version__)" 2>/dev/null || echo "no $1"; }
+commit() { echo "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)$(test -z "$(git status --porcelain -uno 2>/dev/null)" || echo ' with changes')"; }
+
 report=$(mktemp)
 trap 'rm -f "$report"' EXIT
 {
     echo "# Benchmarks"
     echo
-    echo "Written by \`make bench\` (scripts/bench.sh). Ratios were measured side by side, in one run on one machine, with the results compared"
-    echo "before the times; absolute figures are of this machine only."
+    echo "Written by \`scripts/bench.sh --write\`; \`make bench\` prints the same. Ratios were measured side by side, in one run on one machine,"
+    echo "interleaved, with the results compared; absolute figures are of this machine only. In brackets: lowest and highest run."
     echo
-    echo "- date: $(date -u +%Y-%m-%d)"
-    echo "- machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)"
-    echo "- built with: $(${CC:-gcc} --version | head -1); $("$CFBENCH" --version)"
-    for bench in "kernels, in memory:$BUILD/tools/bench/bench_score" "scoring:tests/bench/score.py" "asking:tests/bench/client.py"; do
-        echo
-        echo "## ${bench%%:*}"
-        echo
-        echo '```'
-        case ${bench#*:} in
-            *.py) /usr/bin/env "${PYTHON:-/usr/bin/python3}" "${bench#*:}" ;;
-            *) "${bench#*:}" ;;
-        esac
-        echo '```'
-    done
+    echo "- date: $(date -u +%Y-%m-%d); load before the run: $(cut -d' ' -f1-3 /proc/loadavg); commit $(commit)"
+    echo "- machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) cores, $(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo), Linux $(uname -r)"
+    echo "- built with: $("${CC:-gcc}" --version | head -1); $("$CFBENCH" --version | head -1); libcurl $(pkg-config --modversion libcurl), SQLite $(pkg-config --modversion sqlite3)"
+    echo "- Python: $("$BENCH_PYTHON" -c 'import platform; print(platform.python_version())' 2>/dev/null || echo none), $(module_version numpy), $(module_version pandas), $(module_version httpx)"
+    echo
+    echo "## Kernels, in memory"
+    echo
+    echo "The scorer against a plain scalar C program, on synthetic rows; every score compared."
+    echo
+    echo '```'
+    "$BUILD/tools/bench/bench_score" ${kernels[@]+"${kernels[@]}"}
+    echo '```'
+    echo
+    "$BENCH_PYTHON" tests/bench/score.py ${score[@]+"${score[@]}"} ${more_score[@]+"${more_score[@]}"}
+    "$BENCH_PYTHON" tests/bench/client.py ${client[@]+"${client[@]}"} ${more_client[@]+"${more_client[@]}"}
 } | tee "$report"
-if [ "${1:-}" = --write ]; then cp "$report" docs/benchmarks.md; fi
+if [ "$write" ]; then cp "$report" docs/benchmarks.md; fi

@@ -87,6 +87,11 @@ class Mock:
             raise Different(f"the mock gave other replies than 200: {s['by_status']}")
         return s["by_status"].get("200", 0)
 
+    def cpu_s(self):
+        with open(f"/proc/{self.p.pid}/stat") as f:
+            v = f.read().rpartition(")")[2].split()
+        return (int(v[11]) + int(v[12])) / TICK
+
     def stop(self):
         self.p.terminate()
         self.p.wait()
@@ -170,16 +175,17 @@ def run_python(suite, url, limit, flight, want, tmp):
 
 
 def bench(mock, flight, limits, sides, reps, label):
-    m = {s: {k: Median() for k in ("rate", "whole", "cpu", "cpu_whole", "mb")} for s in sides}
+    m = {s: {k: Median() for k in ("rate", "whole", "cpu", "cpu_whole", "mb", "mock")} for s in sides}
     for rep in range(reps):
         for s in sides:
             say(f"client: {label}, {flight} in flight, {s}, round {rep + 1} of {reps}")
-            before = mock.n_ok()
+            before, cpu = mock.n_ok(), mock.cpu_s()
             for k, v in sides[s](limits[s], flight).items():
                 m[s][k].add(v)
             n = mock.n_ok() - before
             if n != limits[s] * N_TASKS:
                 raise Different(f"the mock served {n} calls, {limits[s] * N_TASKS} expected")
+            m[s]["mock"].add((mock.cpu_s() - cpu) / n * 1e6)
     return m
 
 
@@ -203,10 +209,11 @@ def report_fast(results, limits):
     table(("in flight", "cfbench, asking", "httpx, asking", "ratio", "cfbench, whole", "httpx, whole"),
           [(f, show(m, "cfbench", "rate"), show(m, "python", "rate"), versus(m, "rate"), show(m, "cfbench", "whole"),
             show(m, "python", "whole")) for f, m in results])
-    print("CPU of the client (user + system), µs per call, and peak memory, MB:\n")
-    table(("in flight", "cfbench, asking", "httpx, asking", "httpx / cfbench", "cfbench, whole", "cfbench MB", "httpx MB"),
+    print("CPU (user + system) of the client and of the mock that served it, µs per call, and peak memory of the client, MB:\n")
+    table(("in flight", "cfbench, asking", "httpx, asking", "httpx / cfbench", "cfbench, whole", "mock, for cfbench", "mock, for httpx",
+           "cfbench MB", "httpx MB"),
           [(f, show(m, "cfbench", "cpu"), show(m, "python", "cpu"), versus(m, "cpu", up=False), show(m, "cfbench", "cpu_whole"),
-            show(m, "cfbench", "mb"), show(m, "python", "mb")) for f, m in results])
+            show(m, "cfbench", "mock"), show(m, "python", "mock"), show(m, "cfbench", "mb"), show(m, "python", "mb")) for f, m in results])
 
 
 def percent(m, side, ideal):
@@ -268,8 +275,8 @@ def main():
             finally:
                 mock.stop()
     print("## Asking\n")
-    print(f"`cfbench generate` against Python's `ThreadPoolExecutor` + `httpx` (one shared client, as many connections as workers), on the "
-          f"same `cfbench mock`. Prompts of {PROMPT_BYTES:,} bytes, replies of about 1 KB. cfbench commits each reply to its run store "
+    print(f"`cfbench generate` against Python's `ThreadPoolExecutor` + `httpx` (one shared client, as many connections as workers, "
+          f"`TCP_NODELAY` set: with httpx's default, calls over few connections wait 40 ms for nothing), on the same `cfbench mock`. Prompts of {PROMPT_BYTES:,} bytes, replies of about 1 KB. cfbench commits each reply to its run store "
           f"(SQLite, `synchronous=FULL`, file system {disk}) before the row counts as done; Python keeps replies in memory. "
           f"Medians of {a.reps} interleaved runs (min–max). After every run: one reply for each row, each with the text that the mock "
           f"must give, and as many calls at the mock.\n")

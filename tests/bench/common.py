@@ -98,6 +98,6 @@ def say(text):
 
 def file_system(path):
     try:
-        return subprocess.run(["stat", "-f", "-c", "%T", path], capture_output=True, text=True).stdout.strip() or "unknown"
-    except OSError:
+        return subprocess.run(["df", "--output=fstype", path], capture_output=True, text=True).stdout.split()[-1]
+    except (OSError, IndexError):
         return "unknown"
