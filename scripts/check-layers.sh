@@ -14,12 +14,12 @@ declare -A may=(
 # public header: the room it belongs to
 declare -A room_of=(
     [error]=base [buf]=base [json]=base [base]=base [utf8]=base [text]=text [dataset]=dataset [suite]=dataset [prompt]=prompt
-    [client]=client [store]=store [generate]=generate [metrics]=metrics [score]=score [report]=report [config]=config [mock]=mock
+    [client]=client [pace]=client [store]=store [generate]=generate [metrics]=metrics [score]=score [report]=report [config]=config [mock]=mock
 )
 # library header: the rooms that may use it
 declare -A library=(
     [curl/curl.h]="client" [sqlite3.h]="store" [cjson/cJSON.h]="base" [microhttpd.h]="mock" [cblas.h]="embed metrics score"
-    [utf8proc.h]="text report" [zlib.h]="dataset" [zstd.h]="dataset" [lz4frame.h]="dataset" [openssl/evp.h]="base"
+    [utf8proc.h]="text report" [zlib.h]="dataset" [zstd.h]="dataset" [lz4frame.h]="dataset" [openssl/evp.h]="base" [openssl/ssl.h]="client"
 )
 
 complain() { echo "$1: $2"; bad=$((bad + 1)); }

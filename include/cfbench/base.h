@@ -102,6 +102,12 @@ CFB_MUST_CHECK cfb_code cfb_check_threads(size_t n, cfb_err *err);
 /* Can n files be open? Raises the soft limit as far as it has to. ECONFIG says what the limit is. */
 CFB_MUST_CHECK cfb_code cfb_check_open_files(size_t n, cfb_err *err);
 
+/* Names the calling thread for tools that show threads (top, perf, gdb); at most 15 bytes count. The main thread keeps the
+ * program's name. */
+void cfb_thread_name(const char *name);
+/* CPU time of the whole process so far, user and system, in s. */
+double cfb_cpu_time_s(void);
+
 /* Runs fn(ctx, block) for block = 0 .. n_blocks-1 on up to n_threads OpenMP threads (dynamic order). fn must be pure
  * arithmetic on its own slot. worker is 0 .. n_threads-1 and unique among running calls: an index for scratch space. */
 typedef void (*cfb_block_fn)(void *ctx, size_t block, int worker);

@@ -30,6 +30,12 @@ typedef enum cfb_command {
         CFB_CMD_COUNT
 } cfb_command;
 
+/* Texts of an option that may be given several times. Borrowed from the configuration's arena. */
+typedef struct cfb_string_list {
+    const char *const *items; /* (n); NULL if n is 0 */
+    size_t n;
+} cfb_string_list;
+
 typedef struct cfb_config {
     /* what is asked */
     const char *suite; /* name or path */
@@ -38,23 +44,47 @@ typedef struct cfb_config {
     const char *shot;  /* "zero" or "few" */
     int64_t limit;     /* first N rows of each task; 0 = all */
     /* whom */
-    const char *model, *base_url;
+    const char *model;
+    cfb_string_list base_urls; /* at least one; without trailing slashes; exactly "mock" if mock is true */
+    const char *base_url;      /* the first of them */
     const char *api_key_file;
-    const char *api_key; /* from OPENAI_API_KEY or the file; secret: never on the command line, never printed */
-    bool mock;           /* serve the built-in mock model for this run */
+    const char *api_key;        /* from OPENAI_API_KEY or the file; secret: never on the command line, never printed */
+    bool mock;                  /* serve the built-in mock model for this run */
+    const char *api_key_header; /* NULL: "Authorization: Bearer KEY"; else the header that holds the key alone */
+    cfb_string_list headers;    /* further lines "Name: value"; secret: never printed, never stored */
+    const char *proxy;          /* NULL: as the environment says */
+    const char *ca_file, *client_cert, *client_key, *unix_socket; /* or NULL */
     const char *system_prompt;
     double temperature;
-    int64_t max_tokens; /* 0 = the suite's */
+    bool no_temperature; /* send none */
+    int64_t max_tokens;  /* 0 = the suite's */
+    double max_tokens_scale;
+    bool keep_reasoning;
+    bool max_completion_tokens; /* the limit goes by this name */
+    cfb_string_list stop;
+    int64_t n_seed;         /* sent as "seed"; -1 = none */
+    const char *extra_body; /* text of a JSON object without model, messages and stream; or NULL */
+    bool stream;
     /* how */
-    int64_t max_workers;   /* row workers per task */
-    int64_t task_workers;  /* tasks side by side; 0 = min(tasks, max_workers) */
-    double api_rate_limit; /* s between two starts, at least */
+    int64_t max_workers;      /* row workers per task */
+    int64_t task_workers;     /* tasks side by side; 0 = min(tasks, max_workers) */
+    double api_rate_limit;    /* s between two starts, at least */
+    int64_t in_flight;        /* calls at once over all tasks; 0 = tasks side by side * max_workers */
+    int64_t calls_per_thread; /* 0 = chosen */
+    bool adaptive;
+    double rps, rpm, tpm; /* 0 = no limit */
     const char *preset;
-    int64_t max_retries;    /* further tries after the first */
-    double retry_base;      /* s before the first retry; doubles */
-    double retry_max;       /* s, longest wait between tries */
-    double timeout;         /* s, whole call */
-    double connect_timeout; /* s */
+    int64_t max_retries;      /* further tries after the first */
+    double retry_base;        /* s before the first retry; doubles */
+    double retry_max;         /* s, longest wait between tries */
+    double timeout;           /* s, whole call */
+    double connect_timeout;   /* s */
+    double row_deadline;      /* s; 0 = none */
+    int64_t max_attempts;     /* failed calls of a row over all runs; 0 = any number */
+    const char *max_failures; /* "20" or "10%"; NULL = any number */
+    double patience;          /* s */
+    double grace;             /* s */
+    double idle_timeout;      /* s, longest silence in the middle of a reply; 0 = no limit */
     int64_t seed;
     /* where to */
     const char *out; /* folder of the run */
@@ -96,9 +126,9 @@ typedef struct cfb_config {
  * for a misspelt name, the nearest ones. A config or key file that cannot be read is ECONFIG, EACCESS or ENOMEM.
  * *want: CFB_WANT_HELP (--help anywhere, `help [COMMAND]`, or no arguments) and CFB_WANT_VERSION set only out->command
  * (CFB_CMD_COUNT: none named). CFB_WANT_PRINT_CONFIG: all is set but args may be short, model and api_key NULL.
- * CFB_WANT_RUN: n_args fits the command; for run and generate, model is set, base_url has no trailing slash, and is
- * "mock" exactly if mock is true. Options that the command does not have keep their defaults.
- * Owns: *out, freed with cfb_config_free; after an error it is empty. Threads: call from the main thread. */
+ * CFB_WANT_RUN: n_args fits the command; for run and generate, model is set, and base_urls are as said above. Options that the
+ * command does not have keep their defaults. Owns: *out, freed with cfb_config_free; after an error it is empty. Threads: call
+ * from the main thread. */
 typedef enum cfb_config_want { CFB_WANT_RUN, CFB_WANT_HELP, CFB_WANT_VERSION, CFB_WANT_PRINT_CONFIG } cfb_config_want;
 CFB_MUST_CHECK cfb_code cfb_config_parse(int argc, char **argv, cfb_config *out, cfb_config_want *want, cfb_err *err);
 void cfb_config_free(cfb_config *c);

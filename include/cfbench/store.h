@@ -1,12 +1,13 @@
 /* store.h - the run store: one SQLite file that holds a run's configuration, rows, attempts, replies and scores.
  *
- * A reply is committed (WAL, synchronous=FULL) before it counts as done. Calls from many threads share transactions: whoever
- * holds the lock commits what all others have queued. docs/run-store.md describes the tables. */
+ * A reply is committed (WAL, synchronous=FULL) before it counts as done. Attempts from many threads go through one queue to one
+ * writer thread, which commits all that has come while it committed the ones before. docs/run-store.md describes the tables. */
 #ifndef CFBENCH_STORE_H
 #define CFBENCH_STORE_H
 
 #include "cfbench/buf.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #ifdef __cplusplus
@@ -24,7 +25,8 @@ typedef enum cfb_store_mode { CFB_STORE_READ, CFB_STORE_WRITE } cfb_store_mode;
 CFB_MUST_CHECK cfb_code cfb_store_open(const char *path, cfb_store_mode mode, cfb_store_t **out, cfb_err *err);
 /* Commits what is left, checkpoints, and frees. Errors are reported, the store is freed in every case. NULL is fine. */
 cfb_code cfb_store_close(cfb_store_t *s, cfb_err *err);
-bool cfb_store_is_run_store(const char *path); /* by content */
+bool cfb_store_is_run_store(const char *path);    /* by content */
+const char *cfb_store_path(const cfb_store_t *s); /* borrowed for the store's life */
 
 /* ---- configuration ---- */
 
@@ -57,26 +59,59 @@ typedef struct cfb_store_row {
 } cfb_store_row;
 /* Adds rows in one transaction. A row that is there with another key is ECONFLICT (its data or prompt changed). */
 CFB_MUST_CHECK cfb_code cfb_store_put_rows(cfb_store_t *s, int64_t task_id, const cfb_store_row *rows, size_t n, cfb_err *err);
-/* done[i] = 1 for each of the rows 0..n-1 of the task that has a reply. */
-CFB_MUST_CHECK cfb_code cfb_store_get_done(cfb_store_t *s, int64_t task_id, unsigned char *done, size_t n, cfb_err *err);
-
+/* Around the cfb_store_put_rows of a run: faster while the store has no reply. No attempt may be recorded between them. */
+CFB_MUST_CHECK cfb_code cfb_store_load_begin(cfb_store_t *s, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_store_load_end(cfb_store_t *s, cfb_err *err);
+/* done[i] = 1 for each of the rows 0..n-1 of the task that has a reply. failed (n, may be NULL): how many attempts of the row
+ * have failed, over all runs. */
+CFB_MUST_CHECK cfb_code cfb_store_get_done(cfb_store_t *s, int64_t task_id, unsigned char *done, uint32_t *failed, size_t n,
+                                           cfb_err *err);
 /* ---- attempts and replies ---- */
 
 typedef struct cfb_store_attempt {
     int64_t task_id, row;
-    int64_t started_wall_ms, wait_us, latency_us;
+    int64_t started_wall_ms, wait_us, latency_us, ttft_us; /* ttft_us: -1 = not streamed */
     long http_status;
     const char *fail;    /* class name, "none" for success */
     const char *message; /* of a failure, else "" */
+    int64_t endpoint;    /* index of the base URL */
+    bool from_cache;
     /* of a success */
     const char *state; /* "ok", "empty", "truncated", "filtered"; NULL for a failure */
     const char *finish_reason;
-    cfb_str content, output;
-    int64_t prompt_tokens, completion_tokens; /* -1 = not told */
+    cfb_str content, output, reasoning;                                        /* reasoning: null if the model sent none */
+    int64_t prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens; /* -1 = not told */
+    int64_t cost; /* in millionths of the price file's currency; -1 = unknown */
 } cfb_store_attempt;
+#define CFB_STORE_ATTEMPT_INIT                                                                                              \
+    {                                                                                                                       \
+        .ttft_us = -1, .fail = "none", .message = "", .prompt_tokens = -1, .completion_tokens = -1, .reasoning_tokens = -1, \
+        .cached_tokens = -1, .cost = -1                                                                                     \
+    }
 /* Records an attempt and, with a state, its reply. Returns after the commit. A second reply for a row is recorded as an
  * attempt only (the first one stays). Threads: safe from any number. */
 CFB_MUST_CHECK cfb_code cfb_store_put_attempt(cfb_store_t *s, const cfb_store_attempt *a, cfb_err *err);
+/* The same without waiting for the commit: a is copied. committed (may be NULL) is raised by one when the commit is through.
+ * Waits only when more than CFB_STORE_QUEUE_BYTES are queued. An error is that of an earlier commit: what is queued is still
+ * written if it can be. */
+#define CFB_STORE_QUEUE_BYTES ((size_t)1 << 20)
+CFB_MUST_CHECK cfb_code cfb_store_queue_attempt(cfb_store_t *s, const cfb_store_attempt *a, atomic_size_t *committed,
+                                                cfb_err *err);
+/* Waits until all that is queued is committed. Errors: that of any commit so far. */
+CFB_MUST_CHECK cfb_code cfb_store_flush(cfb_store_t *s, cfb_err *err);
+
+/* How a run went at one moment: a point of the report's time series. */
+typedef struct cfb_store_sample {
+    int64_t wall_ms;
+    int64_t in_flight, limit;                     /* calls under way, and how many might be */
+    int64_t n_done, n_failed_attempts, n_refused; /* since the run began */
+    int64_t waited_us;                            /* by all calls, for the rate limiter, since the run began */
+    const char *phase;                            /* of the adaptive limit, or "fixed" */
+} cfb_store_sample;
+/* Queued as attempts are. Errors of writing show up with the next attempt. */
+void cfb_store_queue_sample(cfb_store_t *s, const cfb_store_sample *p);
+typedef cfb_code (*cfb_store_sample_fn)(void *ctx, const cfb_store_sample *p, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_store_each_sample(cfb_store_t *s, cfb_store_sample_fn fn, void *ctx, cfb_err *err);
 
 /* ---- reading back ---- */
 
@@ -87,7 +122,9 @@ typedef struct cfb_store_result {
     cfb_str content, output; /* null strings without a reply */
     int64_t n_attempts;
     const char *fail, *message; /* of the last attempt; "none" without one */
-    int64_t latency_us, prompt_tokens, completion_tokens;
+    cfb_str reasoning;          /* null if there is none */
+    int64_t latency_us, ttft_us, prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens, cost;
+    bool from_cache;
 } cfb_store_result;
 typedef cfb_code (*cfb_store_result_fn)(void *ctx, const cfb_store_result *r, cfb_err *err);
 /* Calls fn for each row of a task in row order; strings are valid during the call only. Stops at fn's first error. */

@@ -3,6 +3,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#endif
 
 #ifdef _OPENMP
 /* Cores granted by a cgroup v2 quota ("max 100000" or "150000 100000"), rounded up; 0 where there is none. */
@@ -46,4 +52,18 @@ void cfb_par_blocks(size_t n_blocks, int n_threads, cfb_block_fn fn, void *ctx) 
     }
 #pragma omp parallel for schedule(dynamic, 1) num_threads(n_threads) default(none) shared(n_blocks, fn, ctx)
     for (size_t b = 0; b < n_blocks; b++) fn(ctx, b, omp_get_thread_num());
+}
+
+void cfb_thread_name(const char *name) {
+#ifdef __linux__
+    if ((pid_t)syscall(SYS_gettid) != getpid()) prctl(PR_SET_NAME, name, 0, 0, 0);
+#else
+    (void)name;
+#endif
+}
+
+double cfb_cpu_time_s(void) {
+    struct rusage u;
+    if (getrusage(RUSAGE_SELF, &u) != 0) return 0;
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e-6;
 }

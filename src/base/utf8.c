@@ -16,12 +16,25 @@ static size_t char_len(const unsigned char *p, size_t n) {
     return want == 3 || (p[3] & 0xC0) == 0x80 ? want : 0;
 }
 
+/* Two characters of three bytes each in the 8 bytes at p, whose first bytes are not those with a rule of their own (E0: overlong
+ * forms, ED: surrogates): most of Chinese. Compared as bytes, so that the order of bytes in a word does not matter. */
+static int are_two_threes(const unsigned char *p) {
+    static const unsigned char mask[8] = {0xF0, 0xC0, 0xC0, 0xF0, 0xC0, 0xC0, 0, 0},
+                               want[8] = {0xE0, 0x80, 0x80, 0xE0, 0x80, 0x80, 0, 0};
+    uint64_t w, m, v;
+    memcpy(&w, p, 8);
+    memcpy(&m, mask, 8);
+    memcpy(&v, want, 8);
+    return (w & m) == v && p[0] != 0xE0 && p[0] != 0xED && p[3] != 0xE0 && p[3] != 0xED;
+}
+
 size_t cfb_utf8_find_invalid(cfb_str s) {
     const unsigned char *p = (const unsigned char *)s.ptr;
     size_t i = 0;
     while (i < s.len) {
         uint64_t w;
         while (s.len - i >= 8 && (memcpy(&w, p + i, 8), (w & UINT64_C(0x8080808080808080)) == 0)) i += 8;
+        while (s.len - i >= 8 && are_two_threes(p + i)) i += 6;
         if (i >= s.len) break;
         size_t n = char_len(p + i, s.len - i);
         if (n == 0) return i;

@@ -1,6 +1,7 @@
 #include "cli/asking.h"
 #include "cfbench/json.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -15,71 +16,150 @@ static cfb_code teach(void *ctx, const cfb_task *task, cfb_str prompt, cfb_str r
     return cfb_mock_teach(t->mock, hex, cfb_str_from(task->name), response.ptr ? response : CFB_STR_LIT(""), err);
 }
 
+static cfb_code join_list(const cfb_string_list *l, const char *between, cfb_buf *out, cfb_err *err) {
+    cfb_code rc = cfb_buf_reserve(out, 0, err);
+    for (size_t i = 0; i < l->n && rc == CFB_OK; i++) rc = cfb_buf_printf(out, err, "%s%s", i ? between : "", l->items[i]);
+    return rc;
+}
+
+/* --moved: the same model at another address. Everything else must still be the same, and a mock is never the same model. */
+static cfb_code bind_moved(cfb_store_t *store, cfb_store_setting *settings, size_t n, size_t url, cfb_err *err) {
+    const char *now = settings[url].value, *old = cfb_store_setting_get(store, "base-url");
+    if (old && (strcmp(old, "mock") == 0) != (strcmp(now, "mock") == 0))
+        return cfb_err_set(err, CFB_ECONFLICT,
+                           "--moved: the run was begun with --base-url %s, and %s is not the same model; use another --out", old,
+                           now);
+    if (old) settings[url].value = old;
+    cfb_code rc = cfb_store_bind(store, settings, n, err);
+    return rc == CFB_OK ? cfb_store_setting_put(store, "base-url", now, err) : rc;
+}
+
 /* Everything that decides a reply: a store holds replies of one such configuration only. */
 static cfb_code bind_settings(const cfb_config *c, const cfb_suite_t *suite, cfb_store_t *store, cfb_err *err) {
-    char temperature[32], max_tokens[24];
-    cfb_format_double(c->temperature, temperature);
+    char temperature[32] = "none", max_tokens[24], scale[32], seed[24] = "";
+    cfb_buf urls = CFB_BUF_INIT(0), stop = CFB_BUF_INIT(0);
+    if (!c->no_temperature) cfb_format_double(c->temperature, temperature);
     snprintf(max_tokens, sizeof max_tokens, "%lld", (long long)c->max_tokens);
-    const cfb_store_setting settings[] = {
-        {"suite", cfb_suite_name(suite)},
-        {"shot", c->shot},
-        {"suite.sha256", cfb_suite_fingerprint(suite)},
-        {"model", c->model},
-        {"base-url", c->mock ? "mock" : c->base_url},
-        {"system-prompt", c->system_prompt ? c->system_prompt : ""},
-        {"temperature", temperature},
-        {"max-tokens", max_tokens},
-        {"suite.title", cfb_suite_title(suite)},
-    };
-    cfb_code rc = c->moved ? cfb_store_setting_put(store, "base-url", c->mock ? "mock" : c->base_url, err) : CFB_OK;
-    return rc == CFB_OK ? cfb_store_bind(store, settings, sizeof settings / sizeof *settings, err) : rc;
+    cfb_format_double(c->max_tokens_scale, scale);
+    if (c->n_seed >= 0) snprintf(seed, sizeof seed, "%lld", (long long)c->n_seed);
+    cfb_code rc = join_list(&c->base_urls, ",", &urls, err);
+    if (rc == CFB_OK) rc = join_list(&c->stop, "\n", &stop, err);
+    if (rc == CFB_OK) {
+        cfb_store_setting settings[] = {
+            {"base-url", c->mock ? "mock" : urls.ptr},
+            {"suite", cfb_suite_name(suite)},
+            {"shot", c->shot},
+            {"suite.sha256", cfb_suite_fingerprint(suite)},
+            {"model", c->model},
+            {"system-prompt", c->system_prompt ? c->system_prompt : ""},
+            {"temperature", temperature},
+            {"max-tokens", max_tokens},
+            {"max-tokens-scale", scale},
+            {"stop", stop.len ? stop.ptr : ""},
+            {"n-seed", seed},
+            {"extra-body", c->extra_body ? c->extra_body : ""},
+            {"keep-reasoning", c->keep_reasoning ? "true" : "false"},
+            {"suite.title", cfb_suite_title(suite)},
+        };
+        const size_t n = sizeof settings / sizeof *settings;
+        rc = c->moved ? bind_moved(store, settings, n, 0, err) : cfb_store_bind(store, settings, n, err);
+    }
+    cfb_buf_free(&urls);
+    cfb_buf_free(&stop);
+    return rc;
+}
+
+static void say_counts(const cfb_generate_summary *s) {
+    fprintf(stderr, "asked %zu calls in %.1f s (%.1f/s): %zu rows done, %zu were done before, %zu failed", s->n_calls,
+            s->elapsed_s, s->asking_s > 0 ? (double)s->n_calls / s->asking_s : 0, s->n_done, s->n_done_before, s->n_failed);
+    for (int f = 1; f < CFB_FAIL_COUNT; f++)
+        if (s->n_fail[f]) fprintf(stderr, ", %s %zu", cfb_fail_name((cfb_fail)f), s->n_fail[f]);
+    if (s->n_given_up) fprintf(stderr, ", given up before %zu (--max-attempts)", s->n_given_up);
 }
 
 static void say_summary(const cfb_config *c, const cfb_generate_summary *s, bool finished, const char *path) {
     for (size_t i = 0; finished && i < s->n_failed_kept; i++) /* a run that was stopped has one message, not one for each row */
         cfb_log(CFB_LOG_WARN, "%s row %zu (id %s) failed: %s: %s", s->failed[i].task, s->failed[i].row, s->failed[i].id,
                 cfb_fail_name(s->failed[i].fail), s->failed[i].message);
-    if (finished && s->n_failed > s->n_failed_kept)
-        cfb_log(CFB_LOG_WARN, "and %zu more failed rows (table attempt of the run store has all)",
-                s->n_failed - s->n_failed_kept);
+    if (finished && s->n_failed > s->n_failed_kept + s->n_given_up)
+        cfb_log(CFB_LOG_WARN, "and %zu more failed rows (table failure of the run store has all)",
+                s->n_failed - s->n_failed_kept - s->n_given_up);
     if (c->quiet) return;
-    fprintf(stderr, "asked %zu calls in %.1f s (%.1f/s): %zu rows done, %zu were done before, %zu failed", s->n_calls,
-            s->elapsed_s, s->elapsed_s > 0 ? (double)s->n_calls / s->elapsed_s : 0, s->n_done, s->n_done_before, s->n_failed);
-    for (int f = 1; f < CFB_FAIL_COUNT; f++)
-        if (s->n_fail[f]) fprintf(stderr, ", %s %zu", cfb_fail_name((cfb_fail)f), s->n_fail[f]);
+    say_counts(s);
     fprintf(stderr, "; run store: %s\n", path);
+    if (s->n_done == 0) return;
+    fprintf(stderr, "latency p50 %.3g s, p99 %.3g s; tokens in %lld, out %lld", s->latency_s[0], s->latency_s[2],
+            (long long)s->prompt_tokens, (long long)s->completion_tokens);
+    if (s->cached_tokens) fprintf(stderr, ", cached %lld", (long long)s->cached_tokens);
+    if (s->reasoning_tokens) fprintf(stderr, ", reasoning %lld", (long long)s->reasoning_tokens);
+    if (s->cost >= 0) fprintf(stderr, "; cost %.6g", (double)s->cost * 1e-6);
+    if (s->in_flight_end != s->in_flight)
+        fprintf(stderr, "; calls in flight: %d of %d at the end", s->in_flight_end, s->in_flight);
+    fputc('\n', stderr);
 }
 
 /* generate --json: what the line on standard error says, for programs. */
 static cfb_code print_summary(const cfb_generate_summary *s, const char *path, cfb_err *err) {
     const struct {
         const char *name;
-        size_t n;
-    } counts[] = {{"rows", s->n_rows},     {"answered_before", s->n_done_before},
-                  {"answered", s->n_done}, {"failed", s->n_failed},
-                  {"calls", s->n_calls},   {"retries", s->n_retries}};
+        int64_t n;
+    } counts[] = {{"rows", (int64_t)s->n_rows},
+                  {"answered_before", (int64_t)s->n_done_before},
+                  {"answered", (int64_t)s->n_done},
+                  {"failed", (int64_t)s->n_failed},
+                  {"given_up", (int64_t)s->n_given_up},
+                  {"calls", (int64_t)s->n_calls},
+                  {"retries", (int64_t)s->n_retries},
+                  {"from_cache", (int64_t)s->n_from_cache},
+                  {"prompt_tokens", s->prompt_tokens},
+                  {"completion_tokens", s->completion_tokens},
+                  {"reasoning_tokens", s->reasoning_tokens},
+                  {"cached_tokens", s->cached_tokens},
+                  {"in_flight_limit", s->in_flight},
+                  {"in_flight_limit_at_end", s->in_flight_end}};
+    const struct {
+        const char *name;
+        double v;
+    } numbers[] = {{"elapsed_s", s->elapsed_s},
+                   {"asking_s", s->asking_s},
+                   {"asking_cpu_s", s->asking_cpu_s},
+                   {"waited_for_limiter_s", s->waited_s},
+                   {"cost", s->cost >= 0 ? (double)s->cost * 1e-6 : NAN},
+                   {"latency_p50_s", s->latency_s[0]},
+                   {"latency_p90_s", s->latency_s[1]},
+                   {"latency_p99_s", s->latency_s[2]},
+                   {"latency_p999_s", s->latency_s[3]},
+                   {"latency_max_s", s->latency_s[4]}};
     cfb_buf b = CFB_BUF_INIT(0);
     cfb_jw w;
     cfb_jw_init(&w, &b, 2);
     cfb_jw_obj(&w);
     cfb_jw_key(&w, "schema");
-    cfb_jw_strz(&w, "cfbench.generate/1");
+    cfb_jw_strz(&w, "cfbench.generate/2");
     cfb_jw_key(&w, "run_store");
     cfb_jw_strz(&w, path);
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         cfb_jw_key(&w, counts[i].name);
-        cfb_jw_int(&w, (int64_t)counts[i].n);
+        cfb_jw_int(&w, counts[i].n);
     }
-    cfb_jw_key(&w, "elapsed_s");
-    cfb_jw_num(&w, s->elapsed_s);
-    cfb_jw_key(&w, "failed_by_class");
-    cfb_jw_obj(&w);
-    for (int f = 1; f < CFB_FAIL_COUNT; f++) {
-        if (s->n_fail[f] == 0) continue;
-        cfb_jw_key(&w, cfb_fail_name((cfb_fail)f));
-        cfb_jw_int(&w, (int64_t)s->n_fail[f]);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        cfb_jw_key(&w, numbers[i].name);
+        if (isnan(numbers[i].v))
+            cfb_jw_null(&w);
+        else
+            cfb_jw_num(&w, numbers[i].v);
     }
-    cfb_jw_end_obj(&w);
+    for (int rows = 1; rows >= 0; rows--) {
+        const size_t *n = rows ? s->n_fail : s->n_failed_calls;
+        cfb_jw_key(&w, rows ? "failed_by_class" : "failed_calls_by_class");
+        cfb_jw_obj(&w);
+        for (int f = 1; f < CFB_FAIL_COUNT; f++) {
+            if (n[f] == 0) continue;
+            cfb_jw_key(&w, cfb_fail_name((cfb_fail)f));
+            cfb_jw_int(&w, (int64_t)n[f]);
+        }
+        cfb_jw_end_obj(&w);
+    }
     cfb_jw_end_obj(&w);
     cfb_code rc = cfb_jw_finish(&w, err);
     if (rc == CFB_OK) rc = cfb_buf_append_char(&b, '\n', err);
@@ -88,34 +168,79 @@ static cfb_code print_summary(const cfb_generate_summary *s, const char *path, c
     return rc;
 }
 
-/* mock: started already, or NULL; url: its address, or the server's. */
+/* urls: the mock's address, or the servers'. */
+static void set_client(const cfb_config *c, const char *const *urls, size_t n_urls, cfb_client_opts *o) {
+    *o = (cfb_client_opts)CFB_CLIENT_OPTS_INIT;
+    o->base_urls = urls;
+    o->n_base_urls = n_urls;
+    o->api_key = c->mock ? NULL : c->api_key;
+    o->api_key_header = c->api_key_header;
+    o->headers = c->headers.items;
+    o->n_headers = c->headers.n;
+    o->proxy = c->proxy;
+    o->ca_file = c->ca_file;
+    o->client_cert = c->client_cert;
+    o->client_key = c->client_key;
+    o->unix_socket = c->mock ? NULL : c->unix_socket;
+    o->timeout_s = c->timeout;
+    o->connect_timeout_s = c->connect_timeout;
+    o->idle_timeout_s = c->idle_timeout;
+    o->request = (cfb_request){.model = c->model,
+                               .system_prompt = c->system_prompt,
+                               .temperature = c->no_temperature ? NAN : c->temperature,
+                               .stop = c->stop.items,
+                               .n_stop = c->stop.n,
+                               .seed = c->n_seed,
+                               .has_seed = c->n_seed >= 0,
+                               .stream = c->stream,
+                               .completion_tokens = c->max_completion_tokens,
+                               .extra_body = c->extra_body};
+}
+
+static void set_pace(const cfb_config *c, cfb_generate_opts *o) {
+    o->limits.spacing_s = c->api_rate_limit;
+    o->limits.calls_per_s = c->rps;
+    if (c->rpm > 0 && (c->rps <= 0 || c->rpm / 60 < c->rps)) o->limits.calls_per_s = c->rpm / 60;
+    o->limits.tokens_per_s = c->tpm / 60;
+    o->adaptive = c->adaptive;
+    o->row_workers = (int)c->max_workers;
+    o->task_workers = (int)(c->task_workers > 0 ? c->task_workers : c->max_workers);
+    o->in_flight = (int)c->in_flight;
+    o->calls_per_thread = (int)c->calls_per_thread;
+    o->max_retries = (int)c->max_retries;
+    o->max_attempts = (int)c->max_attempts;
+    o->retry_base_s = c->retry_base;
+    o->retry_max_s = c->retry_max;
+    o->row_deadline_s = c->row_deadline;
+    o->patience_s = c->patience;
+    o->grace_s = c->grace;
+    o->max_failures = -1;
+    size_t n = c->max_failures ? strlen(c->max_failures) : 0;
+    if (n > 0 && c->max_failures[n - 1] == '%')
+        o->max_failure_share = strtod(c->max_failures, NULL) / 100;
+    else if (n > 0)
+        o->max_failures = strtoll(c->max_failures, NULL, 10);
+}
+
+/* mock: started already, or NULL. */
 static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const size_t *tasks, size_t n, cfb_store_t *store,
-                         const char *path, cfb_mock_t *mock, const char *url, size_t *n_failed, cfb_err *err) {
+                         const char *path, cfb_mock_t *mock, const char *const *urls, size_t n_urls, size_t *n_failed,
+                         cfb_err *err) {
     struct teacher teacher = {mock};
     cfb_progress progress = {0};
     cfb_generate_summary sum = {0};
     cfb_code rc = cfb_client_global_init(err);
     if (rc == CFB_OK) {
         cfb_generate_opts o = {.suite = suite, .tasks = tasks, .n_tasks = n, .shot = cfb_cli_shot(c), .limit = (size_t)c->limit};
-        o.client = (cfb_client_opts)CFB_CLIENT_OPTS_INIT;
-        o.client.base_url = url;
-        o.client.model = c->model;
-        o.client.api_key = c->mock ? NULL : c->api_key;
-        o.client.system_prompt = c->system_prompt;
-        o.client.temperature = c->temperature;
-        o.client.timeout_s = c->timeout;
-        o.client.connect_timeout_s = c->connect_timeout;
-        o.client.abort = &cfb_cli_abort;
+        set_client(c, urls, n_urls, &o.client);
+        set_pace(c, &o);
         o.max_tokens = (int)c->max_tokens;
-        o.api_rate_limit_s = c->api_rate_limit;
-        o.max_retries = (int)c->max_retries;
-        o.retry_base_s = c->retry_base;
-        o.retry_max_s = c->retry_max;
-        o.row_workers = (int)c->max_workers;
-        o.task_workers = (int)(c->task_workers > 0 ? c->task_workers : c->max_workers);
+        o.max_tokens_scale = c->max_tokens_scale;
+        o.keep_reasoning = c->keep_reasoning;
         o.seed = (uint64_t)c->seed;
         o.store = store;
         o.stop = &cfb_cli_stop;
+        o.abort = &cfb_cli_abort;
         o.progress = &progress;
         o.on_row = mock ? teach : NULL;
         o.on_row_ctx = &teacher;
@@ -157,12 +282,14 @@ cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     if (rc == CFB_OK) rc = bind_settings(c, suite, store, err);
     if (rc == CFB_OK) {
         cfb_cli_catch_signals(true);
-        rc = generate(c, suite, tasks, n, store, path, mock, c->mock ? mock_url : c->base_url, n_failed, err);
+        const char *const mock_urls[] = {mock_url};
+        rc = generate(c, suite, tasks, n, store, path, mock, c->mock ? mock_urls : c->base_urls.items,
+                      c->mock ? 1 : c->base_urls.n, n_failed, err);
         cfb_cli_release_signals();
     }
     cfb_code close_rc = cfb_store_close(store, rc == CFB_OK ? err : NULL);
     if (rc == CFB_OK) rc = close_rc;
-    if (rc == CFB_EINTERRUPTED)
+    if (rc == CFB_EINTERRUPTED && cfb_stop_is_on(&cfb_cli_stop))
         cfb_err_set(err, rc, "interrupted; every answer so far is in %s: the same command continues", path);
     cfb_mock_stop(mock);
     cfb_suite_free(suite);

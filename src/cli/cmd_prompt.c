@@ -48,7 +48,7 @@ static cfb_code write_prompt(const cfb_config *c, const cfb_task *t, size_t row,
     cfb_jw_key(&w, "sha256");
     cfb_jw_strz(&w, hex);
     cfb_jw_key(&w, "max_tokens");
-    cfb_jw_int(&w, c->max_tokens > 0 ? c->max_tokens : t->max_tokens);
+    cfb_jw_int(&w, cfb_generate_reply_limit((int)c->max_tokens, c->max_tokens_scale, t));
     if (!c->hash) {
         cfb_jw_key(&w, "prompt");
         cfb_jw_str(&w, prompt);

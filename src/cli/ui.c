@@ -25,11 +25,13 @@ void cfb_cli_catch_signals(bool announce) {
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
+    sigaction(SIGUSR1, &a, NULL); /* what clusters send before the end of a job's time, if they are asked to */
 }
 
 void cfb_cli_release_signals(void) {
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    signal(SIGUSR1, SIG_DFL);
 }
 
 /* One lock for everything that goes to standard error, so that log lines and the progress display do not mix. */
@@ -109,7 +111,7 @@ static void print_counts(const char *name, struct counts n, double elapsed_s, bo
     if (bar) {
         const int width = 24;
         int full = n.total ? (int)((double)settled / (double)n.total * width) : width;
-        fprintf(stderr, "%-14.14s [", name);
+        fprintf(stderr, "%-18.18s [", name);
         for (int i = 0; i < width; i++) fputc(i < full ? '#' : '.', stderr);
         fprintf(stderr, "] ");
     } else {
@@ -137,9 +139,10 @@ static void draw(struct cfb_cli_progress *d, bool last) {
             lines_drawn++;
         }
     }
-    char name[48];
+    char name[64];
     snprintf(name, sizeof name,
-             d->mode == MODE_BAR ? "all (%d up)" : "progress: all (%d in flight):", atomic_load(&d->p->in_flight));
+             d->mode == MODE_BAR ? "all (%d/%d up)" : "progress: all (%d of %d in flight):", atomic_load(&d->p->in_flight),
+             atomic_load(&d->p->limit));
     print_counts(name, sum, elapsed_s, d->mode == MODE_BAR);
     if (d->mode == MODE_BAR) lines_drawn++;
     if (last) lines_drawn = 0;

@@ -109,6 +109,7 @@ const cfb_env_info cfb_env_infos[] = {
                      "options take true or false; an empty variable counts as unset"},
     {"OPENAI_API_KEY", "the key; CFBENCH_API_KEY goes first, and so does a key file"},
     {"OPENAI_BASE_URL", "as --base-url; CFBENCH_BASE_URL goes first"},
+    {"CFBENCH_HEADERS", "as --header, one header in each line"},
     {"CFBENCH_SUITE_PATH", "folders in which suites are looked for by name, separated by colons"},
     {"NO_COLOR", "if set, --color auto means never"},
     {NULL, NULL},

@@ -81,9 +81,33 @@ static bool is_loopback(const char *url) {
                           : (n == 9 && memcmp(host, "localhost", 9) == 0) || strncmp(host, "127.", 4) == 0;
 }
 
+/* Addresses without trailing slashes. */
+static cfb_code trim_addresses(cfb_config *c, cfb_err *err) {
+    const char **items = cfb_arena_calloc(c->arena, c->base_urls.n, sizeof *items);
+    if (items == NULL) return cfb_err_set(err, CFB_ENOMEM, "no memory for --base-url");
+    for (size_t i = 0; i < c->base_urls.n; i++) {
+        cfb_str url = cfb_str_from(c->base_urls.items[i]);
+        while (url.len > 0 && url.ptr[url.len - 1] == '/') url.len--;
+        cfb_code rc = cfb_arena_dup(c->arena, url, &url, err);
+        if (rc != CFB_OK) return rc;
+        items[i] = url.ptr;
+    }
+    c->base_urls.items = items;
+    c->base_url = items[0];
+    return CFB_OK;
+}
+
 /* One form of every URL, and of every way to ask for the mock. */
 static cfb_code settle_server(cfb_loader *l, cfb_err *err) {
+    static const char *const mock_url[] = {"mock"};
     cfb_config *c = l->c;
+    if (c->base_urls.n == 0)
+        return cfb_err_set(err, CFB_ECONFIG, "--base-url: the list is empty (from %s)", where_of(l, "base-url"));
+    for (size_t i = 0; c->base_urls.n > 1 && i < c->base_urls.n; i++)
+        if (strcmp(c->base_urls.items[i], "mock") == 0)
+            return cfb_err_set(err, CFB_ECONFIG, "--base-url: mock cannot stand beside other servers (from %s)",
+                               where_of(l, "base-url"));
+    c->base_url = c->base_urls.items[0];
     cfb_rank url = cfb_loader_rank(l, "base-url"), mock = cfb_loader_rank(l, "mock");
     if (strcmp(c->base_url, "mock") == 0 && !c->mock) {
         if (mock > RANK_DEFAULT && mock >= url)
@@ -95,15 +119,11 @@ static cfb_code settle_server(cfb_loader *l, cfb_err *err) {
         return cfb_err_set(err, CFB_EUSAGE,
                            "--mock (from %s) and --base-url (from %s) exclude each other: leave one out, or give --no-mock",
                            where_of(l, "mock"), where_of(l, "base-url"));
-    if (c->mock) c->base_url = "mock";
+    if (c->mock) c->base_urls = (cfb_string_list){mock_url, 1};
     if (c->mock && cfb_loader_rank(l, "api-rate-limit") == RANK_DEFAULT) c->api_rate_limit = 0; /* nobody pays for its calls */
-    size_t len = strlen(c->base_url), kept = len;
-    while (kept > 0 && c->base_url[kept - 1] == '/') kept--;
-    if (kept == len) return CFB_OK;
-    cfb_str copy;
-    cfb_code rc = cfb_arena_dup(c->arena, (cfb_str){c->base_url, kept}, &copy, err);
-    if (rc == CFB_OK) c->base_url = copy.ptr;
-    return rc;
+    if ((c->rps > 0 || c->rpm > 0 || c->tpm > 0) && cfb_loader_rank(l, "api-rate-limit") == RANK_DEFAULT)
+        c->api_rate_limit = 0; /* a rate was given: it holds alone */
+    return trim_addresses(c, err);
 }
 
 /* low <= high, where a default gives way to what was said. */
@@ -120,9 +140,32 @@ static cfb_code in_order(cfb_loader *l, const char *low_name, double *low, const
                        where_of(l, low_name), high_name, b, where_of(l, high_name));
 }
 
+/* --no-temperature and --temperature: the one of the higher source, never both of one. */
+static cfb_code settle_temperature(cfb_loader *l, cfb_err *err) {
+    cfb_config *c = l->c;
+    cfb_rank with = cfb_loader_rank(l, "temperature"), without = cfb_loader_rank(l, "no-temperature");
+    if (!c->no_temperature || with == RANK_DEFAULT) return CFB_OK;
+    if (with == without)
+        return cfb_err_set(err, CFB_EUSAGE, "--temperature and --no-temperature (from %s) exclude each other",
+                           where_of(l, "temperature"));
+    if (with > without) c->no_temperature = false;
+    return CFB_OK;
+}
+
+static cfb_code settle_connection(cfb_loader *l, cfb_err *err) {
+    cfb_config *c = l->c;
+    if (c->client_key != NULL && c->client_cert == NULL)
+        return cfb_err_set(err, CFB_ECONFIG, "--client-key (from %s) needs --client-cert", where_of(l, "client-key"));
+    if (c->proxy != NULL && c->unix_socket != NULL)
+        return cfb_err_set(err, CFB_ECONFIG, "--proxy (from %s) and --unix-socket (from %s) exclude each other",
+                           where_of(l, "proxy"), where_of(l, "unix-socket"));
+    return CFB_OK;
+}
+
 static cfb_code finish_asking(cfb_loader *l, cfb_err *err) {
     cfb_config *c = l->c;
     cfb_code rc = settle_server(l, err);
+    if (rc == CFB_OK) rc = settle_connection(l, err);
     if (rc == CFB_OK) rc = in_order(l, "retry-base", &c->retry_base, "retry-max", c->retry_max, err);
     if (rc == CFB_OK) rc = in_order(l, "connect-timeout", &c->connect_timeout, "timeout", c->timeout, err);
     if (rc != CFB_OK) return rc;
@@ -136,9 +179,10 @@ static cfb_code finish_asking(cfb_loader *l, cfb_err *err) {
         cfb_log(CFB_LOG_INFO, "the server is %s (from OPENAI_BASE_URL)", c->base_url);
     if (l->print_config) return CFB_OK; /* the key is not printed, so its file need not be there */
     rc = resolve_key(l, err);
-    if (rc == CFB_OK && c->api_key != NULL && strncmp(c->base_url, "http:", 5) == 0 && !is_loopback(c->base_url))
-        cfb_log(CFB_LOG_WARN, "--base-url: the key is sent to %s without encryption; use https:// where it is offered",
-                c->base_url);
+    for (size_t i = 0; rc == CFB_OK && c->api_key != NULL && c->unix_socket == NULL && i < c->base_urls.n; i++)
+        if (strncmp(c->base_urls.items[i], "http:", 5) == 0 && !is_loopback(c->base_urls.items[i]))
+            cfb_log(CFB_LOG_WARN, "--base-url: the key is sent to %s without encryption; use https:// where it is offered",
+                    c->base_urls.items[i]);
     return rc;
 }
 
@@ -146,6 +190,7 @@ cfb_code cfb_loader_finish(cfb_loader *l, cfb_err *err) {
     cfb_config *c = l->c;
     if (c->command >= CFB_CMD_COUNT) return CFB_OK;
     cfb_code rc = apply_preset(l, err);
+    if (rc == CFB_OK) rc = settle_temperature(l, err);
     if (rc == CFB_OK && cfb_opt_is_for(cfb_opt_find("base-url", 8, c->command), c->command)) rc = finish_asking(l, err);
     if (rc == CFB_OK && c->quiet && c->verbose) {
         cfb_rank q = cfb_loader_rank(l, "quiet"), v = cfb_loader_rank(l, "verbose");

@@ -64,7 +64,8 @@ static void put_options(FILE *to, cfb_command command) {
     fputc('\n', to);
     put_wrapped(to,
                 "An on/off option is turned off by --no-NAME. A value may follow after a space or after =. Options and "
-                "arguments may mix; -- ends the options. Of an option that is given twice, the last one counts. Every "
+                "arguments may mix; -- ends the options. Of an option that is given twice, the last one counts, unless its help "
+                "says otherwise. Every "
                 "option can also be set in a config file or in the environment: see 'cfbench --help'.",
                 0, 0);
 }

@@ -22,6 +22,7 @@ cfb_code cfb_loader_defaults(cfb_loader *l, cfb_err *err) {
             const cfb_opt *o = &cfb_opts[i];
             if ((o->flags & OPT_ACTION) != 0 || cfb_opt_is_for(o, l->c->command) != (for_command == 1)) continue;
             bool is_text = o->type == OPT_STRING || o->type == OPT_ENUM || o->type == OPT_PATH;
+            if (o->def == NULL && o->type == OPT_LIST) *(cfb_string_list *)cfb_opt_field(o, l->c) = (cfb_string_list){NULL, 0};
             if (o->def == NULL && is_text) *(const char **)cfb_opt_field(o, l->c) = NULL;
             if (o->def == NULL) continue;
             cfb_code rc = cfb_loader_set_text(l, o, o->def, RANK_DEFAULT, "the defaults", err);
@@ -55,6 +56,10 @@ static cfb_code read_member(cfb_loader *l, const char *file, const cfb_json *nod
                            "%s: \"%s\" does not belong in a config file, which gets copied and shared; use the variable %s or "
                            "the member \"api-key-file\"",
                            file, o->name, o->alias);
+    if (o != NULL && (o->flags & OPT_HIDDEN) != 0)
+        return cfb_err_set(err, CFB_ECONFIG,
+                           "%s: \"%s\" does not belong in a config file, which gets copied and shared; use the variable %s", file,
+                           o->name, o->alias);
     if (o != NULL && (o->flags & OPT_NO_FILE) != 0)
         return cfb_err_set(err, CFB_ECONFIG, "%s: \"%s\" works only on the command line, not in a config file", file, o->name);
     if (o == NULL) return unknown_member(file, key.ptr, err);

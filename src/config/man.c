@@ -75,7 +75,7 @@ static void put_options(FILE *to, cfb_command command) {
     }
     fputs(".PP\n", to);
     put_line(to, "An on/off option is turned off by --no-NAME. A value may follow after a space or after =.");
-    put_line(to, "Of an option that is given twice, the last one counts.");
+    put_line(to, "Of an option that is given twice, the last one counts, unless its text says otherwise.");
 }
 
 static void put_presets(FILE *to) {

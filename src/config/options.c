@@ -37,19 +37,35 @@ const cfb_opt cfb_opts[] = {
      .group = GROUP_WHAT, .commands = ASK | PROMPT | MOCK, .help = "only the first N rows of each task; 0 = all"},
     {AT("rows", rows), .type = OPT_STRING, .metavar = "LIST", .group = GROUP_WHAT, .check = cfb_check_rows, .commands = PROMPT,
      .help = "only these rows of each task, counted from 0, such as 0,10,20-29; without it, all"},
-    {AT("system-prompt", system_prompt), .type = OPT_STRING, .flags = OPT_EMPTY_OK, .metavar = "TEXT", .group = GROUP_WHAT,
-     .commands = ASK | PROMPT, .help = "system message before the prompt; without it, none is sent"},
+    {AT("system-prompt", system_prompt), .also = "system", .type = OPT_STRING, .flags = OPT_EMPTY_OK, .metavar = "TEXT",
+     .group = GROUP_WHAT, .commands = ASK | PROMPT, .help = "system message before the prompt; without it, none is sent"},
 
     /* The model */
     {AT("model", model), .letter = 'm', .type = OPT_STRING, .metavar = "NAME", .group = GROUP_MODEL, .check = cfb_check_line,
      .commands = ASK | PROMPT, .help = "model name as the server knows it; needed to ask, except with --mock"},
-    {AT("base-url", base_url), .type = OPT_STRING, .def = "https://api.openai.com/v1", .metavar = "URL", .group = GROUP_MODEL,
-     .check = cfb_check_base_url, .alias = "OPENAI_BASE_URL", .commands = ASK,
-     .help = "OpenAI-compatible server, up to but without /chat/completions"},
+    {AT("base-url", base_urls), .type = OPT_LIST, .flags = OPT_COMMAS, .def = "https://api.openai.com/v1", .metavar = "URL,...",
+     .group = GROUP_MODEL, .check = cfb_check_base_url, .alias = "OPENAI_BASE_URL", .commands = ASK,
+     .help = "OpenAI-compatible server, up to but without /chat/completions; several, if they serve the same model"},
     {AT("api-key-file", api_key_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_MODEL, .commands = ASK,
      .help = "file that holds the key and nothing else; OPENAI_API_KEY is then not used"},
     {AT("api-key", api_key), .type = OPT_STRING, .flags = OPT_SECRET | OPT_NO_FILE, .metavar = "KEY", .group = GROUP_MODEL,
      .alias = "OPENAI_API_KEY", .commands = ASK, .help = "key for the model's server, sent as a bearer token"},
+    {AT("api-key-header", api_key_header), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_MODEL,
+     .check = cfb_check_header_name, .commands = ASK,
+     .help = "header that holds the key alone, such as api-key; without it, the key is a bearer token"},
+    {AT("header", headers), .type = OPT_LIST, .flags = OPT_HIDDEN | OPT_LINES, .metavar = "HEADER", .group = GROUP_MODEL,
+     .check = cfb_check_header, .alias = "CFBENCH_HEADERS", .commands = ASK,
+     .help = "further header of every call, \"Name: value\"; secret ones belong into the variable CFBENCH_HEADERS"},
+    {AT("proxy", proxy), .type = OPT_STRING, .metavar = "URL", .group = GROUP_MODEL, .check = cfb_check_proxy, .commands = ASK,
+     .help = "proxy for all calls but those to this machine; without it, as https_proxy, http_proxy and no_proxy say"},
+    {AT("ca-file", ca_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_MODEL, .commands = ASK,
+     .help = "PEM file with the authorities that may sign the server's certificate; without it, the system's"},
+    {AT("client-cert", client_cert), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_MODEL, .commands = ASK,
+     .help = "PEM file with a certificate to show to the server"},
+    {AT("client-key", client_key), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_MODEL, .commands = ASK,
+     .help = "PEM file with the key of --client-cert, where that file does not hold it"},
+    {AT("unix-socket", unix_socket), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_MODEL, .commands = ASK,
+     .help = "reach the server through this Unix socket instead of TCP"},
     {AT("mock", mock), .type = OPT_BOOL, .group = GROUP_MODEL, .commands = ASK,
      .help = "ask the built-in mock model instead of a server; needs no key and costs nothing"},
     {AT("temperature", temperature), .type = OPT_DOUBLE, .def = "0", RANGE(0, 2), .metavar = "T", .group = GROUP_MODEL,
@@ -57,6 +73,25 @@ const cfb_opt cfb_opts[] = {
     {AT("max-tokens", max_tokens), .type = OPT_INT, .def = "0", RANGE(0, 10000000), .unit = "tokens", .metavar = "N",
      .group = GROUP_MODEL, .commands = ASK | PROMPT,
      .help = "longest reply that is asked for; 0 = the suite's limit of each task"},
+    {AT("no-temperature", no_temperature), .type = OPT_BOOL, .group = GROUP_MODEL, .commands = ASK | PROMPT,
+     .help = "send no temperature: the server's default holds"},
+    {AT("max-completion-tokens", max_completion_tokens), .type = OPT_BOOL, .group = GROUP_MODEL, .commands = ASK | PROMPT,
+     .help = "send the limit as max_completion_tokens instead of max_tokens"},
+    {AT("stop", stop), .type = OPT_LIST, .metavar = "TEXT", .group = GROUP_MODEL, .commands = ASK | PROMPT,
+     .help = "text at which the model stops; also a JSON list of texts"},
+    {AT("n-seed", n_seed), .type = OPT_INT, .def = "-1", RANGE(-1, 9007199254740992.0), .metavar = "N", .group = GROUP_MODEL,
+     .commands = ASK | PROMPT, .help = "seed that is sent to the server; -1 = none"},
+    {AT("extra-body", extra_body), .type = OPT_STRING, .flags = OPT_JSON, .metavar = "JSON", .group = GROUP_MODEL,
+     .check = cfb_check_extra_body, .commands = ASK | PROMPT,
+     .help = "JSON object whose members are added to every request, or replace what would be sent under their names"},
+    {AT("stream", stream), .type = OPT_BOOL, .group = GROUP_MODEL, .commands = ASK | PROMPT,
+     .help = "ask for the reply piece by piece, and record the time to its first text"},
+
+    {AT("max-tokens-scale", max_tokens_scale), .type = OPT_DOUBLE, .def = "1", RANGE(0.01, 10000), .metavar = "FACTOR",
+     .group = GROUP_MODEL, .commands = ASK | PROMPT,
+     .help = "times the suite's reply limits: reasoning models need room to think, such as 8"},
+    {AT("keep-reasoning", keep_reasoning), .type = OPT_BOOL, .group = GROUP_MODEL, .commands = ASK,
+     .help = "score <think>...</think> parts of a reply with the rest of it"},
 
     /* Pace, retries and time limits */
     {AT("preset", preset), .type = OPT_ENUM, .choices = preset_choices + 1, .metavar = "NAME", .group = GROUP_PACE,
@@ -68,6 +103,23 @@ const cfb_opt cfb_opts[] = {
     {AT("api-rate-limit", api_rate_limit), .type = OPT_DOUBLE, .def = "1.0", RANGE(0, 3600), .unit = "s", .metavar = "SECONDS",
      .group = GROUP_PACE, .commands = ASK,
      .help = "shortest time between the starts of two calls, over all workers; 0 = no limit, which is the default with --mock"},
+    {AT("in-flight", in_flight), .type = OPT_INT, .def = "0", RANGE(0, 65536), .unit = "calls", .metavar = "N",
+     .group = GROUP_PACE, .commands = ASK,
+     .help =
+         "calls at once, over all tasks; 0 = tasks side by side times --max-workers. A few threads keep many calls in flight"},
+    {AT("calls-per-thread", calls_per_thread), .type = OPT_INT, .def = "0", RANGE(0, 4096), .unit = "calls", .metavar = "N",
+     .group = GROUP_PACE, .commands = ASK, .help = "calls that one thread keeps in flight; 0 = chosen by the number of cores"},
+    {AT("adaptive", adaptive), .type = OPT_BOOL, .def = "true", .group = GROUP_PACE, .commands = ASK,
+     .help =
+         "let the number of calls in flight follow what the server takes well, up to --in-flight; --no-adaptive keeps it fixed"},
+    {AT("rps", rps), .type = OPT_DOUBLE, .def = "0", RANGE(0, 1000000), .unit = "calls/s", .metavar = "RATE", .group = GROUP_PACE,
+     .commands = ASK, .help = "starts of calls in a second; 0 = no limit"},
+    {AT("rpm", rpm), .type = OPT_DOUBLE, .def = "0", RANGE(0, 60000000), .unit = "calls/min", .metavar = "RATE",
+     .group = GROUP_PACE, .commands = ASK, .help = "starts of calls in a minute, evenly spread; 0 = no limit"},
+    {AT("tpm", tpm), .type = OPT_DOUBLE, .def = "0", RANGE(0, 1e12), .unit = "tokens/min", .metavar = "RATE", .group = GROUP_PACE,
+     .commands = ASK,
+     .help = "tokens in a minute, of prompts and replies: estimated before a call, corrected by what the server counts; 0 = no "
+             "limit"},
     {AT("max-retries", max_retries), .type = OPT_INT, .def = "3", RANGE(0, 100), .metavar = "N", .group = GROUP_PACE,
      .commands = ASK, .help = "further tries after a call failed for a reason that may pass"},
     {AT("retry-base", retry_base), .type = OPT_DOUBLE, .def = "2.0", RANGE(0, 3600), .unit = "s", .metavar = "SECONDS",
@@ -78,6 +130,22 @@ const cfb_opt cfb_opts[] = {
      .group = GROUP_PACE, .commands = ASK, .help = "longest time of one call, from its start to the end of the reply"},
     {AT("connect-timeout", connect_timeout), .type = OPT_DOUBLE, .def = "10", RANGE(0.001, 86400), .unit = "s",
      .metavar = "SECONDS", .group = GROUP_PACE, .commands = ASK, .help = "longest time until the connection stands"},
+    {AT("idle-timeout", idle_timeout), .type = OPT_DOUBLE, .def = "0", RANGE(0, 86400), .unit = "s", .metavar = "SECONDS",
+     .group = GROUP_PACE, .commands = ASK, .help = "longest silence in the middle of a reply; 0 = no limit but --timeout"},
+
+    {AT("row-deadline", row_deadline), .type = OPT_DOUBLE, .def = "0", RANGE(0, 86400), .unit = "s", .metavar = "SECONDS",
+     .group = GROUP_PACE, .commands = ASK, .help = "longest time of a row in this run, with all its tries; 0 = no limit"},
+    {AT("max-attempts", max_attempts), .type = OPT_INT, .def = "0", RANGE(0, 1000000), .metavar = "N", .group = GROUP_PACE,
+     .commands = ASK, .help = "calls of one row that may fail over all runs; then it is not asked again; 0 = no limit"},
+    {AT("max-failures", max_failures), .type = OPT_STRING, .metavar = "N|SHARE%", .group = GROUP_PACE,
+     .check = cfb_check_failures, .commands = ASK,
+     .help = "end the run when more rows than this have failed: a number, or a share such as 10%"},
+    {AT("patience", patience), .type = OPT_DOUBLE, .def = "120", RANGE(0, 86400), .unit = "s", .metavar = "SECONDS",
+     .group = GROUP_PACE, .commands = ASK,
+     .help = "how long a server that has answered may be gone, before the run ends; meanwhile one call at a time tries it"},
+    {AT("grace", grace), .type = OPT_DOUBLE, .def = "25", RANGE(0, 86400), .unit = "s", .metavar = "SECONDS", .group = GROUP_PACE,
+     .commands = ASK,
+     .help = "after Ctrl-C, SIGTERM or SIGUSR1: how long calls under way may finish; a second signal ends them at once"},
 
     /* Scoring */
     {AT("task", task), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE,
@@ -179,11 +247,15 @@ const char *cfb_opt_group_heading(cfb_opt_group g) {
     return (unsigned)g < GROUP_COUNT ? headings[g] : "";
 }
 
+static bool is_name(const char *known, const char *name, size_t len) {
+    return strlen(known) == len && memcmp(known, name, len) == 0;
+}
+
 const cfb_opt *cfb_opt_find(const char *name, size_t len, cfb_command command) {
     const cfb_opt *first = NULL;
     for (size_t i = 0; i < cfb_opts_count; i++) {
         const cfb_opt *o = &cfb_opts[i];
-        if (strlen(o->name) != len || memcmp(o->name, name, len) != 0) continue;
+        if (!is_name(o->name, name, len) && !(o->also != NULL && is_name(o->also, name, len))) continue;
         if (cfb_opt_is_for(o, command)) return o;
         if (first == NULL) first = o;
     }
@@ -221,7 +293,7 @@ void cfb_format_plain(double v, char buf[32]) {
 }
 
 void cfb_opt_note(const cfb_opt *o, char *buf, size_t size) {
-    char range[128] = "", def[128] = "";
+    char range[128] = "", def[128] = "", also[64] = "";
     if (o->type == OPT_INT || o->type == OPT_DOUBLE) {
         char low[32], high[32];
         cfb_format_plain(o->min, low);
@@ -230,6 +302,14 @@ void cfb_opt_note(const cfb_opt *o, char *buf, size_t size) {
     }
     if (o->def != NULL && o->def[0] != '\0') snprintf(def, sizeof def, "default: %s", o->def);
     buf[0] = '\0';
-    if (range[0] != '\0' || def[0] != '\0')
-        snprintf(buf, size, "(%s%s%s)", range, range[0] != '\0' && def[0] != '\0' ? "; " : "", def);
+    if (o->also != NULL) snprintf(also, sizeof also, "also --%s", o->also);
+    if (o->type == OPT_LIST) snprintf(also, sizeof also, "may be given several times");
+    const char *const parts[] = {also, range, def};
+    size_t used = 0;
+    for (size_t i = 0; i < 3; i++) {
+        if (parts[i][0] == '\0' || used >= size) continue;
+        int n = snprintf(buf + used, size - used, "%s%s", used == 0 ? "(" : "; ", parts[i]);
+        if (n > 0) used += (size_t)n;
+    }
+    if (used > 0 && used + 1 < size) memcpy(buf + used, ")", 2);
 }

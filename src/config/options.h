@@ -9,7 +9,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-typedef enum cfb_opt_type { OPT_BOOL, OPT_INT, OPT_DOUBLE, OPT_STRING, OPT_ENUM, OPT_PATH } cfb_opt_type;
+/* OPT_LIST: texts. On the command line the option may be given several times; in a config file it is an array of strings. Any
+ * text that begins with [" is read as such an array. */
+typedef enum cfb_opt_type { OPT_BOOL, OPT_INT, OPT_DOUBLE, OPT_STRING, OPT_ENUM, OPT_PATH, OPT_LIST } cfb_opt_type;
 
 /* X(NAME, heading): groups of options, in the order of --help. */
 #define CFB_OPT_GROUP_MAP(X)                 \
@@ -40,6 +42,10 @@ typedef enum cfb_opt_group {
 #define OPT_NO_FILE 4u   /* not a member of the config file */
 #define OPT_NO_ENV 8u    /* not a variable of the environment */
 #define OPT_EMPTY_OK 16u /* the empty string is a value */
+#define OPT_HIDDEN 32u   /* the value is never printed, and cannot stand in a config file */
+#define OPT_COMMAS 64u   /* of a list: commas part the texts too */
+#define OPT_LINES 128u   /* of a list: in a variable of the environment, line ends part the texts */
+#define OPT_JSON 256u    /* of a string: in a config file it may also be a JSON object */
 
 /* One row per option. A name may have two rows with different commands and defaults, but then the same type. */
 typedef struct cfb_opt {
@@ -57,6 +63,7 @@ typedef struct cfb_opt {
     const char *choices;                 /* "a|b|c" for OPT_ENUM */
     const char *(*check)(const char *v); /* what is wrong with the text, or NULL */
     const char *alias;                   /* a second variable of the environment, of lower priority */
+    const char *also;                    /* a second name */
     const char *help;
 } cfb_opt;
 
@@ -64,7 +71,7 @@ typedef struct cfb_opt {
 
 extern const cfb_opt cfb_opts[];
 extern const size_t cfb_opts_count;
-#define CFB_OPTS_MAX 80
+#define CFB_OPTS_MAX 160
 
 typedef struct cfb_preset {
     const char *name, *max_workers, *api_rate_limit;
@@ -134,6 +141,13 @@ const char *cfb_check_base_url(const char *v);
 const char *cfb_check_names(const char *v);
 const char *cfb_check_rows(const char *v);
 const char *cfb_check_line(const char *v);
+const char *cfb_check_failures(const char *v);
+const char *cfb_check_header(const char *v);      /* "Name: value" */
+bool cfb_header_is_secret(const char *line);      /* does it usually hold a key? */
+const char *cfb_check_header_name(const char *v); /* "api-key" */
+const char *cfb_check_proxy(const char *v);
+/* Says where in the text the JSON is wrong, in a buffer of its own: for the main thread. */
+const char *cfb_check_extra_body(const char *v);
 
 /* Private steps of cfb_config_parse, also used by tests and fuzzing. */
 

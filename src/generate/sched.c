@@ -12,16 +12,25 @@ struct run {
     size_t *next;      /* (n_tasks) first row that is not handed out */
     size_t *home;      /* (task_workers) each team's task, or SIZE_MAX */
     size_t next_task;  /* first task that no team has taken up */
-    atomic_int failed; /* a callback failed: hand out nothing more */
+    atomic_int failed; /* a worker failed: hand out nothing more */
     size_t rows_started, rows_helped;
     int inner_min, inner_max, outer;
-    /* the failure to report: lowest (task, row), so that it does not depend on timing more than it must */
-    size_t err_task, err_row;
+    /* the failure to report: of the lowest seat, so that it does not depend on timing more than it must */
+    size_t err_seat;
     cfb_err err;
 };
 
-/* A worker's next row, or false. team's workers stay together on one task while it has rows. */
-static bool hand_out(struct run *r, size_t team, size_t *task, size_t *row) {
+struct cfb_seat {
+    struct run *run;
+    size_t team, number;
+};
+
+size_t cfb_sched_seat_number(const cfb_seat_t *seat) { return seat->number; }
+
+/* A team's workers stay together on one task while it has rows. */
+bool cfb_sched_next(cfb_seat_t *seat, size_t *task, size_t *row) {
+    struct run *r = seat->run;
+    size_t team = seat->team;
     const cfb_sched *s = r->s;
     if (atomic_load(&r->failed) || cfb_stop_is_on(s->stop)) return false;
     bool got = false;
@@ -55,31 +64,21 @@ static bool hand_out(struct run *r, size_t team, size_t *task, size_t *row) {
     return got;
 }
 
-static void note_failure(struct run *r, size_t task, size_t row, const cfb_err *err) {
+static void note_failure(struct run *r, size_t seat, const cfb_err *err) {
 #pragma omp critical(cfb_sched_failure)
     {
-        bool first = !atomic_load(&r->failed);
-        if (first || task < r->err_task || (task == r->err_task && row < r->err_row)) {
-            r->err_task = task;
-            r->err_row = row;
+        if (!atomic_load(&r->failed) || seat < r->err_seat) {
+            r->err_seat = seat;
             r->err = *err;
         }
         atomic_store(&r->failed, 1);
     }
 }
 
-static void work(struct run *r, size_t team) {
-    const cfb_sched *s = r->s;
+static void work(struct run *r, size_t team, size_t number) {
     cfb_err err = CFB_ERR_INIT;
-    void *worker = NULL;
-    cfb_code rc = s->worker_new ? s->worker_new(s->ctx, &worker, &err) : CFB_OK;
-    if (rc != CFB_OK) note_failure(r, 0, 0, &err);
-    size_t task, row;
-    while (rc == CFB_OK && hand_out(r, team, &task, &row)) {
-        rc = s->row(s->ctx, worker, task, row, &err);
-        if (rc != CFB_OK) note_failure(r, task, row, &err);
-    }
-    if (s->worker_free) s->worker_free(s->ctx, worker);
+    cfb_seat_t seat = {r, team, number};
+    if (r->s->work(r->s->ctx, &seat, &err) != CFB_OK) note_failure(r, number, &err);
 }
 
 static void note_team(struct run *r, int inner) {
@@ -90,17 +89,17 @@ static void note_team(struct run *r, int inner) {
     }
 }
 
-/* Level 1: one outer thread per task under way. Level 2: its inner team, opened once, works on rows until none is left. */
+/* Level 1: one outer thread per task under way. Level 2: its inner team, opened once, works until no row is left. */
 static void run_regions(struct run *r, int outer, int inner) {
     (void)outer, (void)inner; /* a SERIAL build has no pragmas that use them */
 #pragma omp parallel num_threads(outer) default(none) shared(r, inner)
     {
         size_t team = (size_t)omp_get_thread_num();
         if (team == 0) r->outer = omp_get_num_threads();
-#pragma omp parallel num_threads(inner) default(none) shared(r, team)
+#pragma omp parallel num_threads(inner) default(none) shared(r, team, inner)
         {
             if (omp_get_thread_num() == 0) note_team(r, omp_get_num_threads());
-            work(r, team);
+            work(r, team, team * (size_t)inner + (size_t)omp_get_thread_num());
         }
     }
 }

@@ -8,7 +8,12 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
-struct queued; /* an attempt that waits for its commit: write.c */
+struct queued; /* an attempt or sample that waits for its commit: queue.c */
+
+/* rows and replies are found by one number: a table with a primary key of its own keeps large rows in the leaf, an index does not
+ */
+#define CFB_STORE_BUSY_MS 10000
+#define ROW_ID(task_id, row) ((sqlite3_int64)((uint64_t)(task_id) << 32 | (uint32_t)(row)))
 
 struct cfb_store {
     sqlite3 *db;
@@ -17,10 +22,22 @@ struct cfb_store {
     int lock_fd;
     int reserve_fd;     /* -1 once the reserve was given back */
     cfb_arena_t *arena; /* setting values that were lent out */
-    sqlite3_stmt *insert_attempt, *insert_reply;
-    pthread_mutex_t queue_lock, db_lock;
+    bool loading;       /* between load_begin and load_end, without the log */
+    sqlite3_stmt *insert_attempt, *insert_reply, *insert_sample;
+
+    /* the queue and its writer */
+    pthread_mutex_t lock;
+    pthread_cond_t work, progress; /* work: something was queued, or quit; progress: something was committed */
+    pthread_t writer;
+    bool has_writer, quit;
     struct queued *queue, **queue_tail;
+    size_t queued_bytes;
+    uint64_t n_queued, n_committed; /* items, since the store was opened */
+    cfb_err failed;                 /* of the first commit that failed */
 };
+
+/* queue.c: ends the writer thread after it has written all that is queued. */
+void cfb_store__stop_writer(cfb_store_t *s);
 
 /* Turns SQLite's error into ours: what failed, the store's path, SQLite's words. */
 cfb_code cfb_store__sql_error(cfb_store_t *s, const char *what, cfb_err *err);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define APPLICATION_ID 0x43464231 /* "CFB1": sqlite3's header field that tells run stores from other databases */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define RESERVE_BYTES ((off_t)4 << 20)
 
 static const char schema[] =
@@ -18,15 +18,27 @@ static const char schema[] =
     "CREATE TABLE setting(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE task(task_id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, metric TEXT NOT NULL,"
     " label_set TEXT NOT NULL, definition TEXT NOT NULL);"
-    "CREATE TABLE row(task_id INTEGER NOT NULL REFERENCES task, row INTEGER NOT NULL, id TEXT NOT NULL, key TEXT NOT NULL,"
-    " input TEXT, instruction TEXT, response TEXT, PRIMARY KEY(task_id, row)) WITHOUT ROWID;"
-    "CREATE TABLE attempt(attempt_id INTEGER PRIMARY KEY, task_id INTEGER NOT NULL, row INTEGER NOT NULL,"
+    "CREATE TABLE row(row_id INTEGER PRIMARY KEY, task_id INTEGER NOT NULL REFERENCES task, row INTEGER NOT NULL,"
+    " id TEXT NOT NULL, key TEXT NOT NULL, input TEXT, instruction TEXT, response TEXT);"
+    "CREATE TABLE answer(row_id INTEGER PRIMARY KEY, task_id INTEGER NOT NULL, row INTEGER NOT NULL,"
+    " started_ms INTEGER NOT NULL, wait_us INTEGER NOT NULL, latency_us INTEGER NOT NULL, ttft_us INTEGER,"
+    " http_status INTEGER NOT NULL, endpoint INTEGER NOT NULL, from_cache INTEGER NOT NULL, state TEXT NOT NULL,"
+    " finish_reason TEXT NOT NULL, prompt_tokens INTEGER, completion_tokens INTEGER, reasoning_tokens INTEGER,"
+    " cached_tokens INTEGER, cost INTEGER, content TEXT NOT NULL, own_output TEXT, reasoning TEXT);"
+    "CREATE TABLE failure(failure_id INTEGER PRIMARY KEY, task_id INTEGER NOT NULL, row INTEGER NOT NULL,"
     " started_ms INTEGER NOT NULL, wait_us INTEGER NOT NULL, latency_us INTEGER NOT NULL, http_status INTEGER NOT NULL,"
-    " fail TEXT NOT NULL, message TEXT NOT NULL);"
-    "CREATE INDEX attempt_of_row ON attempt(task_id, row);"
-    "CREATE TABLE reply(task_id INTEGER NOT NULL, row INTEGER NOT NULL, attempt_id INTEGER NOT NULL, state TEXT NOT NULL,"
-    " finish_reason TEXT NOT NULL, content TEXT NOT NULL, output TEXT NOT NULL, prompt_tokens INTEGER,"
-    " completion_tokens INTEGER, PRIMARY KEY(task_id, row)) WITHOUT ROWID;"
+    " endpoint INTEGER NOT NULL, fail TEXT NOT NULL, message TEXT NOT NULL);"
+    "CREATE INDEX failure_of_row ON failure(task_id, row);"
+    "CREATE VIEW attempt AS SELECT task_id, row, started_ms, wait_us, latency_us, http_status, endpoint, fail, message FROM "
+    "failure"
+    " UNION ALL SELECT task_id, row, started_ms, wait_us, latency_us, http_status, endpoint, 'none', '' FROM answer;"
+    "CREATE VIEW reply AS SELECT task_id, row, state, finish_reason, content, coalesce(own_output, content) AS output, reasoning,"
+    " prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens, cost, started_ms, wait_us, latency_us, ttft_us,"
+    " http_status, endpoint, from_cache, row_id FROM answer;"
+    "CREATE TRIGGER reply_delete INSTEAD OF DELETE ON reply BEGIN DELETE FROM answer WHERE row_id = OLD.row_id; END;"
+    "CREATE TABLE sample(sample_id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL, in_flight INTEGER NOT NULL,"
+    " in_flight_limit INTEGER NOT NULL, done INTEGER NOT NULL, failed_attempts INTEGER NOT NULL, refused INTEGER NOT NULL,"
+    " waited_us INTEGER NOT NULL, phase TEXT NOT NULL);"
     "CREATE TABLE score(task_id INTEGER NOT NULL, metric TEXT NOT NULL, row INTEGER NOT NULL, value REAL NOT NULL,"
     " PRIMARY KEY(task_id, metric, row)) WITHOUT ROWID;";
 
@@ -177,6 +189,12 @@ static cfb_code check_schema(cfb_store_t *s, cfb_err *err) {
     if (version > SCHEMA_VERSION)
         return cfb_err_set(err, CFB_EDATA, "%s: made by a newer cfbench (store version %lld, this one reads up to %d)", s->path,
                            (long long)version, SCHEMA_VERSION);
+    if (version < SCHEMA_VERSION)
+        return cfb_err_set(
+            err, CFB_EDATA,
+            "%s: made by an older cfbench (store version %lld, this one needs %d); export it with that one, or run again in "
+            "another --out",
+            s->path, (long long)version, SCHEMA_VERSION);
     return s->mode == CFB_STORE_WRITE ? prepare_writing(s, err) : CFB_OK;
 }
 
@@ -217,7 +235,7 @@ static cfb_code open_db(cfb_store_t *s, cfb_err *err) {
         rc = sqlite3_open_v2(uri, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_FULLMUTEX | SQLITE_OPEN_URI, NULL);
     }
     if (rc != SQLITE_OK) return cfb_store__sql_error(s, "open the run store", err);
-    sqlite3_busy_timeout(s->db, 10000);
+    sqlite3_busy_timeout(s->db, CFB_STORE_BUSY_MS);
     return CFB_OK;
 }
 
@@ -229,8 +247,9 @@ cfb_code cfb_store_open(const char *path, cfb_store_mode mode, cfb_store_t **out
     s->mode = mode;
     s->lock_fd = s->reserve_fd = -1;
     s->queue_tail = &s->queue;
-    pthread_mutex_init(&s->queue_lock, NULL);
-    pthread_mutex_init(&s->db_lock, NULL);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->work, NULL);
+    pthread_cond_init(&s->progress, NULL);
     cfb_code rc = cfb_path_join(s->path, sizeof s->path - 16, NULL, path, err);
     if (rc == CFB_OK) rc = cfb_arena_new(0, &s->arena, err);
     if (rc == CFB_OK && mode == CFB_STORE_WRITE) rc = take_lock(s, err);
@@ -247,20 +266,26 @@ cfb_code cfb_store_open(const char *path, cfb_store_mode mode, cfb_store_t **out
 
 cfb_code cfb_store_close(cfb_store_t *s, cfb_err *err) {
     if (s == NULL) return CFB_OK;
-    cfb_code rc = CFB_OK;
+    cfb_store__stop_writer(s);
+    cfb_code rc = s->failed.code;
+    if (rc != CFB_OK && err) *err = s->failed;
     sqlite3_finalize(s->insert_attempt);
     sqlite3_finalize(s->insert_reply);
+    sqlite3_finalize(s->insert_sample);
     if (s->db) sqlite3_busy_timeout(s->db, 0); /* a reader at work is no reason to wait: the log stays, and nothing is lost */
     if (s->db && s->mode == CFB_STORE_WRITE) sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
-    if (s->db && sqlite3_close(s->db) != SQLITE_OK) rc = cfb_store__sql_error(s, "close the run store", err);
+    if (s->db && sqlite3_close(s->db) != SQLITE_OK && rc == CFB_OK) rc = cfb_store__sql_error(s, "close the run store", err);
     cfb_store__release_reserve(s);
     if (s->lock_fd >= 0) close(s->lock_fd); /* the lock file stays: removing it would race with a waiting writer */
-    pthread_mutex_destroy(&s->queue_lock);
-    pthread_mutex_destroy(&s->db_lock);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->work);
+    pthread_cond_destroy(&s->progress);
     cfb_arena_free(s->arena);
     free(s);
     return rc;
 }
+
+const char *cfb_store_path(const cfb_store_t *s) { return s->path; }
 
 bool cfb_store_is_run_store(const char *path) {
     unsigned char head[72];

@@ -13,19 +13,32 @@ const char *cfb_store_setting_get(cfb_store_t *s, const char *name) {
     return copy.ptr;
 }
 
-cfb_code cfb_store_get_done(cfb_store_t *s, int64_t task_id, unsigned char *done, size_t n, cfb_err *err) {
+static cfb_code each_number(cfb_store_t *s, const char *sql, int64_t task_id, size_t n, unsigned char *done, uint32_t *count,
+                            cfb_err *err) {
     sqlite3_stmt *q = NULL;
-    memset(done, 0, n);
-    cfb_code rc = cfb_store__prepare(s, "SELECT row FROM reply WHERE task_id = ?1", &q, err);
+    cfb_code rc = cfb_store__prepare(s, sql, &q, err);
     if (rc != CFB_OK) return rc;
     sqlite3_bind_int64(q, 1, task_id);
     int step;
     while ((step = sqlite3_step(q)) == SQLITE_ROW) {
         sqlite3_int64 row = sqlite3_column_int64(q, 0);
-        if (row >= 0 && (uint64_t)row < n) done[row] = 1;
+        if (row < 0 || (uint64_t)row >= n) continue;
+        if (done) done[row] = 1;
+        if (count) count[row] = (uint32_t)sqlite3_column_int64(q, 1);
     }
     if (step != SQLITE_DONE) rc = cfb_store__sql_error(s, "read the run store", err);
     sqlite3_finalize(q);
+    return rc;
+}
+
+cfb_code cfb_store_get_done(cfb_store_t *s, int64_t task_id, unsigned char *done, uint32_t *failed, size_t n, cfb_err *err) {
+    memset(done, 0, n);
+    if (failed) memset(failed, 0, n * sizeof *failed);
+    cfb_code rc = each_number(s, "SELECT row FROM answer WHERE row_id BETWEEN ?1 << 32 AND (?1 << 32 | 4294967295)", task_id, n,
+                              done, NULL, err);
+    if (rc == CFB_OK && failed)
+        rc = each_number(s, "SELECT row, count(*) FROM failure WHERE task_id = ?1 AND fail <> 'none' GROUP BY row", task_id, n,
+                         NULL, failed, err);
     return rc;
 }
 
@@ -34,13 +47,15 @@ static int64_t column_tokens(sqlite3_stmt *q, int column) {
 }
 
 cfb_code cfb_store_each_result(cfb_store_t *s, int64_t task_id, cfb_store_result_fn fn, void *ctx, cfb_err *err) {
-    static const char sql[] = "SELECT r.row, r.id, r.input, r.instruction, r.response, p.state, p.content, p.output,"
-                              " (SELECT count(*) FROM attempt a WHERE a.task_id = r.task_id AND a.row = r.row),"
-                              " l.fail, l.message, l.latency_us, p.prompt_tokens, p.completion_tokens"
-                              " FROM row r LEFT JOIN reply p ON p.task_id = r.task_id AND p.row = r.row"
-                              " LEFT JOIN attempt l ON l.attempt_id = coalesce(p.attempt_id,"
-                              "  (SELECT max(a.attempt_id) FROM attempt a WHERE a.task_id = r.task_id AND a.row = r.row))"
-                              " WHERE r.task_id = ?1 ORDER BY r.row";
+    static const char sql[] =
+        "SELECT r.row, r.id, r.input, r.instruction, r.response, p.state, p.content, coalesce(p.own_output, p.content),"
+        " (p.row_id IS NOT NULL) + (SELECT count(*) FROM failure f WHERE f.task_id = r.task_id AND f.row = r.row),"
+        " coalesce(l.fail, 'none'), l.message, coalesce(p.latency_us, l.latency_us, 0), p.prompt_tokens, p.completion_tokens,"
+        " p.reasoning, p.ttft_us, p.reasoning_tokens, p.cached_tokens, p.cost, p.from_cache"
+        " FROM row r LEFT JOIN answer p ON p.row_id = r.row_id"
+        " LEFT JOIN failure l ON p.row_id IS NULL AND l.failure_id ="
+        "  (SELECT max(f.failure_id) FROM failure f WHERE f.task_id = r.task_id AND f.row = r.row)"
+        " WHERE r.row_id BETWEEN ?1 << 32 AND (?1 << 32 | 4294967295) ORDER BY r.row_id";
     sqlite3_stmt *q = NULL;
     cfb_code rc = cfb_store__prepare(s, sql, &q, err);
     if (rc != CFB_OK) return rc;
@@ -62,7 +77,33 @@ cfb_code cfb_store_each_result(cfb_store_t *s, int64_t task_id, cfb_store_result
         r.latency_us = sqlite3_column_int64(q, 11);
         r.prompt_tokens = column_tokens(q, 12);
         r.completion_tokens = column_tokens(q, 13);
+        r.reasoning = cfb_store__column_str(q, 14);
+        r.ttft_us = column_tokens(q, 15);
+        r.reasoning_tokens = column_tokens(q, 16);
+        r.cached_tokens = column_tokens(q, 17);
+        r.cost = column_tokens(q, 18);
+        r.from_cache = sqlite3_column_int(q, 19) != 0;
         rc = fn(ctx, &r, err);
+    }
+    if (rc == CFB_OK && step != SQLITE_DONE) rc = cfb_store__sql_error(s, "read the run store", err);
+    sqlite3_finalize(q);
+    return rc;
+}
+
+cfb_code cfb_store_each_sample(cfb_store_t *s, cfb_store_sample_fn fn, void *ctx, cfb_err *err) {
+    sqlite3_stmt *q = NULL;
+    cfb_code rc =
+        cfb_store__prepare(s,
+                           "SELECT wall_ms, in_flight, in_flight_limit, done, failed_attempts, refused, waited_us, phase"
+                           " FROM sample ORDER BY sample_id",
+                           &q, err);
+    int step = SQLITE_DONE;
+    while (rc == CFB_OK && (step = sqlite3_step(q)) == SQLITE_ROW) {
+        cfb_store_sample p;
+        int64_t *const to[] = {&p.wall_ms, &p.in_flight, &p.limit, &p.n_done, &p.n_failed_attempts, &p.n_refused, &p.waited_us};
+        for (int i = 0; i < 7; i++) *to[i] = sqlite3_column_int64(q, i);
+        p.phase = (const char *)sqlite3_column_text(q, 7);
+        rc = fn(ctx, &p, err);
     }
     if (rc == CFB_OK && step != SQLITE_DONE) rc = cfb_store__sql_error(s, "read the run store", err);
     sqlite3_finalize(q);

@@ -1,7 +1,10 @@
 #include "cfbench/base.h"
 #include "store/internal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* ---- configuration ---- */
 
@@ -30,8 +33,9 @@ static cfb_code is_empty(cfb_store_t *s, const char *count_sql, bool *empty, cfb
 static cfb_code start_again(cfb_store_t *s, const cfb_store_setting *settings, size_t n, cfb_err *err) {
     cfb_code rc = cfb_store__begin(s, err);
     if (rc != CFB_OK) return rc;
-    rc =
-        cfb_store__exec(s, "DELETE FROM setting; DELETE FROM score; DELETE FROM attempt; DELETE FROM row; DELETE FROM task", err);
+    rc = cfb_store__exec(
+        s, "DELETE FROM setting; DELETE FROM score; DELETE FROM failure; DELETE FROM sample; DELETE FROM row; DELETE FROM task",
+        err);
     if (rc == CFB_OK) rc = insert_settings(s, settings, n, err);
     return cfb_store__end(s, rc, err);
 }
@@ -61,7 +65,7 @@ cfb_code cfb_store_bind(cfb_store_t *s, const cfb_store_setting *settings, size_
         const char *old = cfb_store_setting_get(s, settings[i].name);
         if (old != NULL && strcmp(old, settings[i].value) == 0) continue;
         bool empty = false;
-        rc = is_empty(s, "SELECT count(*) FROM reply", &empty, err);
+        rc = is_empty(s, "SELECT count(*) FROM answer", &empty, err);
         if (rc == CFB_OK && empty) rc = start_again(s, settings, n, err);
         if (rc != CFB_OK || empty) return rc;
         return cfb_err_set(
@@ -98,10 +102,39 @@ cfb_code cfb_store_put_task(cfb_store_t *s, const cfb_store_task *t, int64_t *ta
     return rc;
 }
 
+/* Many rows for a store without replies: each page is written once, into the file itself, instead of into the log and from there
+ * into the file. A killed process leaves a rollback journal as usual; only a power cut could damage the store, and nothing in it
+ * was paid for. */
+cfb_code cfb_store_load_begin(cfb_store_t *s, cfb_err *err) {
+    bool empty = false;
+    cfb_code rc = is_empty(s, "SELECT count(*) FROM (SELECT 1 FROM answer LIMIT 1)", &empty, err);
+    if (rc != CFB_OK || !empty) return rc;
+    sqlite3_busy_timeout(s->db, 0); /* somebody reads it: then the slow way */
+    int got = sqlite3_exec(s->db, "PRAGMA journal_mode=TRUNCATE", NULL, NULL, NULL);
+    sqlite3_busy_timeout(s->db, CFB_STORE_BUSY_MS);
+    s->loading = got == SQLITE_OK;
+    return s->loading ? cfb_store__exec(s, "PRAGMA synchronous=OFF", err) : CFB_OK;
+}
+
+static cfb_code sync_file(const cfb_store_t *s, cfb_err *err) {
+    int fd = open(s->path, O_RDONLY | O_CLOEXEC);
+    int failed = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0) close(fd);
+    return failed ? cfb_err_set_errno(err, failed, "cannot write %s", s->path) : CFB_OK;
+}
+
+cfb_code cfb_store_load_end(cfb_store_t *s, cfb_err *err) {
+    if (!s->loading) return CFB_OK;
+    s->loading = false;
+    cfb_code rc = sync_file(s, err);
+    return rc == CFB_OK ? cfb_store__exec(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL", err) : rc;
+}
+
 /* A row that is there already: what decides its reply must be the same; a corrected reference is taken over. */
-static cfb_code put_row(cfb_store_t *s, sqlite3_stmt *find, sqlite3_stmt *add, sqlite3_stmt *update, const cfb_store_row *r,
-                        cfb_err *err) {
-    sqlite3_bind_int64(find, 2, r->row);
+static cfb_code put_row(cfb_store_t *s, sqlite3_stmt *find, sqlite3_stmt *add, sqlite3_stmt *update, int64_t task_id,
+                        const cfb_store_row *r, cfb_err *err) {
+    sqlite3_int64 row_id = ROW_ID(task_id, r->row);
+    sqlite3_bind_int64(find, 1, row_id);
     int step = sqlite3_step(find);
     cfb_code rc = CFB_OK;
     if (step == SQLITE_ROW) {
@@ -117,150 +150,39 @@ static cfb_code put_row(cfb_store_t *s, sqlite3_stmt *find, sqlite3_stmt *add, s
     if (rc != CFB_OK) return rc;
     if (step == SQLITE_ROW) {
         const cfb_str now[] = {r->id, r->input, r->instruction, r->response};
-        sqlite3_bind_int64(update, 2, r->row);
-        for (int i = 0; i < 4; i++) cfb_store__bind_str(update, i + 3, now[i]);
+        sqlite3_bind_int64(update, 1, row_id);
+        for (int i = 0; i < 4; i++) cfb_store__bind_str(update, i + 2, now[i]);
         return cfb_store__step_done(s, update, err);
     }
-    sqlite3_bind_int64(add, 2, r->row);
+    sqlite3_bind_int64(add, 1, row_id);
+    sqlite3_bind_int64(add, 2, task_id);
+    sqlite3_bind_int64(add, 3, r->row);
     const cfb_str values[] = {r->id, r->key, r->input, r->instruction, r->response};
-    for (int i = 0; i < 5; i++) cfb_store__bind_str(add, i + 3, values[i]);
+    for (int i = 0; i < 5; i++) cfb_store__bind_str(add, i + 4, values[i]);
     return cfb_store__step_done(s, add, err);
 }
 
 cfb_code cfb_store_put_rows(cfb_store_t *s, int64_t task_id, const cfb_store_row *rows, size_t n, cfb_err *err) {
     sqlite3_stmt *find = NULL, *add = NULL, *update = NULL;
-    cfb_code rc = cfb_store__prepare(s, "SELECT key FROM row WHERE task_id = ?1 AND row = ?2", &find, err);
+    cfb_code rc = cfb_store__prepare(s, "SELECT key FROM row WHERE row_id = ?1", &find, err);
+    if (rc == CFB_OK)
+        rc = cfb_store__prepare(s,
+                                "UPDATE row SET id = ?2, input = ?3, instruction = ?4, response = ?5 WHERE row_id = ?1"
+                                " AND (id IS NOT ?2 OR input IS NOT ?3 OR instruction IS NOT ?4 OR response IS NOT ?5)",
+                                &update, err);
     if (rc == CFB_OK)
         rc = cfb_store__prepare(
-            s,
-            "UPDATE row SET id = ?3, input = ?4, instruction = ?5, response = ?6 WHERE task_id = ?1 AND row = ?2"
-            " AND (id IS NOT ?3 OR input IS NOT ?4 OR instruction IS NOT ?5 OR response IS NOT ?6)",
-            &update, err);
-    if (rc == CFB_OK)
-        rc = cfb_store__prepare(
-            s, "INSERT INTO row(task_id, row, id, key, input, instruction, response) VALUES(?1,?2,?3,?4,?5,?6,?7)", &add, err);
+            s, "INSERT INTO row(row_id, task_id, row, id, key, input, instruction, response) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+            &add, err);
     if (rc == CFB_OK) rc = cfb_store__begin(s, err);
     if (rc == CFB_OK) {
-        sqlite3_bind_int64(find, 1, task_id);
-        sqlite3_bind_int64(add, 1, task_id);
-        sqlite3_bind_int64(update, 1, task_id);
-        for (size_t i = 0; i < n && rc == CFB_OK; i++) rc = put_row(s, find, add, update, &rows[i], err);
+        for (size_t i = 0; i < n && rc == CFB_OK; i++) rc = put_row(s, find, add, update, task_id, &rows[i], err);
         rc = cfb_store__end(s, rc, err);
     }
     sqlite3_finalize(find);
     sqlite3_finalize(add);
     sqlite3_finalize(update);
     return rc;
-}
-
-/* ---- attempts and replies: group commit ---- */
-
-#define BUSY_TRIES 60 /* of 10 s each */
-
-struct queued {
-    const cfb_store_attempt *a;
-    struct queued *next;
-    bool done;
-    cfb_code rc;
-    cfb_err err;
-};
-
-static cfb_code prepare_inserts(cfb_store_t *s, cfb_err *err) {
-    cfb_code rc = CFB_OK;
-    if (s->insert_attempt == NULL)
-        rc = cfb_store__prepare(s,
-                                "INSERT INTO attempt(task_id, row, started_ms, wait_us, latency_us, http_status, fail, message)"
-                                " VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
-                                &s->insert_attempt, err);
-    if (rc == CFB_OK && s->insert_reply == NULL)
-        rc =
-            cfb_store__prepare(s,
-                               "INSERT INTO reply(task_id, row, attempt_id, state, finish_reason, content, output, prompt_tokens,"
-                               " completion_tokens) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9) ON CONFLICT DO NOTHING",
-                               &s->insert_reply, err);
-    return rc;
-}
-
-static void bind_tokens(sqlite3_stmt *q, int index, int64_t n) {
-    if (n < 0)
-        sqlite3_bind_null(q, index);
-    else
-        sqlite3_bind_int64(q, index, n);
-}
-
-static cfb_code insert_one(cfb_store_t *s, const cfb_store_attempt *a, cfb_err *err) {
-    sqlite3_stmt *q = s->insert_attempt;
-    const int64_t numbers[] = {a->task_id, a->row, a->started_wall_ms, a->wait_us, a->latency_us, a->http_status};
-    for (int i = 0; i < 6; i++) sqlite3_bind_int64(q, i + 1, numbers[i]);
-    sqlite3_bind_text(q, 7, a->fail, -1, SQLITE_STATIC);
-    sqlite3_bind_text(q, 8, a->message ? a->message : "", -1, SQLITE_STATIC);
-    cfb_code rc = cfb_store__step_done(s, q, err);
-    if (rc != CFB_OK || a->state == NULL) return rc;
-    q = s->insert_reply;
-    sqlite3_bind_int64(q, 1, a->task_id);
-    sqlite3_bind_int64(q, 2, a->row);
-    sqlite3_bind_int64(q, 3, sqlite3_last_insert_rowid(s->db));
-    sqlite3_bind_text(q, 4, a->state, -1, SQLITE_STATIC);
-    sqlite3_bind_text(q, 5, a->finish_reason ? a->finish_reason : "", -1, SQLITE_STATIC);
-    cfb_store__bind_str(q, 6, a->content);
-    cfb_store__bind_str(q, 7, a->output);
-    bind_tokens(q, 8, a->prompt_tokens);
-    bind_tokens(q, 9, a->completion_tokens);
-    return cfb_store__step_done(s, q, err);
-}
-
-static cfb_code commit_list(cfb_store_t *s, const struct queued *list, cfb_err *err) {
-    cfb_code rc = prepare_inserts(s, err);
-    if (rc == CFB_OK) rc = cfb_store__begin(s, err);
-    if (rc != CFB_OK) return rc;
-    for (; list && rc == CFB_OK; list = list->next) rc = insert_one(s, list->a, err);
-    return cfb_store__end(s, rc, err);
-}
-
-/* The list's items belong to threads that wait for db_lock, which the caller holds: they cannot go away before. */
-static void commit_batch(cfb_store_t *s, struct queued *list) {
-    cfb_err err = CFB_ERR_INIT;
-    cfb_code rc = commit_list(s, list, &err);
-    /* Another program holds the database. The replies are here and paid for: waiting loses nothing, giving up would. */
-    for (int tries = 0; rc != CFB_OK && (sqlite3_errcode(s->db) & 0xff) == SQLITE_BUSY && tries < BUSY_TRIES; tries++) {
-        if (tries == 0) cfb_log(CFB_LOG_WARN, "%s is locked by another program; waiting to save replies", s->path);
-        rc = commit_list(s, list, &err);
-    }
-    if (rc == CFB_ENOSPACE && cfb_store__release_reserve(s)) {
-        cfb_code again = commit_list(s, list, &err); /* saved, but the run must stop: there is no second reserve */
-        if (again == CFB_OK)
-            rc =
-                cfb_err_set(&err, CFB_ENOSPACE,
-                            "%s: no space left on the disk; every reply so far is saved: free some space and run again", s->path);
-    }
-    while (list) {
-        struct queued *next = list->next;
-        list->rc = rc;
-        list->err = err;
-        list->done = true;
-        list = next;
-    }
-}
-
-cfb_code cfb_store_put_attempt(cfb_store_t *s, const cfb_store_attempt *a, cfb_err *err) {
-    struct queued mine = {a, NULL, false, CFB_OK, CFB_ERR_INIT};
-    pthread_mutex_lock(&s->queue_lock);
-    *s->queue_tail = &mine;
-    s->queue_tail = &mine.next;
-    pthread_mutex_unlock(&s->queue_lock);
-
-    pthread_mutex_lock(&s->db_lock); /* whoever gets here first commits what everybody has queued */
-    if (!mine.done) {
-        pthread_mutex_lock(&s->queue_lock);
-        struct queued *list = s->queue;
-        s->queue = NULL;
-        s->queue_tail = &s->queue;
-        pthread_mutex_unlock(&s->queue_lock);
-        commit_batch(s, list);
-    }
-    pthread_mutex_unlock(&s->db_lock);
-    if (mine.rc != CFB_OK && err) *err = mine.err;
-    return mine.rc;
 }
 
 /* ---- scores ---- */

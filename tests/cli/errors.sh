@@ -163,6 +163,23 @@ usage "option without value" "--max-workers" "value" -- "${mocked[@]}" --out u -
 usage "no model" "--model" "--mock" -- run --suite sample --out u
 usage "unknown task leaves nothing" "no task 'nope'" "company, product" -- "${mocked[@]}" --tasks nope --out u
 usage "URL without scheme" "--base-url" "http://" -- "${asking[@]}" --base-url 127.0.0.1:8000 --out u
+usage "one of several URLs without scheme" "--base-url" "http://" -- "${asking[@]}" --base-url http://127.0.0.1:1/v1,127.0.0.1:2 --out u
+usage "an extra body that is no JSON" "--extra-body" "line 1, column 6" -- "${asking[@]}" --extra-body '{"a":}' --out u
+usage "an extra body that is no object" "--extra-body" "JSON object" -- "${asking[@]}" --extra-body '[1]' --out u
+usage "an extra body with a member of ours" "--extra-body" "use --stream" -- "${asking[@]}" --extra-body '{"stream": true}' --out u
+usage "a header without a value" "--header" "Name: value" -- "${asking[@]}" --header X-Title --out u
+usage "a key in a header" "--header" "process list" "CFBENCH_HEADERS" -- "${asking[@]}" --header "Authorization: Bearer $key" --out u
+usage "a header that is ours" "--header" "sets itself" -- "${asking[@]}" --header "Content-Length: 5" --out u
+usage "a stop list that is no JSON" "--stop" "JSON list" "column" -- "${asking[@]}" --stop '["a",]' --out u
+usage "a password in a proxy" "--proxy" "https_proxy" -- "${asking[@]}" --proxy "http://user:$key@127.0.0.1:1" --out u
+usage "--temperature and --no-temperature" "exclude each other" -- "${asking[@]}" --temperature 0 --no-temperature --out u
+usage "--client-key without --client-cert" "--client-key" "--client-cert" -- "${asking[@]}" --client-key k.pem --out u
+begin "headers and keys are not printed"
+run env CFBENCH_HEADERS="Authorization: Basic $key" "$CFBENCH" "${asking[@]}" --stop x --print-config
+is 0
+grep -qF '"stop": [' "$out" || fail "the configuration is not printed"
+if grep -q -e "$key" -e header "$out" "$err"; then fail "a header is in the output"; fi
+finish
 usage "score without a path" "score PATH" -- score
 usage "unknown preset" "--preset" "moderate" -- "${mocked[@]}" --preset fast --out u
 usage "faults of an unknown class" "--mock-faults" "5000" -- "${mocked[@]}" --mock-faults 5000:0.1 --out u

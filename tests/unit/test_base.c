@@ -159,6 +159,16 @@ static void utf8_is_checked_strictly(void **state) {
                  {"\xF0\x8F\xBF\xBF", 0}, {"\xEF\xBF\xBF", SIZE_MAX}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_true(cfb_utf8_find_invalid(cfb_str_from(cases[i].text)) == cases[i].bad);
+    /* every lead and second byte of three, in the middle of Chinese, where two characters are looked at at once */
+    for (unsigned lead = 0xE0; lead <= 0xEF; lead++)
+        for (unsigned second = 0x70; second <= 0xCF; second++)
+            for (size_t at = 0; at <= 12; at += 3) {
+                char text[] = "中文中文中文中文ab";
+                text[at] = (char)lead;
+                text[at + 1] = (char)second;
+                unsigned low = lead == 0xE0 ? 0xA0 : 0x80, high = lead == 0xED ? 0x9F : 0xBF;
+                assert_true(cfb_utf8_find_invalid(cfb_str_from(text)) == (second >= low && second <= high ? SIZE_MAX : at));
+            }
     assert_int_equal(cfb_utf8_count(CFB_STR_LIT("中文😀é")), 4);
     cfb_str s = CFB_STR_LIT("a中😀");
     size_t pos = 0;

@@ -1,7 +1,7 @@
 /* The rate limiter: spacing, rate, nobody waits inside the critical, pausing, stopping, back-off. */
 #include "test.h"
 
-#include "cfbench/client.h"
+#include "cfbench/pace.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -30,13 +30,13 @@ static void starts_take_at_least_their_intervals(void **state) {
     (void)state;
     const double interval_s = 0.002;
     pthread_t threads[THREADS];
-    cfb_limiter_init(&limiter, interval_s);
+    cfb_limiter_init(&limiter, &(cfb_limits){.spacing_s = interval_s});
     atomic_store(&taken, 0);
     int64_t begin = cfb_now_ns();
     for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, start_often, NULL), 0);
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     assert_int_equal(limiter.starts, STARTS);
-    assert_true(limiter.min_gap_ns >= limiter.interval_ns); /* no two starts are closer */
+    assert_true(limiter.min_gap_ns >= limiter.spacing_ns); /* no two starts are closer */
     assert_true((double)(cfb_now_ns() - begin) * 1e-9 >= (STARTS - 1) * interval_s);
 }
 
@@ -44,17 +44,17 @@ static void starts_take_at_least_their_intervals(void **state) {
 static void nobody_waits_inside_the_critical(void **state) {
     (void)state;
     pthread_t threads[THREADS];
-    cfb_limiter_init(&limiter, 0.020);
+    cfb_limiter_init(&limiter, &(cfb_limits){.spacing_s = 0.020});
     atomic_store(&taken, STARTS - 40);
     for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&threads[i], NULL, start_often, NULL), 0);
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     assert_int_equal(limiter.starts, 40);
-    assert_true(limiter.max_hold_ns < limiter.interval_ns / 2);
+    assert_true(limiter.max_hold_ns < limiter.spacing_ns / 2);
 }
 
 static void a_pause_holds_everybody(void **state) {
     (void)state;
-    cfb_limiter_init(&limiter, 0.001);
+    cfb_limiter_init(&limiter, &(cfb_limits){.spacing_s = 0.001});
     assert_true(cfb_limiter_wait(&limiter, NULL));
     int64_t begin = cfb_now_ns();
     cfb_limiter_pause(&limiter, 0.15);
@@ -64,7 +64,7 @@ static void a_pause_holds_everybody(void **state) {
 
 static void no_limit_does_not_wait(void **state) {
     (void)state;
-    cfb_limiter_init(&limiter, 0);
+    cfb_limiter_init(&limiter, &(cfb_limits){.spacing_s = 0});
     for (int i = 0; i < 1000; i++) assert_true(cfb_limiter_wait(&limiter, NULL));
     assert_int_equal(limiter.starts, 1000);
 }
@@ -72,12 +72,62 @@ static void no_limit_does_not_wait(void **state) {
 static void a_stop_ends_the_wait_without_a_start(void **state) {
     (void)state;
     cfb_stop stop = {1, NULL};
-    cfb_limiter_init(&limiter, 3600);
+    cfb_limiter_init(&limiter, &(cfb_limits){.spacing_s = 3600});
     assert_true(cfb_limiter_wait(&limiter, NULL));
     int64_t begin = cfb_now_ns();
     assert_false(cfb_limiter_wait(&limiter, &stop));
     assert_true(cfb_now_ns() - begin < (int64_t)5 * 1000000000);
     assert_int_equal(limiter.starts, 1);
+}
+
+/* The grid itself, without waiting for it: reservations come at the asked rate whoever makes them. */
+static void a_rate_is_a_grid(void **state) {
+    (void)state;
+    cfb_limiter_init(&limiter, &(cfb_limits){.calls_per_s = 1000});
+    int64_t first = cfb_limiter_reserve(&limiter, 0), last = first;
+    for (int i = 1; i < 5000; i++) {
+        int64_t due = cfb_limiter_reserve(&limiter, 0);
+        assert_true(due - last >= 999998 && due - last <= 1000002);
+        last = due;
+    }
+    assert_true(last - first >= 4998990000 && last - first <= 4999010000); /* no drift */
+}
+
+static void a_late_thread_catches_up_a_little_only(void **state) {
+    (void)state;
+    cfb_limiter_init(&limiter, &(cfb_limits){.calls_per_s = 1000});
+    cfb_limiter_reserve(&limiter, 0);
+    cfb_sleep_until_ns(cfb_now_ns() + 200000000, NULL); /* 200 starts were not made */
+    int64_t now = cfb_now_ns();
+    int at_once = 0;
+    while (cfb_limiter_reserve(&limiter, 0) <= now) at_once++;
+    assert_true(at_once <= CFB_LIMITER_SLACK_NS / 1000000 + 2); /* not 200 */
+}
+
+static void tokens_are_paid_for_in_time(void **state) {
+    (void)state;
+    cfb_limiter_init(&limiter, &(cfb_limits){.tokens_per_s = 1000});
+    int64_t a = cfb_limiter_reserve(&limiter, 500), b = cfb_limiter_reserve(&limiter, 500), c = cfb_limiter_reserve(&limiter, 0);
+    assert_true(b - a >= 499999999 && b - a <= 500000001);
+    assert_true(c - b >= 499999999 && c - b <= 500000001);
+    cfb_limiter_settle(&limiter, 500, 100); /* the call took less: those after it may come sooner */
+    assert_true(c - cfb_limiter_reserve(&limiter, 0) >= 399999990);
+    cfb_limiter_settle(&limiter, 0, 2000);
+    assert_true(cfb_limiter_reserve(&limiter, 0) - c >= 1599999990);
+}
+
+static void starts_reserved_before_a_pause_are_reserved_again(void **state) {
+    (void)state;
+    cfb_limiter_init(&limiter, &(cfb_limits){.calls_per_s = 100});
+    int64_t due[8];
+    for (int i = 0; i < 8; i++) due[i] = cfb_limiter_reserve(&limiter, 0);
+    cfb_limiter_pause(&limiter, 10);
+    for (int i = 0; i < 8; i++) {
+        int64_t later = cfb_limiter_take(&limiter, due[i]);
+        assert_true(later - due[0] >= (int64_t)9900000000 + i * 10000000); /* after the pause, and not all at once */
+    }
+    assert_int_equal(limiter.starts, 0);
+    assert_int_equal(limiter.pauses, 1);
 }
 
 static void back_off_doubles_with_jitter_up_to_its_maximum(void **state) {
@@ -100,6 +150,10 @@ int main(void) {
         cmocka_unit_test(a_pause_holds_everybody),
         cmocka_unit_test(no_limit_does_not_wait),
         cmocka_unit_test(a_stop_ends_the_wait_without_a_start),
+        cmocka_unit_test(a_rate_is_a_grid),
+        cmocka_unit_test(a_late_thread_catches_up_a_little_only),
+        cmocka_unit_test(tokens_are_paid_for_in_time),
+        cmocka_unit_test(starts_reserved_before_a_pause_are_reserved_again),
         cmocka_unit_test(back_off_doubles_with_jitter_up_to_its_maximum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@
 
 struct job {
     atomic_int seen[MAX_TASKS][MAX_ROWS];
-    atomic_int in_flight, max_in_flight, workers;
+    atomic_int in_flight, max_in_flight, workers, seats[64];
     int sleep_ms;
     size_t poison_task, poison_row; /* returns an error there */
     cfb_stop stop;
@@ -18,22 +18,7 @@ struct job {
     atomic_size_t done;
 };
 
-static cfb_code worker_new(void *ctx, void **worker, cfb_err *err) {
-    struct job *j = ctx;
-    (void)err;
-    atomic_fetch_add(&j->workers, 1);
-    *worker = malloc(1);
-    return CFB_OK;
-}
-
-static void worker_free(void *ctx, void *worker) {
-    (void)ctx;
-    free(worker);
-}
-
-static cfb_code row(void *ctx, void *worker, size_t task, size_t r, cfb_err *err) {
-    struct job *j = ctx;
-    if (worker == NULL) return cfb_err_set(err, CFB_EBUG, "no worker state");
+static cfb_code do_row(struct job *j, size_t task, size_t r, cfb_err *err) {
     int now = atomic_fetch_add(&j->in_flight, 1) + 1, most = atomic_load(&j->max_in_flight);
     while (now > most && !atomic_compare_exchange_weak(&j->max_in_flight, &most, now)) continue;
     atomic_fetch_add(&j->seen[task][r], 1);
@@ -44,6 +29,16 @@ static cfb_code row(void *ctx, void *worker, size_t task, size_t r, cfb_err *err
     return CFB_OK;
 }
 
+static cfb_code work(void *ctx, cfb_seat_t *seat, cfb_err *err) {
+    struct job *j = ctx;
+    size_t task, r;
+    cfb_code rc = CFB_OK;
+    atomic_fetch_add(&j->workers, 1);
+    atomic_fetch_add(&j->seats[cfb_sched_seat_number(seat)], 1);
+    while (rc == CFB_OK && cfb_sched_next(seat, &task, &r)) rc = do_row(j, task, r, err);
+    return rc;
+}
+
 static struct job *new_job(void) {
     struct job *j = calloc(1, sizeof *j);
     j->poison_task = SIZE_MAX;
@@ -51,7 +46,7 @@ static struct job *new_job(void) {
 }
 
 static cfb_sched sched(struct job *j, size_t n_tasks, const size_t *n_rows, int outer, int inner) {
-    return (cfb_sched){n_tasks, n_rows, outer, inner, j, worker_new, worker_free, row, &j->stop};
+    return (cfb_sched){n_tasks, n_rows, outer, inner, j, work, &j->stop};
 }
 
 static void every_row_runs_once(void **state) {
@@ -89,6 +84,7 @@ static void both_levels_get_their_threads(void **state) {
     assert_int_equal(stats.inner_threads_min, 4);
     assert_int_equal(stats.inner_threads_max, 4);
     assert_int_equal(j->workers, 32);
+    for (int i = 0; i < 32; i++) assert_int_equal(j->seats[i], 1); /* each has a seat of its own */
     assert_int_equal(j->max_in_flight, 32);
     free(j);
 }

@@ -1,0 +1,36 @@
+/* engine.h - what server.c (shared by all threads) and calls.c (one per thread) know of each other. */
+#ifndef CFB_CLIENT_ENGINE_H
+#define CFB_CLIENT_ENGINE_H
+
+#include "client/internal.h"
+
+#include <curl/curl.h>
+#include <stdatomic.h>
+
+struct cfb_endpoint {
+    char *url;               /* of chat completions */
+    bool loopback;           /* a proxy of the environment must not take calls to this machine */
+    atomic_int outstanding;  /* calls under way */
+    atomic_int failures;     /* in a row, of the kinds that speak against the endpoint */
+    atomic_llong rest_until; /* cfb_now_ns: ejected until then, then tried with one call */
+};
+
+struct cfb_server {
+    cfb_client_opts opts;
+    struct cfb_endpoint *endpoints; /* (n_endpoints) */
+    size_t n_endpoints;
+    struct curl_slist *headers; /* read by all handles, changed by none */
+    void *trust;                /* X509_STORE: the certificates, parsed once; NULL without https or with another TLS library */
+    atomic_uint refused;        /* CFB_REFUSED_* */
+};
+
+/* The endpoint for the next call: of those in health the one with the fewest calls under way. Counts the call. */
+size_t cfb_server__take_endpoint(cfb_server_t *s);
+/* The call ended: counts it off, and judges the endpoint. */
+void cfb_server__give_endpoint(cfb_server_t *s, size_t endpoint, const cfb_chat_reply *r);
+/* Puts keys and header values out of a text that the server wrote. */
+void cfb_server__redact(const cfb_server_t *s, char *text, size_t len);
+/* Options of a handle that talks to this server, whatever it asks: TLS, proxy, protocols, times. */
+void cfb_server__set_transport(const cfb_server_t *s, CURL *h);
+
+#endif

@@ -1,0 +1,233 @@
+/* What all threads share of a server: addresses and their health, headers, certificates. */
+#include "cfbench/base.h"
+#include "client/engine.h"
+
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define EJECT_AFTER 3 /* failures in a row */
+#define EJECT_FIRST_S 1
+#define EJECT_LONGEST_S 60
+#define SECRET_MIN 4 /* shorter ones would take ordinary words out of messages */
+
+cfb_code cfb_client_global_init(cfb_err *err) {
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) return CFB_OK;
+    return cfb_err_set(err, CFB_EBUG, "libcurl could not be initialised");
+}
+
+void cfb_client_global_cleanup(void) { curl_global_cleanup(); }
+
+/* ---- headers ---- */
+
+static bool add_header(cfb_server_t *s, const char *line) {
+    struct curl_slist *more = curl_slist_append(s->headers, line);
+    if (more == NULL) return false;
+    s->headers = more;
+    return true;
+}
+
+static bool add_key(cfb_server_t *s) {
+    const cfb_client_opts *o = &s->opts;
+    cfb_buf line = CFB_BUF_INIT(16384);
+    if (o->api_key == NULL) return true;
+    cfb_code rc = o->api_key_header ? cfb_buf_printf(&line, NULL, "%s: %s", o->api_key_header, o->api_key)
+                                    : cfb_buf_printf(&line, NULL, "Authorization: Bearer %s", o->api_key);
+    bool ok = rc == CFB_OK && add_header(s, line.ptr);
+    if (line.ptr) memset(line.ptr, 0, line.len);
+    cfb_buf_free(&line);
+    return ok;
+}
+
+static cfb_code set_headers(cfb_server_t *s, cfb_err *err) {
+    const cfb_client_opts *o = &s->opts;
+    bool ok = add_header(s, "Content-Type: application/json") &&
+              add_header(s, o->request.stream ? "Accept: text/event-stream" : "Accept: application/json") &&
+              add_header(s, "Expect:"); /* no 100-continue round trip */
+    ok = ok && add_key(s);
+    for (size_t i = 0; i < o->n_headers && ok; i++) {
+        const char *h = o->headers[i], *colon = strchr(h, ':');
+        if (colon == NULL || colon == h || strpbrk(h, "\r\n"))
+            return cfb_err_set(err, CFB_ECONFIG, "--header: '%.*s...' is not of the form 'Name: value'",
+                               colon ? (int)(colon - h) : 8, h);
+        ok = add_header(s, h);
+    }
+    return ok ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
+}
+
+void cfb_server__redact(const cfb_server_t *s, char *text, size_t len) {
+    for (size_t i = 0; i <= s->opts.n_headers; i++) {
+        const char *secret = s->opts.api_key;
+        if (i < s->opts.n_headers) {
+            secret = strchr(s->opts.headers[i], ':');
+            if (secret) secret += 1 + strspn(secret + 1, " \t");
+        }
+        size_t n = secret ? strlen(secret) : 0;
+        if (n < SECRET_MIN) continue;
+        cfb_str hay = {text, len}, needle = {secret, n};
+        for (size_t at = 0; (at = cfb_str_find(hay, needle, at)) != SIZE_MAX; at += n) memset(text + at, '*', n);
+    }
+}
+
+/* ---- addresses ---- */
+
+static bool is_loopback(const char *url) {
+    const char *host = strstr(url, "://");
+    host = host ? host + 3 : url;
+    return strncmp(host, "127.", 4) == 0 || strncmp(host, "localhost", 9) == 0 || strncmp(host, "[::1]", 5) == 0;
+}
+
+/* base + "/chat/completions", in front of a query if the base has one (Azure's api-version). */
+static cfb_code set_endpoint(struct cfb_endpoint *e, const char *base, cfb_err *err) {
+    static const char path[] = "/chat/completions";
+    size_t len = strcspn(base, "?"), size = strlen(base) + sizeof path;
+    size_t kept = len;
+    while (kept > 0 && base[kept - 1] == '/') kept--;
+    e->url = malloc(size);
+    if (e->url == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    snprintf(e->url, size, "%.*s%s%s", (int)kept, base, path, base + len);
+    e->loopback = is_loopback(base);
+    return CFB_OK;
+}
+
+size_t cfb_server__take_endpoint(cfb_server_t *s) {
+    size_t best = 0;
+    if (s->n_endpoints > 1) {
+        int64_t now = cfb_now_ns(), best_rest = INT64_MAX;
+        int best_load = 0;
+        for (size_t i = 0; i < s->n_endpoints; i++) {
+            struct cfb_endpoint *e = &s->endpoints[i];
+            int load = atomic_load(&e->outstanding);
+            int64_t rest = atomic_load(&e->rest_until);
+            if (rest <= now)
+                rest = atomic_load(&e->failures) >= EJECT_AFTER && load > 0 ? now + 1 : 0; /* one call tries it out */
+            if (rest < best_rest || (rest == best_rest && load < best_load)) {
+                best = i;
+                best_rest = rest;
+                best_load = load;
+            }
+        }
+    }
+    atomic_fetch_add(&s->endpoints[best].outstanding, 1);
+    return best;
+}
+
+void cfb_server__give_endpoint(cfb_server_t *s, size_t endpoint, const cfb_chat_reply *r) {
+    struct cfb_endpoint *e = &s->endpoints[endpoint];
+    atomic_fetch_sub(&e->outstanding, 1);
+    bool bad = r->fail == CFB_FAIL_CONNECT || r->fail == CFB_FAIL_TIMEOUT || r->fail == CFB_FAIL_SERVER ||
+               r->fail == CFB_FAIL_CUT || r->fail == CFB_FAIL_TLS || r->fail == CFB_FAIL_BAD_REPLY;
+    if (s->n_endpoints == 1 || r->fail == CFB_FAIL_STOPPED) return;
+    if (!bad) {
+        if (atomic_exchange(&e->failures, 0) >= EJECT_AFTER)
+            cfb_log(CFB_LOG_INFO, "%s answers again", s->opts.base_urls[endpoint]);
+        atomic_store(&e->rest_until, 0);
+        return;
+    }
+    int n = atomic_fetch_add(&e->failures, 1) + 1;
+    if (n < EJECT_AFTER) return;
+    int doublings = n - EJECT_AFTER < 6 ? n - EJECT_AFTER : 6;
+    int64_t rest_s = (int64_t)EJECT_FIRST_S << doublings;
+    if (rest_s > EJECT_LONGEST_S) rest_s = EJECT_LONGEST_S;
+    atomic_store(&e->rest_until, cfb_now_ns() + rest_s * 1000000000);
+    if (n == EJECT_AFTER)
+        cfb_log(CFB_LOG_WARN, "%s fails (%s); the other addresses take its calls", s->opts.base_urls[endpoint], r->message);
+}
+
+/* ---- certificates ---- */
+
+/* libcurl would parse the system's bundle (50 ms) again for every handle. One parsed store can serve all. */
+static bool uses_our_openssl(void) {
+    const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+    return v->ssl_version && strncmp(v->ssl_version, "OpenSSL/3", 9) == 0 && OPENSSL_version_major() == 3;
+}
+
+static cfb_code load_trust(cfb_server_t *s, cfb_err *err) {
+    bool https = s->opts.proxy && strncmp(s->opts.proxy, "https:", 6) == 0;
+    for (size_t i = 0; i < s->n_endpoints; i++) https = https || strncmp(s->endpoints[i].url, "https:", 6) == 0;
+    if (!https || !uses_our_openssl()) return CFB_OK;
+    const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+    const char *file = s->opts.ca_file, *dir = NULL;
+    if (file == NULL) {
+        file = v->cainfo;
+        dir = v->capath;
+    }
+    X509_STORE *store = X509_STORE_new();
+    if (store == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    int ok = file || dir ? X509_STORE_load_locations(store, file, dir) : X509_STORE_set_default_paths(store);
+    if (!ok) {
+        X509_STORE_free(store);
+        return cfb_err_set(err, CFB_ECONFIG, "%s: no certificates in it (--ca-file takes PEM)",
+                           file ? file : "the system's certificates");
+    }
+    s->trust = store;
+    return CFB_OK;
+}
+
+static CURLcode give_trust(CURL *curl, void *ssl_ctx, void *ctx) {
+    const cfb_server_t *s = ctx;
+    (void)curl;
+    SSL_CTX_set1_cert_store(ssl_ctx, s->trust);
+    return CURLE_OK;
+}
+
+void cfb_server__set_transport(const cfb_server_t *s, CURL *h) {
+    const cfb_client_opts *o = &s->opts;
+    curl_easy_setopt(h, CURLOPT_USERAGENT, "cfbench");
+    curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075500 /* 7.85; clusters run older ones */
+    curl_easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+    curl_easy_setopt(h, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+    curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1); /* a connection of its own for each call in flight */
+    curl_easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "");
+    curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)(o->connect_timeout_s * 1000));
+    if (o->proxy) curl_easy_setopt(h, CURLOPT_PROXY, o->proxy);
+    if (o->unix_socket) curl_easy_setopt(h, CURLOPT_UNIX_SOCKET_PATH, o->unix_socket);
+    if (o->client_cert) curl_easy_setopt(h, CURLOPT_SSLCERT, o->client_cert);
+    if (o->client_key) curl_easy_setopt(h, CURLOPT_SSLKEY, o->client_key);
+    if (s->trust) {
+        curl_easy_setopt(h, CURLOPT_CAINFO, NULL);
+        curl_easy_setopt(h, CURLOPT_CAPATH, NULL);
+        curl_easy_setopt(h, CURLOPT_SSL_CTX_FUNCTION, give_trust);
+        curl_easy_setopt(h, CURLOPT_SSL_CTX_DATA, (void *)(uintptr_t)s);
+    } else if (o->ca_file) {
+        curl_easy_setopt(h, CURLOPT_CAINFO, o->ca_file);
+    }
+}
+
+/* ---- the whole ---- */
+
+cfb_code cfb_server_new(const cfb_client_opts *opts, cfb_server_t **out, cfb_err *err) {
+    cfb_server_t *s = calloc(1, sizeof *s);
+    if (s == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    s->opts = *opts;
+    if (opts->n_base_urls == 0) {
+        free(s);
+        return cfb_err_set(err, CFB_ECONFIG, "--base-url is missing");
+    }
+    s->endpoints = calloc(opts->n_base_urls, sizeof *s->endpoints);
+    cfb_code rc = s->endpoints ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    for (size_t i = 0; i < opts->n_base_urls && rc == CFB_OK; i++) {
+        rc = set_endpoint(&s->endpoints[i], opts->base_urls[i], err);
+        s->n_endpoints += rc == CFB_OK;
+    }
+    if (rc == CFB_OK) rc = set_headers(s, err);
+    if (rc == CFB_OK) rc = load_trust(s, err);
+    if (rc != CFB_OK) {
+        cfb_server_free(s);
+        return rc;
+    }
+    *out = s;
+    return CFB_OK;
+}
+
+void cfb_server_free(cfb_server_t *s) {
+    if (s == NULL) return;
+    for (size_t i = 0; i < s->n_endpoints; i++) free(s->endpoints[i].url);
+    free(s->endpoints);
+    curl_slist_free_all(s->headers);
+    X509_STORE_free(s->trust);
+    free(s);
+}

@@ -1,0 +1,134 @@
+/* job.h - what the files of the generate room share: the job, its tasks, its permits.
+ *
+ * prepare.c  rows -> prompts -> keys -> store; what is to be asked
+ * spool.c    the texts of rows, on disk instead of in memory
+ * sched.c    the nested regions, and who gets which row
+ * gate.c     permits: how many calls may be in flight
+ * worker.c   a row worker: an event loop that keeps its calls in flight
+ * outcome.c  what becomes of a call: record, count, list
+ * brake.c    when a run must not go on: nothing works, the server is gone, too much failed or spent */
+#ifndef CFB_GENERATE_JOB_H
+#define CFB_GENERATE_JOB_H
+
+#include "cfbench/base.h"
+#include "cfbench/generate.h"
+
+#define MAX_PROMPT_BYTES ((size_t)32 << 20)
+
+/* ---- spool.c ---- */
+
+/* Texts of records in an unlinked file: read again when they are asked, so that memory does not grow with the data. */
+struct spool {
+    int fd;
+    uint64_t end;
+    cfb_buf out; /* not written yet */
+};
+CFB_MUST_CHECK cfb_code cfb_spool_open(struct spool *s, const char *near_path, cfb_err *err);
+void cfb_spool_close(struct spool *s);
+/* *at, *len: where the record is found again, and its bytes. Not thread-safe. */
+CFB_MUST_CHECK cfb_code cfb_spool_put(struct spool *s, const cfb_record *r, uint64_t *at, uint32_t *len, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_spool_flush(struct spool *s, cfb_err *err); /* before the first get */
+/* Strings of *r borrow from text. Threads: safe from any number. */
+CFB_MUST_CHECK cfb_code cfb_spool_get(const struct spool *s, uint64_t at, uint32_t len, cfb_buf *text, cfb_record *r,
+                                      cfb_err *err);
+
+/* ---- gate.c ---- */
+
+struct gate_seat {
+    cfb_calls_t *calls; /* to wake; NULL: nobody sits here */
+    atomic_int waiting, granted;
+};
+struct gate {
+    atomic_int used, limit, n_waiting;
+    struct gate_seat *seats; /* (n_seats) */
+    size_t n_seats;
+};
+CFB_MUST_CHECK cfb_code cfb_gate_init(struct gate *g, int limit, size_t n_seats, cfb_err *err);
+void cfb_gate_free(struct gate *g);
+/* One permit, or false: then the seat is woken when one is there for it. */
+bool cfb_gate_enter(struct gate *g, size_t seat);
+void cfb_gate_leave(struct gate *g, size_t seat);
+void cfb_gate_set_limit(struct gate *g, int limit);
+void cfb_gate_sit(struct gate *g, size_t seat, cfb_calls_t *calls);
+/* The seat goes: whoever wanted a permit gets those that were meant for it. */
+void cfb_gate_stand_up(struct gate *g, size_t seat);
+
+/* ---- the job ---- */
+
+struct job_task {
+    const cfb_task *task;
+    int64_t task_id;
+    size_t n_rows;
+    uint64_t *spooled; /* (n_pending) where the row's texts are */
+    uint32_t *length;  /* (n_pending) and their bytes */
+    size_t *pending;   /* (n_pending) row numbers that have no reply */
+    size_t n_pending;
+    size_t n_given_up;
+    int max_tokens;
+    atomic_llong n_replies, completion_tokens; /* for the estimate */
+};
+
+/* Latencies of replies: 32 buckets for each doubling, from 1 us on. */
+#define LATENCY_BUCKETS (32 * 40)
+
+struct job {
+    const cfb_generate_opts *o;
+    struct job_task *tasks;
+    struct spool spool;
+    cfb_server_t *server;
+    struct gate gate;
+    cfb_progress *progress, own_progress;
+    cfb_limiter limiter;
+    cfb_stop stop;             /* on when the run cannot go on, or when its parent, the caller's, is */
+    atomic_llong stopped_ns;   /* when that was seen first */
+    cfb_generate_summary *sum; /* its list of failed rows is filled as rows fail */
+    size_t failed_task[CFB_FAILED_ROWS_KEPT];
+    size_t calls_per_worker;
+
+    cfb_adaptive adaptive; /* in critical(cfb_adaptive) */
+    struct {               /* in critical(cfb_brake) */
+        size_t bad_in_a_row;
+        int64_t open_ns; /* since when the server is gone; 0: it is there */
+        double probe_wait_s;
+        bool held;       /* the gate's limit is 1 */
+        cfb_err verdict; /* why the run stops */
+    } brake;
+    int64_t first_call_ns; /* in critical(cfb_brake) */
+
+    atomic_size_t n_ok, n_calls, n_exhausted, n_from_cache, n_refused, n_asked_rows;
+    atomic_size_t n_fail[CFB_FAIL_COUNT], n_failed_calls[CFB_FAIL_COUNT];
+    atomic_llong prompt_bytes, prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens, cost, waited_us;
+    atomic_llong reserved_tokens, reserved_cost; /* by calls under way */
+    atomic_llong sampled_ns, told_requests, told_prompt, told_completion, told_cost;
+    atomic_uint *latency; /* (LATENCY_BUCKETS) */
+};
+
+/* ---- prepare.c ---- */
+CFB_MUST_CHECK cfb_code cfb_job_prepare(struct job *j, cfb_pending_fn fn, void *ctx,
+                                        cfb_err *err); /* fn: NULL, or told of each pending row */
+void cfb_job_free(struct job *j);
+
+/* ---- outcome.c ---- */
+CFB_MUST_CHECK cfb_code cfb_job_record(struct job *j, size_t k, size_t row, const cfb_chat_reply *r, int64_t wait_us,
+                                       cfb_err *err);
+void cfb_job_log_failed_try(struct job *j, size_t k, size_t row, int try_number, const cfb_chat_reply *r);
+void cfb_job_note_failed_row(struct job *j, size_t k, size_t row, const char *id, const cfb_chat_reply *r);
+void cfb_job_count_reply(struct job *j, size_t k, const cfb_chat_reply *r, size_t prompt_bytes);
+int64_t cfb_job_cost(const struct job *j, const cfb_chat_reply *r); /* -1 = unknown */
+void cfb_job_sample(struct job *j, bool last);
+double cfb_job_latency_quantile(const struct job *j, double q); /* s */
+
+/* ---- brake.c ---- */
+/* A call ended: is the server still there? */
+void cfb_brake_on_call(struct job *j, const cfb_chat_reply *r);
+bool cfb_brake_is_open(struct job *j); /* the server is gone: failures are not the rows' fault */
+/* A row is given up. A non-OK code ends the run. */
+cfb_code cfb_brake_on_row(struct job *j, const cfb_chat_reply *r, cfb_err *err);
+/* May one more call be paid for? Sets the run's verdict if not. tokens: about what it takes. */
+bool cfb_brake_can_spend(struct job *j, double tokens);
+CFB_MUST_CHECK cfb_code cfb_brake_at_end(struct job *j, cfb_err *err);
+
+/* ---- worker.c ---- */
+cfb_code cfb_job_work(void *ctx, cfb_seat_t *seat, cfb_err *err);
+
+#endif

@@ -1,0 +1,168 @@
+/* Before the first call: records -> prompts -> keys -> store, and which rows are to be asked. */
+#include "cfbench/prompt.h"
+#include "generate/job.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Everything that decides a reply. What not every run sets is added only where it is set, so that the keys of other runs stay. */
+static cfb_code row_key(const struct job *j, const struct job_task *t, cfb_str prompt, char hex[65], cfb_err *err) {
+    const cfb_request *q = &j->o->client.request;
+    char number[32], temperature[32], seed[32];
+    snprintf(number, sizeof number, "%d", t->max_tokens);
+    snprintf(seed, sizeof seed, "seed %lld", (long long)q->seed);
+    cfb_format_double(q->temperature, temperature);
+    size_t n = 5, cap = 7 + q->n_stop;
+    cfb_str *parts = malloc(cap * sizeof *parts);
+    if (parts == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    const cfb_str always[] = {prompt, cfb_str_from(q->model), cfb_str_from(q->system_prompt), cfb_str_from(number),
+                              cfb_str_from(temperature)};
+    memcpy(parts, always, sizeof always);
+    if (q->has_seed) parts[n++] = cfb_str_from(seed);
+    if (q->extra_body) parts[n++] = cfb_str_from(q->extra_body);
+    for (size_t i = 0; i < q->n_stop; i++) parts[n++] = cfb_str_from(q->stop[i]);
+    cfb_sha256_parts_hex(parts, n, hex);
+    free(parts);
+    return CFB_OK;
+}
+
+struct preparing {
+    cfb_records records;
+    cfb_store_row *rows;
+    char (*keys)[65];
+    unsigned char *done;
+    uint32_t *failed;
+    cfb_buf prompt;
+};
+
+static cfb_code put_rows(struct job *j, struct job_task *t, struct preparing *p, cfb_err *err) {
+    size_t n = p->records.n;
+    cfb_code rc = CFB_OK;
+    for (size_t i = 0; i < n && rc == CFB_OK; i++) {
+        const cfb_record *r = &p->records.rows[i];
+        cfb_buf_clear(&p->prompt);
+        rc = cfb_prompt_render(t->task, j->o->shot, r, &p->prompt, err);
+        if (rc == CFB_OK) rc = row_key(j, t, cfb_buf_str(&p->prompt), p->keys[i], err);
+        if (rc != CFB_OK) break;
+        p->rows[i] = (cfb_store_row){(int64_t)i, r->id, {p->keys[i], 64}, r->input, r->instruction, r->response};
+        if (j->o->on_row) rc = j->o->on_row(j->o->on_row_ctx, t->task, cfb_buf_str(&p->prompt), r->response, err);
+    }
+    if (rc == CFB_OK) rc = cfb_store_put_rows(j->o->store, t->task_id, p->rows, n, err);
+    return rc == CFB_OK ? rc : cfb_err_add_context(err, "task '%s'", t->task->name);
+}
+
+/* fn, or the spool, gets what is to be asked. */
+static cfb_code take_pending(struct job *j, size_t k, struct preparing *p, cfb_pending_fn fn, void *ctx, cfb_err *err) {
+    struct job_task *t = &j->tasks[k];
+    size_t n = p->records.n;
+    cfb_code rc = cfb_store_get_done(j->o->store, t->task_id, p->done, p->failed, n, err);
+    for (size_t i = 0; i < n && rc == CFB_OK; i++) {
+        const cfb_record *r = &p->records.rows[i];
+        if (p->done[i]) continue;
+        if (j->o->max_attempts > 0 && p->failed[i] >= (uint32_t)j->o->max_attempts) {
+            t->n_given_up++;
+            continue;
+        }
+        if (fn) {
+            cfb_buf_clear(&p->prompt);
+            rc = cfb_prompt_render(t->task, j->o->shot, r, &p->prompt, err);
+            if (rc != CFB_OK) break;
+            const cfb_pending_row row = {
+                k, t->task, t->task_id, i, r->id, {p->keys[i], 64}, cfb_buf_str(&p->prompt), t->max_tokens};
+            rc = fn(ctx, &row, err);
+        } else {
+            rc = cfb_spool_put(&j->spool, r, &t->spooled[t->n_pending], &t->length[t->n_pending], err);
+        }
+        t->pending[t->n_pending++] = i;
+    }
+    return rc;
+}
+
+static cfb_code put_task(struct job *j, struct job_task *t, size_t index, cfb_err *err) {
+    cfb_buf definition = CFB_BUF_INIT(0);
+    cfb_code rc = cfb_suite_write_task(j->o->suite, index, &definition, err);
+    if (rc == CFB_OK) {
+        cfb_store_task row = {t->task->name, cfb_task_kind_name(t->task->kind), cfb_metric_name(t->task->metric),
+                              cfb_label_set_name(t->task->label_set), definition.ptr};
+        rc = cfb_store_put_task(j->o->store, &row, &t->task_id, err);
+    }
+    cfb_buf_free(&definition);
+    return rc;
+}
+
+int cfb_generate_reply_limit(int max_tokens, double scale, const cfb_task *task) {
+    double n = max_tokens > 0 ? max_tokens : task->max_tokens * (scale > 0 ? scale : 1);
+    return n < 1 ? 1 : n > 2e9 ? 2000000000 : (int)n;
+}
+
+static cfb_code prepare_task(struct job *j, size_t k, cfb_pending_fn fn, void *ctx, cfb_err *err) {
+    const cfb_generate_opts *o = j->o;
+    struct job_task *t = &j->tasks[k];
+    size_t index = o->tasks[k];
+    struct preparing p = {.prompt = CFB_BUF_INIT(MAX_PROMPT_BYTES)};
+    t->task = cfb_suite_task(o->suite, index);
+    t->max_tokens = cfb_generate_reply_limit(o->max_tokens, o->max_tokens_scale, t->task);
+    cfb_code rc = cfb_suite_read_records(o->suite, index, o->shot, o->limit, &p.records, err);
+    size_t n = rc == CFB_OK ? p.records.n : 0, size = n ? n : 1;
+    t->n_rows = n;
+    if (rc == CFB_OK) {
+        p.rows = calloc(size, sizeof *p.rows);
+        p.keys = calloc(size, sizeof *p.keys);
+        p.done = malloc(size);
+        p.failed = malloc(size * sizeof *p.failed);
+        t->pending = malloc(size * sizeof *t->pending);
+        t->spooled = malloc(size * sizeof *t->spooled);
+        t->length = malloc(size * sizeof *t->length);
+        if (!p.rows || !p.keys || !p.done || !p.failed || !t->pending || !t->spooled || !t->length)
+            rc = cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    }
+    if (rc == CFB_OK) rc = put_task(j, t, index, err);
+    if (rc == CFB_OK) rc = put_rows(j, t, &p, err);
+    if (rc == CFB_OK) rc = take_pending(j, k, &p, fn, ctx, err);
+    cfb_records_free(&p.records);
+    cfb_buf_free(&p.prompt);
+    free(p.rows);
+    free(p.keys);
+    free(p.done);
+    free(p.failed);
+    return rc;
+}
+
+cfb_code cfb_job_prepare(struct job *j, cfb_pending_fn fn, void *ctx, cfb_err *err) {
+    size_t n = j->o->n_tasks;
+    j->tasks = calloc(n ? n : 1, sizeof *j->tasks);
+    j->progress->tasks = calloc(n ? n : 1, sizeof *j->progress->tasks);
+    if (j->tasks == NULL || j->progress->tasks == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    j->progress->n_tasks = n;
+    cfb_code rc = cfb_store_load_begin(j->o->store, err);
+    for (size_t k = 0; k < n && rc == CFB_OK; k++) {
+        struct job_task *t = &j->tasks[k];
+        cfb_task_progress *p = &j->progress->tasks[k];
+        rc = cfb_stop_is_on(&j->stop) ? cfb_err_set(err, CFB_EINTERRUPTED, "stopped before the first call")
+                                      : prepare_task(j, k, fn, ctx, err);
+        p->name = t->task ? t->task->name : "";
+        if (rc != CFB_OK) break;
+        p->total = t->n_rows;
+        p->done_before = t->n_rows - t->n_pending - t->n_given_up;
+        atomic_store(&p->failed, t->n_given_up);
+    }
+    if (rc == CFB_OK) rc = cfb_store_load_end(j->o->store, err);
+    if (rc == CFB_OK) rc = cfb_spool_flush(&j->spool, err);
+    if (rc == CFB_OK) atomic_store(&j->progress->ready, 1);
+    return rc;
+}
+
+void cfb_job_free(struct job *j) {
+    for (size_t k = 0; j->tasks && k < j->o->n_tasks; k++) {
+        free(j->tasks[k].pending);
+        free(j->tasks[k].spooled);
+        free(j->tasks[k].length);
+    }
+    free(j->tasks);
+    free(j->latency);
+    cfb_spool_close(&j->spool);
+    cfb_gate_free(&j->gate);
+    cfb_server_free(j->server);
+    if (j->progress == &j->own_progress) free(j->own_progress.tasks);
+}
