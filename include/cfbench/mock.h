@@ -1,4 +1,4 @@
-/* mock.h - an OpenAI-compatible mock model on loopback, for demos, tests and experiments (libmicrohttpd). */
+/* mock.h - an OpenAI-compatible mock model on loopback, for demos, tests and experiments. */
 #ifndef CFBENCH_MOCK_H
 #define CFBENCH_MOCK_H
 
@@ -46,9 +46,13 @@ typedef struct cfb_mock_opts {
      * "try": how often the prompt was asked before, "status" (0 = closed without a reply), "fault": class or null,
      * "in_flight": calls in flight on arrival, this one included}. */
     const char *log_path;
+    int64_t max_inflight; /* 0 = no limit; a call that arrives when as many are under way is refused at once */
+    int refuse_status;    /* with this status: 429 or 503; 0 = 429 */
+    int64_t slots;        /* 0 = all at once; else n calls are served at a time and the others queue, first come first served */
+    bool control;         /* serve POST /mock/control */
 } cfb_mock_opts;
 #define CFB_MOCK_OPTS_INIT \
-    { 0, 0, 0.0, 0.0, 0.0, NULL, 0, 0, NULL, NULL, NULL }
+    { 0 }
 
 /* Serves POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models, the same without /v1, and GET /stats:
  * {"requests": n, "in_flight": n, "max_in_flight": n, "by_status": {"200": n, ...}, "distinct_prompts": n, "repeated": n,
@@ -70,6 +74,8 @@ CFB_MUST_CHECK cfb_code cfb_mock_start(const cfb_mock_opts *opts, cfb_mock_t **o
  * strikes; then it gives another answer of the same group (task), which depends on the order of teaching. A null group
  * means none. Teaching a prompt again replaces its answer. Before or while serving. Errors: EDATA (not a hash), ENOMEM. */
 CFB_MUST_CHECK cfb_code cfb_mock_teach(cfb_mock_t *m, const char *prompt_sha256, cfb_str group, cfb_str answer, cfb_err *err);
+/* The same with the prompt itself. What the mock has seen it finds without computing the SHA-256. */
+CFB_MUST_CHECK cfb_code cfb_mock_teach_prompt(cfb_mock_t *m, cfb_str prompt, cfb_str group, cfb_str answer, cfb_err *err);
 int cfb_mock_port(const cfb_mock_t *m);
 /* Drops all waiting requests, ends the threads, frees everything; well below a second. NULL is fine. */
 void cfb_mock_stop(cfb_mock_t *m);

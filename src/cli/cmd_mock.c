@@ -13,12 +13,10 @@ static cfb_code teach_task(cfb_mock_t *m, const cfb_suite_t *s, size_t i, cfb_sh
     cfb_code rc = cfb_suite_read_records(s, i, shot, 0, &records, err);
     if (rc != CFB_OK) return rc;
     for (size_t k = 0; k < records.n && rc == CFB_OK; k++) {
-        char hex[65];
         cfb_buf_clear(&prompt);
         rc = cfb_prompt_render(t, shot, &records.rows[k], &prompt, err);
-        cfb_sha256_hex(prompt.ptr, prompt.len, hex);
         cfb_str answer = records.rows[k].response.ptr ? records.rows[k].response : CFB_STR_LIT("");
-        if (rc == CFB_OK) rc = cfb_mock_teach(m, hex, cfb_str_from(t->name), answer, err);
+        if (rc == CFB_OK) rc = cfb_mock_teach_prompt(m, cfb_buf_str(&prompt), cfb_str_from(t->name), answer, err);
     }
     cfb_buf_free(&prompt);
     cfb_records_free(&records);

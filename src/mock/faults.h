@@ -4,27 +4,27 @@
 
 #include "cfbench/base.h"
 
-/* X(name, text in the option, HTTP status) */
-#define CFB_MOCK__FAULT_MAP(X)   \
-    X(429, "429", 429)           \
-    X(429_BARE, "429-bare", 429) \
-    X(500, "500", 500)           \
-    X(503, "503", 503)           \
-    X(400, "400", 400)           \
-    X(401, "401", 401)           \
-    X(404, "404", 404)           \
-    X(SLOW, "slow", 200)         \
-    X(CUT, "cut", 200)           \
-    X(BADJSON, "badjson", 200)   \
-    X(HTML, "html", 200)         \
-    X(EMPTY, "empty", 200)       \
-    X(LENGTH, "length", 200)     \
-    X(FILTER, "filter", 200)     \
-    X(HANG, "hang", 200)
+/* X(name, text in the option, HTTP status, does the client get the whole answer all the same?) */
+#define CFB_MOCK__FAULT_MAP(X)      \
+    X(429, "429", 429, 0)           \
+    X(429_BARE, "429-bare", 429, 0) \
+    X(500, "500", 500, 0)           \
+    X(503, "503", 503, 0)           \
+    X(400, "400", 400, 0)           \
+    X(401, "401", 401, 0)           \
+    X(404, "404", 404, 0)           \
+    X(SLOW, "slow", 200, 1)         \
+    X(CUT, "cut", 200, 0)           \
+    X(BADJSON, "badjson", 200, 0)   \
+    X(HTML, "html", 200, 0)         \
+    X(EMPTY, "empty", 200, 0)       \
+    X(LENGTH, "length", 200, 0)     \
+    X(FILTER, "filter", 200, 0)     \
+    X(HANG, "hang", 200, 0)
 
 typedef enum cfb_mock__fault {
     CFB_MOCK__FAULT_NONE,
-#define CFB_X(name, text, status) CFB_MOCK__FAULT_##name,
+#define CFB_X(name, text, status, whole) CFB_MOCK__FAULT_##name,
     CFB_MOCK__FAULT_MAP(CFB_X)
 #undef CFB_X
         CFB_MOCK__FAULT_COUNT
@@ -32,6 +32,7 @@ typedef enum cfb_mock__fault {
 
 typedef struct cfb_mock__faults {
     double share[CFB_MOCK__FAULT_COUNT];
+    bool any;
     int first_tries; /* only the first n tries of a prompt draw; 0 = all */
 } cfb_mock__faults;
 
@@ -41,6 +42,8 @@ CFB_MUST_CHECK cfb_code cfb_mock__faults_parse(const char *spec, int first_tries
 cfb_mock__fault cfb_mock__faults_draw(const cfb_mock__faults *f, uint64_t seed, uint64_t prompt_key, uint64_t try_no);
 const char *cfb_mock__fault_name(cfb_mock__fault fault); /* NULL for none */
 int cfb_mock__fault_status(cfb_mock__fault fault);
+/* The client gets the whole, right answer in spite of the fault (or there is none). */
+bool cfb_mock__fault_is_whole(cfb_mock__fault fault);
 
 /* One uniform number in [0, 1) per (seed, prompt, try, choice). */
 typedef enum cfb_mock__choice {

@@ -1,6 +1,7 @@
 #include "mock/replies.h"
 
 #include "cfbench/base.h"
+#include "mock/put.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -23,39 +24,50 @@ static void write_usage(cfb_jw *w, size_t prompt, size_t completion, bool with_c
     cfb_jw_end_obj(w);
 }
 
+/* Room for all fixed texts and numbers of a reply. */
+#define FIXED_ROOM 512
+
+static void grow(cfb_buf *out, const char *end) {
+    out->len = (size_t)(end - out->ptr);
+    out->ptr[out->len] = '\0';
+}
+
+static cfb_code quote_content(const cfb_mock__completion *c, cfb_buf *out, cfb_err *err) {
+    if (c->quoted.ptr != NULL) return cfb_buf_append_str(out, c->quoted, err);
+    return c->content.ptr == NULL ? cfb_buf_append_str(out, CFB_STR_LIT("null"), err) : cfb_json_quote(out, c->content, err);
+}
+
 cfb_code cfb_mock__write_chat(const cfb_mock__completion *c, cfb_buf *out, cfb_err *err) {
-    char id[64];
-    snprintf(id, sizeof id, "chatcmpl-%.16s-%llu", c->id, (unsigned long long)c->try_no);
-    cfb_jw w;
-    cfb_jw_init(&w, out, 0);
-    cfb_jw_obj(&w);
-    cfb_jw_key(&w, "id");
-    cfb_jw_strz(&w, id);
-    cfb_jw_key(&w, "object");
-    cfb_jw_strz(&w, "chat.completion");
-    cfb_jw_key(&w, "created");
-    cfb_jw_int(&w, CREATED);
-    cfb_jw_key(&w, "model");
-    cfb_jw_str(&w, c->model);
-    cfb_jw_key(&w, "choices");
-    cfb_jw_arr(&w);
-    cfb_jw_obj(&w);
-    cfb_jw_key(&w, "index");
-    cfb_jw_int(&w, 0);
-    cfb_jw_key(&w, "message");
-    cfb_jw_obj(&w);
-    cfb_jw_key(&w, "role");
-    cfb_jw_strz(&w, "assistant");
-    cfb_jw_key(&w, "content");
-    cfb_jw_str(&w, c->content);
-    cfb_jw_end_obj(&w);
-    cfb_jw_key(&w, "finish_reason");
-    cfb_jw_str(&w, c->finish_reason);
-    cfb_jw_end_obj(&w);
-    cfb_jw_end_arr(&w);
-    write_usage(&w, c->prompt_tokens, cfb_mock__count(c->content), true);
-    cfb_jw_end_obj(&w);
-    return cfb_jw_finish(&w, err);
+    cfb_code rc = cfb_buf_reserve(out, c->quoted.len + c->model.len + FIXED_ROOM, err);
+    if (rc != CFB_OK) return rc;
+    char *p = out->ptr + out->len;
+    p = CFB_MOCK__PUT(p, "{\"id\":\"chatcmpl-");
+    p = cfb_mock__put(p, c->id, 16);
+    *p++ = '-';
+    p = cfb_mock__put_num(p, c->try_no);
+    p = CFB_MOCK__PUT(p, "\",\"object\":\"chat.completion\",\"created\":");
+    p = cfb_mock__put_num(p, CREATED);
+    p = CFB_MOCK__PUT(p, ",\"model\":");
+    grow(out, p);
+    rc = cfb_json_quote(out, c->model, err);
+    if (rc == CFB_OK)
+        rc = cfb_buf_append_str(out, CFB_STR_LIT(",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"),
+                                err);
+    if (rc == CFB_OK) rc = quote_content(c, out, err);
+    if (rc == CFB_OK) rc = cfb_buf_append_str(out, CFB_STR_LIT("},\"finish_reason\":"), err);
+    if (rc == CFB_OK) rc = cfb_json_quote(out, c->finish_reason, err);
+    if (rc == CFB_OK) rc = cfb_buf_reserve(out, FIXED_ROOM, err);
+    if (rc != CFB_OK) return rc;
+    p = out->ptr + out->len;
+    p = CFB_MOCK__PUT(p, "}],\"usage\":{\"prompt_tokens\":");
+    p = cfb_mock__put_num(p, c->prompt_tokens);
+    p = CFB_MOCK__PUT(p, ",\"completion_tokens\":");
+    p = cfb_mock__put_num(p, c->completion_tokens);
+    p = CFB_MOCK__PUT(p, ",\"total_tokens\":");
+    p = cfb_mock__put_num(p, c->prompt_tokens + c->completion_tokens);
+    p = CFB_MOCK__PUT(p, "}}");
+    grow(out, p);
+    return CFB_OK;
 }
 
 /* A unit vector that depends on the text alone. */

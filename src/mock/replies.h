@@ -6,9 +6,10 @@
 
 typedef struct cfb_mock__completion {
     cfb_str model, content, finish_reason; /* a null content is written as null */
+    cfb_str quoted;                        /* content as a JSON string, or null: made when needed */
     const char *id;                        /* hash of the prompt */
     uint64_t try_no;
-    size_t prompt_tokens;
+    size_t prompt_tokens, completion_tokens;
 } cfb_mock__completion;
 
 /* All append one JSON document to out. */
