@@ -82,6 +82,10 @@ typedef struct cfb_config {
     int64_t mock_rpm;          /* requests per minute before 429; 0 = no limit */
     const char *mock_key;      /* what the mock demands as a key, or NULL: any key, or none */
     const char *mock_log;      /* JSON Lines of every request served */
+    int64_t mock_max_inflight; /* calls under way beyond which it refuses; 0 = no limit */
+    const char *mock_refuse;   /* "429" or "503": with which status */
+    int64_t mock_slots;        /* calls served at once, others queue; 0 = all */
+    bool mock_control;         /* POST /mock/control */
     /* not options */
     cfb_command command;
     const char *config_file;

@@ -54,12 +54,14 @@ typedef struct cfb_mock_opts {
 #define CFB_MOCK_OPTS_INIT \
     { 0 }
 
-/* Serves POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models, the same without /v1, and GET /stats:
- * {"requests": n, "in_flight": n, "max_in_flight": n, "by_status": {"200": n, ...}, "distinct_prompts": n, "repeated": n,
- * "answered_again": n}. repeated counts chat requests whose prompt was asked before; answered_again those whose prompt had
- * got a faultless reply before, and in time: a client that had closed its connection got none. Requests for /stats are not
- * counted. A request is in flight from its headers until the last byte of its reply is ready to leave, so a client never
- * has fewer in flight than the mock says (one that closes its connection early leaves it in flight until the reply is due).
+/* Serves POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models, the same without /v1, and GET /mock/stats (also
+ * /stats): {"requests": n, "in_flight": n, "max_in_flight": n, "by_status": {"200": n, ...}, "distinct_prompts": n,
+ * "repeated": n, "answered_again": n, "refused": n, "tokens_in": n, "tokens_out": n}. repeated counts chat requests whose
+ * prompt was asked before; answered_again those whose prompt had got a faultless reply before, and in time: a client that had
+ * closed its connection got none. refused counts refusals by a limit. GET /mock/series gives counts for each 0.1 s, and POST
+ * /mock/control changes settings (docs/mock.md). Requests for /mock and /stats are not counted. A request is in flight from
+ * its headers until the last byte of its reply is ready to leave or its client closes the connection, so a client never has
+ * fewer in flight than the mock says.
  *
  * A chat prompt is known by the SHA-256 of the last user message (UTF-8); a prompt without a script or a taught answer
  * gets a fixed text of its own. Tokens are counted as code points, but max_tokens n cuts an answer (finish_reason "length")

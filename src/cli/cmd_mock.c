@@ -50,6 +50,10 @@ cfb_code cfb_cli_start_mock(const cfb_config *c, cfb_mock_t **out, cfb_err *err)
     o.script = c->replies;
     o.log_path = c->mock_log;
     o.api_key = c->mock_key;
+    o.max_inflight = c->mock_max_inflight;
+    o.refuse_status = c->mock_refuse != NULL && strcmp(c->mock_refuse, "503") == 0 ? 503 : 429;
+    o.slots = c->mock_slots;
+    o.control = c->mock_control;
     cfb_code rc = cfb_mock_start(&o, out, err);
     if (rc == CFB_ECONFIG) cfb_err_add_context(err, "--mock-faults");
     return rc;
@@ -63,7 +67,7 @@ cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err) {
     if (rc == CFB_OK && (c->data || strcmp(c->suite, "cfbenchmark") != 0)) rc = teach_suite(m, c, err);
     if (rc == CFB_OK) rc = write_port(c, cfb_mock_port(m), err);
     if (rc == CFB_OK && !c->quiet)
-        fprintf(stderr, "cfbench mock: http://127.0.0.1:%d/v1 (GET /stats for counts; Ctrl-C ends)\n", cfb_mock_port(m));
+        fprintf(stderr, "cfbench mock: http://127.0.0.1:%d/v1 (GET /mock/stats for counts; Ctrl-C ends)\n", cfb_mock_port(m));
     while (rc == CFB_OK && !cfb_stop_is_on(&cfb_cli_stop))
         cfb_sleep_until_ns(cfb_now_ns() + 3600 * (int64_t)1000000000, &cfb_cli_stop);
     cfb_mock_stop(m);

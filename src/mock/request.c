@@ -133,11 +133,7 @@ static cfb_code check_stream(cfb_mock__chat *out, const char **param, cfb_err *e
     return CFB_OK;
 }
 
-cfb_code cfb_mock__chat_parse(cfb_str body, cfb_mock__chat *out, const char **param, cfb_err *err) {
-    *param = NULL;
-    *out = (cfb_mock__chat){.text = CFB_BUF_INIT(SIZE_MAX / 4)};
-    if (cfb_mock__scan_chat(body, out)) return CFB_OK;
-    cfb_mock__chat_free(out);
+cfb_code cfb_mock__chat_parse_full(cfb_str body, cfb_mock__chat *out, const char **param, cfb_err *err) {
     *out = (cfb_mock__chat){.text = CFB_BUF_INIT(SIZE_MAX / 4)};
     cfb_code rc = parse_object(body, &out->root, &out->model, param, err);
     if (rc != CFB_OK) return rc;
@@ -146,6 +142,14 @@ cfb_code cfb_mock__chat_parse(cfb_str body, cfb_mock__chat *out, const char **pa
     if (rc == CFB_OK) rc = parse_max_tokens(out, param, err);
     if (rc == CFB_OK) rc = check_options(out, param, err);
     return rc == CFB_OK ? check_stream(out, param, err) : rc;
+}
+
+cfb_code cfb_mock__chat_parse(cfb_str body, cfb_mock__chat *out, const char **param, cfb_err *err) {
+    *param = NULL;
+    *out = (cfb_mock__chat){.text = CFB_BUF_INIT(SIZE_MAX / 4)};
+    if (cfb_mock__scan_chat(body, out)) return CFB_OK;
+    cfb_mock__chat_free(out);
+    return cfb_mock__chat_parse_full(body, out, param, err);
 }
 
 void cfb_mock__chat_free(cfb_mock__chat *req) {

@@ -34,6 +34,8 @@ typedef struct cfb_mock__embed {
  * Errors: ENOMEM, else the request is wrong: err->msg says why and *param names the parameter (a literal, or NULL).
  * Owns: *out in every case, freed with the function below. Threads: pure. */
 CFB_MUST_CHECK cfb_code cfb_mock__chat_parse(cfb_str body, cfb_mock__chat *out, const char **param, cfb_err *err);
+/* Without the quick scan: the same result, slower. */
+CFB_MUST_CHECK cfb_code cfb_mock__chat_parse_full(cfb_str body, cfb_mock__chat *out, const char **param, cfb_err *err);
 void cfb_mock__chat_free(cfb_mock__chat *req);
 CFB_MUST_CHECK cfb_code cfb_mock__embed_parse(cfb_str body, cfb_mock__embed *out, const char **param, cfb_err *err);
 void cfb_mock__embed_free(cfb_mock__embed *req);
