@@ -52,6 +52,13 @@ static int request_line(cfb_str line, cfb_mock__head *out) {
     out->keep_alive = version[7] == '1';
     out->method = (cfb_str){line.ptr, a};
     cfb_str target = {line.ptr + a + 1, b - a - 1};
+    cfb_str after = cfb_mock__path_after(target, "http://"); /* as a client writes it that takes the mock for its proxy */
+    if (after.ptr != NULL) {
+        const char *slash = memchr(after.ptr, '/', after.len);
+        if (slash == NULL) return 400;
+        target = (cfb_str){slash, after.len - (size_t)(slash - after.ptr)};
+    }
+    if (target.ptr[0] != '/') return 400;
     const char *question = memchr(target.ptr, '?', target.len);
     size_t cut = question != NULL ? (size_t)(question - target.ptr) : target.len;
     out->path = (cfb_str){target.ptr, cut};
