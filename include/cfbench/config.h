@@ -86,6 +86,7 @@ typedef struct cfb_config {
     const char *mock_refuse;   /* "429" or "503": with which status */
     int64_t mock_slots;        /* calls served at once, others queue; 0 = all */
     bool mock_control;         /* POST /mock/control */
+    double mock_batch_delay;   /* s, from the creation of a batch to its end */
     /* not options */
     cfb_command command;
     const char *config_file;

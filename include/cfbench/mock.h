@@ -50,11 +50,13 @@ typedef struct cfb_mock_opts {
     int refuse_status;    /* with this status: 429 or 503; 0 = 429 */
     int64_t slots;        /* 0 = all at once; else n calls are served at a time and the others queue, first come first served */
     bool control;         /* serve POST /mock/control */
+    double batch_delay_s; /* from the creation of a batch to its end, at most 3600 */
 } cfb_mock_opts;
 #define CFB_MOCK_OPTS_INIT \
     { 0 }
 
-/* Serves POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models, the same without /v1, and GET /mock/stats (also
+/* Serves POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models, OpenAI's /v1/files and /v1/batches
+ * (in memory: at most 1000 of each, 200 MiB a file, 512 MiB in all), the same without /v1, and GET /mock/stats (also
  * /stats): {"requests": n, "in_flight": n, "max_in_flight": n, "by_status": {"200": n, ...}, "distinct_prompts": n,
  * "repeated": n, "answered_again": n, "refused": n, "tokens_in": n, "tokens_out": n}. repeated counts chat requests whose
  * prompt was asked before; answered_again those whose prompt had got a faultless reply before, and in time: a client that had

@@ -54,6 +54,7 @@ cfb_code cfb_cli_start_mock(const cfb_config *c, cfb_mock_t **out, cfb_err *err)
     o.refuse_status = c->mock_refuse != NULL && strcmp(c->mock_refuse, "503") == 0 ? 503 : 429;
     o.slots = c->mock_slots;
     o.control = c->mock_control;
+    o.batch_delay_s = c->mock_batch_delay;
     cfb_code rc = cfb_mock_start(&o, out, err);
     if (rc == CFB_ECONFIG) cfb_err_add_context(err, "--mock-faults");
     return rc;

@@ -118,6 +118,8 @@ const cfb_opt cfb_opts[] = {
      .group = GROUP_MOCK, .commands = ASK | MOCK, .help = "calls that the mock serves at once while others queue; 0 = all"},
     {AT("mock-control", mock_control), .type = OPT_BOOL, .group = GROUP_MOCK, .commands = MOCK,
      .help = "let POST /mock/control change limits, latency and faults while the mock serves"},
+    {AT("mock-batch-delay", mock_batch_delay), .type = OPT_DOUBLE, .def = "0.0", RANGE(0, 3600), .unit = "s",
+     .metavar = "SECONDS", .group = GROUP_MOCK, .commands = MOCK, .help = "time from the creation of a batch to its end"},
     {AT("mock-key", mock_key), .type = OPT_STRING, .metavar = "KEY", .group = GROUP_MOCK, .commands = MOCK,
      .help = "key that the mock demands: others get 401 (a made-up one, as it can be seen in the process list)"},
     {AT("mock-log", mock_log), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_MOCK, .commands = ASK | MOCK,

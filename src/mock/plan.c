@@ -1,6 +1,7 @@
 #include "mock/plan.h"
 
 #include "mock/control.h"
+#include "mock/jobs.h"
 #include "mock/replies.h"
 
 #include <math.h>
@@ -16,7 +17,7 @@
 
 /* Addresses of the same service at different providers: /v1 (OpenAI and most others), /api/v1 (OpenRouter),
  * /compatible-mode/v1 (DashScope), and none. */
-static cfb_str strip_base(cfb_str path) {
+cfb_str cfb_mock__strip_base(cfb_str path) {
     static const char *const bases[] = {"/v1", "/api/v1", "/compatible-mode/v1", "/openai/v1"};
     for (size_t i = 0; i < sizeof bases / sizeof *bases; i++) {
         cfb_str rest = cfb_mock__path_after(path, bases[i]);
@@ -25,8 +26,13 @@ static cfb_str strip_base(cfb_str path) {
     return path;
 }
 
+static bool is_below(cfb_str path, const char *folder) {
+    cfb_str rest = cfb_mock__path_after(path, folder);
+    return rest.ptr != NULL && (rest.len == 0 || rest.ptr[0] == '/');
+}
+
 cfb_mock__route cfb_mock__route_of(cfb_str path) {
-    path = strip_base(path);
+    path = cfb_mock__strip_base(path);
     static const struct {
         const char *path;
         cfb_mock__route route;
@@ -36,11 +42,14 @@ cfb_mock__route cfb_mock__route_of(cfb_str path) {
                   {"/mock/control", CFB_MOCK__ROUTE_CONTROL}};
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
         if (cfb_str_eqz(path, routes[i].path)) return routes[i].route;
+    if (is_below(path, "/files")) return CFB_MOCK__ROUTE_FILES;
+    if (is_below(path, "/batches")) return CFB_MOCK__ROUTE_BATCHES;
     return CFB_MOCK__ROUTE_OTHER;
 }
 
 const char *cfb_mock__route_name(cfb_mock__route route) {
-    static const char *const names[] = {"other", "chat", "embeddings", "models", "stats", "series", "control"};
+    static const char *const names[] = {"other",  "chat",    "embeddings", "models", "stats",
+                                        "series", "control", "files",      "batches"};
     return names[route];
 }
 
@@ -147,28 +156,33 @@ static cfb_code pass_limits(cfb_mock__model *m, const cfb_mock__settings *set, i
     return rc == CFB_OK ? cfb_mock__plan_refuse(p, 429, NULL, NULL, err) : rc;
 }
 
-/* Limits, try number and fault of a prompt. *go_on is false when the reply is complete (an error). Refusals by a limit
- * are no tries: they hang on the clock, and the draws of later tries must not. */
+/* Counts the try and draws its fault. *go_on is false when the reply is complete (an error). */
+static cfb_code draw_try(cfb_mock__model *m, const cfb_mock__settings *set, bool is_chat, cfb_mock__plan *p, bool *go_on,
+                         cfb_err *err) {
+    p->try_no = atomic_fetch_add(&p->entry->tries, 1);
+    if (is_chat) cfb_mock__trace_ask(&m->trace, p->try_no > 0, atomic_load(&p->entry->answered));
+    p->delay_s = latency(m, set, p->entry->key, p->try_no);
+    p->fault = cfb_mock__faults_draw(&set->faults, m->seed, p->entry->key, p->try_no);
+    int status = cfb_mock__fault_status(p->fault);
+    *go_on = status == 200;
+    if (*go_on) return CFB_OK;
+    double delay_s = p->delay_s;
+    cfb_code rc = cfb_mock__plan_refuse(p, status, NULL, NULL, err);
+    if (status >= 500) p->delay_s = delay_s; /* such a server works for a while before it fails */
+    if (rc == CFB_OK && p->fault == CFB_MOCK__FAULT_429)
+        rc = cfb_buf_append_str(&p->headers, CFB_STR_LIT("Retry-After: 1\r\n"), err);
+    return rc;
+}
+
+/* Limits, try number and fault of a prompt. Refusals by a limit are no tries: they hang on the clock, and the draws of later
+ * tries must not. */
 static cfb_code begin_try(cfb_mock__model *m, bool is_chat, size_t tokens, int64_t now_ns, cfb_mock__plan *p, bool *go_on,
                           cfb_err *err) {
     const cfb_mock__settings *set = atomic_load(&m->settings);
     *go_on = false;
     p->try_no = atomic_load(&p->entry->tries);
     cfb_code rc = pass_limits(m, set, now_ns, tokens, p, go_on, err);
-    if (rc != CFB_OK || !*go_on) return rc;
-    p->try_no = atomic_fetch_add(&p->entry->tries, 1);
-    if (is_chat) cfb_mock__trace_ask(&m->trace, p->try_no > 0, atomic_load(&p->entry->answered));
-    p->delay_s = latency(m, set, p->entry->key, p->try_no);
-    p->fault = cfb_mock__faults_draw(&set->faults, m->seed, p->entry->key, p->try_no);
-    int status = cfb_mock__fault_status(p->fault);
-    if (status == 200) return CFB_OK;
-    *go_on = false;
-    double delay_s = p->delay_s;
-    rc = cfb_mock__plan_refuse(p, status, NULL, NULL, err);
-    if (status >= 500) p->delay_s = delay_s; /* such a server works for a while before it fails */
-    if (rc == CFB_OK && p->fault == CFB_MOCK__FAULT_429)
-        rc = cfb_buf_append_str(&p->headers, CFB_STR_LIT("Retry-After: 1\r\n"), err);
-    return rc;
+    return rc == CFB_OK && *go_on ? draw_try(m, set, is_chat, p, go_on, err) : rc;
 }
 
 /* ---- answers ---- */
@@ -320,6 +334,54 @@ static cfb_code plan_embed(cfb_mock__model *m, const cfb_mock__input *in, cfb_mo
     return rc;
 }
 
+/* Only the text, not its way to the client. */
+static void drop_transport(cfb_mock__fault *fault) {
+    if (!needs_text(*fault)) *fault = CFB_MOCK__FAULT_NONE;
+}
+
+static cfb_code row_chat(cfb_mock__model *m, cfb_str body, cfb_mock__plan *p, cfb_err *err) {
+    cfb_mock__chat req;
+    const char *param = NULL;
+    cfb_err why = CFB_ERR_INIT;
+    bool go_on = false;
+    cfb_code rc = cfb_mock__chat_parse(body, &req, &param, &why);
+    if (rc != CFB_OK) {
+        rc = refuse_body(p, param, &why, err);
+    } else {
+        rc = cfb_mock__answers_find(m->answers, req.prompt, &p->entry, err);
+        if (rc == CFB_OK) rc = draw_try(m, atomic_load(&m->settings), true, p, &go_on, err);
+        if (go_on) drop_transport(&p->fault);
+        if (rc == CFB_OK && go_on) rc = answer_chat(m, &req, p, err);
+        if (rc == CFB_OK && p->good) atomic_store(&p->entry->answered, true);
+    }
+    cfb_mock__chat_free(&req);
+    return rc;
+}
+
+static cfb_code row_embed(cfb_mock__model *m, cfb_str body, cfb_mock__plan *p, cfb_err *err) {
+    cfb_mock__embed req;
+    const char *param = NULL;
+    cfb_err why = CFB_ERR_INIT;
+    bool go_on = false;
+    cfb_code rc = cfb_mock__embed_parse(body, &req, &param, &why);
+    if (rc != CFB_OK) {
+        rc = refuse_body(p, param, &why, err);
+    } else {
+        char sha256[65];
+        cfb_sha256_parts_hex(req.texts, req.n_texts, sha256);
+        rc = cfb_mock__answers_entry(m->answers, cfb_str_from(sha256), &p->entry, err);
+        if (rc == CFB_OK) rc = draw_try(m, atomic_load(&m->settings), false, p, &go_on, err);
+        if (rc == CFB_OK && go_on) rc = cfb_mock__write_embeddings(&req, &p->body, err);
+    }
+    cfb_mock__embed_free(&req);
+    return rc;
+}
+
+cfb_code cfb_mock__plan_row(cfb_mock__model *m, cfb_mock__route route, cfb_str body, cfb_mock__plan *p, cfb_err *err) {
+    reset_plan(p, 0);
+    return route == CFB_MOCK__ROUTE_CHAT ? row_chat(m, body, p, err) : row_embed(m, body, p, err);
+}
+
 /* ---- the mock's own addresses ---- */
 
 static cfb_code plan_control(cfb_mock__model *m, const cfb_mock__input *in, cfb_mock__plan *p, cfb_err *err) {
@@ -335,6 +397,8 @@ static cfb_code plan_control(cfb_mock__model *m, const cfb_mock__input *in, cfb_
 static unsigned methods_of(cfb_mock__route route) {
     if (route == CFB_MOCK__ROUTE_CHAT || route == CFB_MOCK__ROUTE_EMBED) return 1u << CFB_MOCK__POST;
     if (route == CFB_MOCK__ROUTE_CONTROL) return 1u << CFB_MOCK__GET | 1u << CFB_MOCK__POST;
+    if (route == CFB_MOCK__ROUTE_FILES || route == CFB_MOCK__ROUTE_BATCHES) /* it looks itself */
+        return 1u << CFB_MOCK__GET | 1u << CFB_MOCK__POST | 1u << CFB_MOCK__DELETE;
     return 1u << CFB_MOCK__GET;
 }
 
@@ -350,12 +414,13 @@ cfb_code cfb_mock__plan_make(cfb_mock__model *m, const cfb_mock__input *in, cfb_
     if (in->route == CFB_MOCK__ROUTE_OTHER) return cfb_mock__plan_refuse(p, 404, NULL, NULL, err);
     unsigned allowed = methods_of(in->route);
     if (!(allowed & 1u << in->method)) return refuse_method(p, allowed, err);
-    if (in->too_large) return cfb_mock__plan_refuse(p, 413, "the body is larger than 8 MiB", NULL, err);
+    if (in->too_large) return cfb_mock__plan_refuse(p, 413, "the body is too large", NULL, err);
     if (in->route == CFB_MOCK__ROUTE_STATS) return cfb_mock__trace_stats(&m->trace, &p->body, err);
     if (in->route == CFB_MOCK__ROUTE_SERIES) return cfb_mock__trace_series(&m->trace, &p->body, err);
     if (in->route == CFB_MOCK__ROUTE_CONTROL) return plan_control(m, in, p, err);
     if (!key_is_right(m, in->head)) return cfb_mock__plan_refuse(p, 401, NULL, NULL, err);
     if (in->route == CFB_MOCK__ROUTE_CHAT) return plan_chat(m, in, p, err);
     if (in->route == CFB_MOCK__ROUTE_EMBED) return plan_embed(m, in, p, err);
-    return cfb_mock__write_models(&p->body, err);
+    if (in->route == CFB_MOCK__ROUTE_MODELS) return cfb_mock__write_models(&p->body, err);
+    return cfb_mock__jobs_plan(m->jobs, m, in, p, err);
 }

@@ -36,6 +36,7 @@ typedef struct cfb_mock__model {
     cfb_mock__answers *answers;
     cfb_mock__limit limit;
     cfb_mock__trace trace;
+    struct cfb_mock__jobs *jobs;
 } cfb_mock__model;
 
 typedef enum cfb_mock__route {
@@ -45,7 +46,9 @@ typedef enum cfb_mock__route {
     CFB_MOCK__ROUTE_MODELS,
     CFB_MOCK__ROUTE_STATS,
     CFB_MOCK__ROUTE_SERIES,
-    CFB_MOCK__ROUTE_CONTROL
+    CFB_MOCK__ROUTE_CONTROL,
+    CFB_MOCK__ROUTE_FILES,
+    CFB_MOCK__ROUTE_BATCHES
 } cfb_mock__route;
 
 typedef enum cfb_mock__method { CFB_MOCK__GET, CFB_MOCK__POST, CFB_MOCK__DELETE, CFB_MOCK__OTHER_METHOD } cfb_mock__method;
@@ -80,6 +83,8 @@ typedef struct cfb_mock__plan {
     size_t tokens_in, tokens_out;
 } cfb_mock__plan;
 
+/* Path without what comes before the service's own part, such as "/v1". */
+cfb_str cfb_mock__strip_base(cfb_str path);
 /* path as in the request's first line */
 cfb_mock__route cfb_mock__route_of(cfb_str path);
 const char *cfb_mock__route_name(cfb_mock__route route);
@@ -89,6 +94,9 @@ cfb_mock__method cfb_mock__method_of(cfb_str method);
 /* Errors: only ENOMEM and EBUG; a wrong request is a plan too. Owns: out's buffers, before and after; freed with
  * cfb_mock__plan_free. Zero-initialised at first. Threads: safe, with a plan for each thread. */
 CFB_MUST_CHECK cfb_code cfb_mock__plan_make(cfb_mock__model *m, const cfb_mock__input *in, cfb_mock__plan *out, cfb_err *err);
+/* Answers a body as a row of a batch: status and body only, no limits, no delay; faults of the transport do not occur. */
+CFB_MUST_CHECK cfb_code cfb_mock__plan_row(cfb_mock__model *m, cfb_mock__route route, cfb_str body, cfb_mock__plan *p,
+                                           cfb_err *err);
 void cfb_mock__plan_free(cfb_mock__plan *p);
 
 /* An error reply, at once: a real server refuses without asking the model. */

@@ -2,6 +2,7 @@
 #include "cfbench/mock.h"
 
 #include "mock/control.h"
+#include "mock/jobs.h"
 #include "mock/plan.h"
 #include "mock/put.h"
 
@@ -29,7 +30,7 @@ static size_t on_arrive(void *ctx, const cfb_mock__head *head, cfb_mock__ticket 
     t->method = (int)cfb_mock__method_of(head->method);
     t->counted = !cfb_mock__route_is_own(route);
     if (t->counted) t->in_flight = cfb_mock__trace_arrive(&m->model.trace, t->arrival_ns);
-    return CFB_MOCK__MAX_BODY;
+    return route == CFB_MOCK__ROUTE_FILES ? CFB_MOCK__MAX_FILE + 65536 : CFB_MOCK__MAX_BODY;
 }
 
 /* Counts and logs the request. */
@@ -151,6 +152,7 @@ static cfb_code fill_model(cfb_mock__model *m, const cfb_mock_opts *o, cfb_err *
                             .slots = o->slots};
     cfb_code rc = cfb_mock__faults_parse(o->faults, o->fault_repeats, &s.faults, err);
     if (rc == CFB_OK) rc = cfb_mock__settings_put(m, &s, err);
+    if (rc == CFB_OK) rc = cfb_mock__jobs_new(o->batch_delay_s, o->seed, &m->jobs, err);
     if (rc != CFB_OK) return rc;
     if (o->api_key != NULL && (m->api_key = strdup(o->api_key)) == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     rc = cfb_mock__answers_new(&m->answers, err);
@@ -207,6 +209,7 @@ void cfb_mock_stop(cfb_mock_t *m) {
     cfb_mock__trace_destroy(&m->model.trace);
     cfb_mock__limit_destroy(&m->model.limit);
     cfb_mock__answers_free(m->model.answers);
+    cfb_mock__jobs_free(m->model.jobs);
     cfb_mock__settings_free(atomic_load(&m->model.settings));
     pthread_mutex_destroy(&m->model.settings_lock);
     for (int i = 0; i < CFB_MOCK__THREADS; i++) {

@@ -1,5 +1,6 @@
 /* Requests to the mock model: heads, chunks, bodies. The first byte chooses; what was accepted must hold. */
 #include "mock/http.h"
+#include "mock/multipart.h"
 #include "mock/replies.h"
 #include "mock/request.h"
 #include "mock/scan.h"
@@ -89,6 +90,19 @@ static void fuzz_http(cfb_str data) {
     free(copy);
 }
 
+/* Parts lie in the body, one behind the other. */
+static void fuzz_multipart(cfb_str body) {
+    cfb_mock__part parts[CFB_MOCK__MAX_PARTS];
+    size_t n = 0;
+    if (!cfb_mock__multipart(CFB_STR_LIT("multipart/form-data; boundary=b"), body, parts, &n)) return;
+    const char *at = body.ptr;
+    for (size_t i = 0; i < n; i++) {
+        check(parts[i].name.ptr != NULL && parts[i].data.ptr >= at);
+        at = parts[i].data.ptr + parts[i].data.len;
+        check(at <= body.ptr + body.len);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size == 0) return 0;
     cfb_str body = {(const char *)data + 1, size - 1};
@@ -96,6 +110,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fuzz_embed(body);
     } else if (data[0] == 'h') {
         fuzz_http(body);
+    } else if (data[0] == 'm') {
+        fuzz_multipart(body);
     } else {
         fuzz_chat(body);
         fuzz_scan(body);
