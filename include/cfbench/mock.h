@@ -20,17 +20,14 @@ typedef struct cfb_mock_opts {
     double latency_sigma; /* log-normal spread; 0 = constant */
     double error_rate;    /* share of replies that are another answer of the same group instead of the taught one */
     /* Faults: "CLASS:SHARE,...": each try of a prompt draws at most one. The shares add up to at most 1; together 1 means
-     * always. Classes:
-     *   429 (with Retry-After: 1), 429-bare, 500, 503, 400, 401, 404   an error reply with this status
-     *   slow     the body comes in 10 pieces, 30 ms apart
-     *   cut      the connection is closed after half of the body that Content-Length promises
-     *   badjson  half of the JSON text, as a complete body
-     *   html     status 200 with an HTML page
-     *   empty    content ""
-     *   length   half of the text, finish_reason "length"
-     *   filter   content null, finish_reason "content_filter"
-     *   hang     no answer for 600 s
-     * Embedding requests draw too; empty, length and filter do not change them. */
+     * always. Classes (docs/mock.md says what each does):
+     *   an error reply   429 429-bare 429-date 429-ms 429-float 429-quota 500 502 503 504 529 400 401 402 403 404 408 409 413
+     *                    context filter400
+     *   its way          slow cut reset stall hang badchunk
+     *   its body         badjson html type gzip huge error200
+     *   its text         empty null parts control length filter thinking
+     *   of streams only  sse-ping sse-crlf sse-split sse-error sse-nodone
+     * Embedding requests draw too; those of the text and of streams do not change them. */
     const char *faults;
     int fault_repeats; /* n > 0: only the first n tries of a prompt may draw a fault, later ones never do; 0 = all may */
     int64_t requests_per_minute; /* 0 = no limit; more get 429 with Retry-After. Even spacing is asked for: at most a
@@ -50,7 +47,18 @@ typedef struct cfb_mock_opts {
     int refuse_status;    /* with this status: 429 or 503; 0 = 429 */
     int64_t slots;        /* 0 = all at once; else n calls are served at a time and the others queue, first come first served */
     bool control;         /* serve POST /mock/control */
-    double batch_delay_s; /* from the creation of a batch to its end, at most 3600 */
+    int64_t tokens_per_minute; /* 0 = no limit: prompt tokens of the calls, as requests_per_minute */
+    int64_t quota;             /* 0 = no limit; after n calls all get 429 with code insufficient_quota */
+    double ttft_s;             /* added to the latency: time to the first token */
+    double tokens_per_s;       /* 0 = at once; pace of a stream, and what a whole reply takes in addition */
+    const char *profile;       /* kind of server: NULL or "plain", "openai", "azure", "openrouter", "vllm", "sglang", "llamacpp",
+                                  "ollama", "deepseek", "dashscope" (docs/mock.md) */
+    const char *reasoning;     /* NULL or "off"; "think": <think>...</think> in the content; "field": in a member of its own;
+                                  "hidden": counted only */
+    bool prefix_cache;         /* usage names cached_tokens: the beginning of the prompt that earlier prompts had too */
+    int64_t context_tokens;    /* 0 = any; prompt and max_tokens beyond it get 400 */
+    int embed_dim;             /* 0 = 8; of embeddings, when the request does not say */
+    double batch_delay_s;      /* from the creation of a batch to its end, at most 3600 */
 } cfb_mock_opts;
 #define CFB_MOCK_OPTS_INIT \
     { 0 }

@@ -55,6 +55,15 @@ cfb_code cfb_cli_start_mock(const cfb_config *c, cfb_mock_t **out, cfb_err *err)
     o.slots = c->mock_slots;
     o.control = c->mock_control;
     o.batch_delay_s = c->mock_batch_delay;
+    o.tokens_per_minute = c->mock_tpm;
+    o.quota = c->mock_quota;
+    o.ttft_s = c->mock_ttft;
+    o.tokens_per_s = c->mock_tokens_per_s;
+    o.profile = c->mock_profile;
+    o.reasoning = c->mock_reasoning;
+    o.prefix_cache = c->mock_prefix_cache;
+    o.context_tokens = c->mock_context;
+    o.embed_dim = (int)c->mock_embed_dim;
     cfb_code rc = cfb_mock_start(&o, out, err);
     if (rc == CFB_ECONFIG) cfb_err_add_context(err, "--mock-faults");
     return rc;

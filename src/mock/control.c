@@ -16,6 +16,8 @@ static const struct number {
 } numbers[] = {
     {"latency", offsetof(cfb_mock__settings, latency_s), false, CFB_MOCK__MAX_DELAY_S},
     {"latency_sigma", offsetof(cfb_mock__settings, latency_sigma), false, 10},
+    {"ttft", offsetof(cfb_mock__settings, ttft_s), false, CFB_MOCK__MAX_DELAY_S},
+    {"tokens_per_s", offsetof(cfb_mock__settings, tokens_per_s), false, 1e9},
     {"rpm", offsetof(cfb_mock__settings, requests_per_minute), true, 1e9},
     {"tpm", offsetof(cfb_mock__settings, tokens_per_minute), true, 1e12},
     {"quota", offsetof(cfb_mock__settings, quota), true, 1e12},
@@ -113,10 +115,11 @@ static cfb_code take_member(cfb_mock__model *m, cfb_mock__settings *s, const cfb
         if (yes) cfb_mock__trace_reset_peak(&m->trace);
         return CFB_OK;
     }
-    return cfb_err_set(err, CFB_EDATA,
-                       "unknown member '%.*s' (known: latency, latency_sigma, rpm, tpm, quota, max_inflight, slots, refuse, "
-                       "faults, reset_peak)",
-                       CFB_STR_ARG(key));
+    return cfb_err_set(
+        err, CFB_EDATA,
+        "unknown member '%.*s' (known: latency, latency_sigma, ttft, tokens_per_s, rpm, tpm, quota, max_inflight, slots, refuse, "
+        "faults, reset_peak)",
+        CFB_STR_ARG(key));
 }
 
 cfb_code cfb_mock__control(cfb_mock__model *m, cfb_str json, cfb_err *err) {

@@ -18,6 +18,14 @@ double cfb_mock__draw(uint64_t seed, uint64_t prompt_key, uint64_t try_no, cfb_m
     return cfb_rand_unit(seed, prompt_key, try_no * CFB_MOCK__CHOICE_COUNT + (uint64_t)choice);
 }
 
+bool cfb_mock__fault_is_stream(cfb_mock__fault fault) {
+    return fault >= CFB_MOCK__FAULT_SSE_PING && fault <= CFB_MOCK__FAULT_SSE_NODONE;
+}
+
+bool cfb_mock__fault_is_text(cfb_mock__fault fault) {
+    return fault >= CFB_MOCK__FAULT_EMPTY && fault <= CFB_MOCK__FAULT_THINKING;
+}
+
 static int find_class(cfb_str name) {
     for (int i = 1; i < CFB_MOCK__FAULT_COUNT; i++)
         if (cfb_str_eqz(name, table[i].name)) return i;

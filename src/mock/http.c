@@ -15,8 +15,7 @@ static bool same_name(cfb_str s, const char *name, size_t len) {
     return true;
 }
 
-/* Is the word among the comma-separated ones? */
-static bool has_word(cfb_str list, const char *word) {
+bool cfb_mock__has_word(cfb_str list, const char *word) {
     size_t len = strlen(word);
     for (size_t i = 0; i < list.len;) {
         while (i < list.len && (list.ptr[i] == ' ' || list.ptr[i] == ',' || list.ptr[i] == '\t')) i++;
@@ -70,16 +69,16 @@ static int request_line(cfb_str line, cfb_mock__head *out) {
 static int take_header(cfb_str name, cfb_str value, bool *has_length, cfb_mock__head *out) {
     switch (name.len) {
     case 6:
-        if (same_name(name, "expect", 6)) out->expect_continue = has_word(value, "100-continue");
+        if (same_name(name, "expect", 6)) out->expect_continue = cfb_mock__has_word(value, "100-continue");
         break;
     case 7:
         if (same_name(name, "api-key", 7)) out->api_key = value;
         break;
     case 10:
         if (!same_name(name, "connection", 10)) break;
-        if (has_word(value, "close"))
+        if (cfb_mock__has_word(value, "close"))
             out->keep_alive = false;
-        else if (has_word(value, "keep-alive"))
+        else if (cfb_mock__has_word(value, "keep-alive"))
             out->keep_alive = true;
         break;
     case 12:

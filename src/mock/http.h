@@ -29,6 +29,8 @@ int cfb_mock__chunks_scan(cfb_str data, size_t *total, size_t *content);
 /* Removes the frame of a body that was scanned whole; out (may be data) gets content bytes. */
 void cfb_mock__chunks_join(cfb_str data, char *out);
 
+/* Is the word (lower case) among the comma-separated ones of a header, in any case? */
+bool cfb_mock__has_word(cfb_str list, const char *word);
 /* "/v1/files/abc" and prefix "/v1/files/": the rest "abc"; else a null string. */
 cfb_str cfb_mock__path_after(cfb_str path, const char *prefix);
 

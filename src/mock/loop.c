@@ -219,20 +219,23 @@ static bool reply_end(conn *c) {
     return true;
 }
 
+static int64_t piece_ns(const conn *c, size_t i) { return c->begin_ns + (int64_t)(c->pieces[i].at_s * 1e9); }
+
 /* Sends what is due. false: the connection is gone. */
 static bool advance(conn *c) {
     c->state = SENDING;
     for (;;) {
-        bool last = c->piece + 1 >= c->n_pieces;
-        size_t end = c->n_pieces > 0 ? c->pieces[c->piece].end : c->out_len;
         if (c->n_pieces > 0) {
-            int64_t at = c->begin_ns + (int64_t)(c->pieces[c->piece].at_s * 1e9);
-            if (cfb_now_ns() < at) {
-                if (timer_set(c, at)) return true;
+            int64_t now = cfb_now_ns();
+            if (now < piece_ns(c, c->piece)) {
+                if (timer_set(c, piece_ns(c, c->piece))) return true;
                 conn_free(c, true);
                 return false;
             }
+            while (c->piece + 1 < c->n_pieces && piece_ns(c, c->piece + 1) <= now) c->piece++; /* all that is due, in one go */
         }
+        bool last = c->piece + 1 >= c->n_pieces;
+        size_t end = c->n_pieces > 0 ? c->pieces[c->piece].end : c->out_len;
         if (last) leave(c, true);
         size_t n = push(c, c->out + c->sent, end - c->sent);
         if (n == GONE) {

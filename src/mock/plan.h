@@ -9,6 +9,7 @@
 #include "mock/http.h"
 #include "mock/limit.h"
 #include "mock/loop.h"
+#include "mock/errors.h"
 #include "mock/trace.h"
 
 #define CFB_MOCK__MAX_BODY ((size_t)8 << 20)
@@ -18,11 +19,22 @@
 /* What may change while the mock serves. Read without a lock; a change puts another one in its place. */
 typedef struct cfb_mock__settings {
     struct cfb_mock__settings *old; /* kept until the end: a thread may still read it */
-    double latency_s, latency_sigma;
+    double latency_s, latency_sigma, ttft_s, tokens_per_s;
     int refuse_status; /* 429 or 503, when too many calls are under way */
     cfb_mock__faults faults;
     int64_t requests_per_minute, tokens_per_minute, quota, max_inflight, slots;
 } cfb_mock__settings;
+
+typedef enum cfb_mock__thinking {
+    CFB_MOCK__THINKING_OFF,
+    CFB_MOCK__THINKING_THINK, /* <think>...</think> at the beginning of the content */
+    CFB_MOCK__THINKING_FIELD, /* in a member of the message */
+    CFB_MOCK__THINKING_HIDDEN /* counted only */
+} cfb_mock__thinking;
+
+/* Blocks of prompts that were seen, as a server's prefix cache has them. */
+#define CFB_MOCK__SEEN_SLOTS 65536
+#define CFB_MOCK__SEEN_BYTES 192
 
 /* All that a plan depends on. */
 typedef struct cfb_mock__model {
@@ -30,6 +42,11 @@ typedef struct cfb_mock__model {
     double error_rate;
     char *api_key; /* owned; NULL = any */
     bool control;  /* POST /mock/control is served */
+    const cfb_mock__profile *profile;
+    cfb_mock__thinking thinking;
+    int64_t context;            /* tokens of prompt and reply that fit; 0 = any */
+    int embed_dim;              /* when the request does not say */
+    atomic_uint_fast64_t *seen; /* hashes of prefixes, or NULL: no prefix cache */
     _Atomic(cfb_mock__settings *) settings;
     pthread_mutex_t settings_lock; /* of changes */
     int n_changes;
@@ -65,15 +82,18 @@ typedef struct cfb_mock__input {
 
 /* A thread's plan is used again and again: its buffers keep their memory. */
 typedef struct cfb_mock__plan {
+    const cfb_mock__profile *profile;
     int status;
     const char *content_type;
     cfb_buf headers; /* lines with CRLF, beside Content-Type and the body's length */
     cfb_buf body;
     bool chunked;   /* body has the frame of chunks in it */
     cfb_buf pieces; /* of cfb_mock__piece, by bytes of the body */
+    cfb_buf text;   /* room for a content that had to be made */
     cfb_mock__end end;
     int64_t due_ns; /* when the reply begins */
     double delay_s; /* until then, without a queue */
+    double busy_s;  /* and from then on, as a stream leaves piece by piece */
     cfb_mock__fault fault;
     cfb_mock__quota quota;
     cfb_mock__entry *entry; /* of the prompt, or NULL */
@@ -102,6 +122,7 @@ void cfb_mock__plan_free(cfb_mock__plan *p);
 /* An error reply, at once: a real server refuses without asking the model. */
 CFB_MUST_CHECK cfb_code cfb_mock__plan_refuse(cfb_mock__plan *p, int status, const char *message, const char *param,
                                               cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_mock__plan_error(cfb_mock__plan *p, const cfb_mock__error *e, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_mock__plan_piece(cfb_mock__plan *p, size_t end, double at_s, cfb_err *err);
 
 #endif

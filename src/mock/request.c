@@ -178,8 +178,8 @@ static cfb_code parse_input(cfb_mock__embed *out, cfb_err *err) {
     return CFB_OK;
 }
 
-cfb_code cfb_mock__embed_parse(cfb_str body, cfb_mock__embed *out, const char **param, cfb_err *err) {
-    *out = (cfb_mock__embed){.dim = CFB_MOCK__EMBED_DIM};
+cfb_code cfb_mock__embed_parse(cfb_str body, int64_t dim, cfb_mock__embed *out, const char **param, cfb_err *err) {
+    *out = (cfb_mock__embed){.dim = dim};
     cfb_code rc = parse_object(body, &out->root, &out->model, param, err);
     if (rc != CFB_OK) return rc;
     *param = "input";

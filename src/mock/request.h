@@ -37,7 +37,8 @@ CFB_MUST_CHECK cfb_code cfb_mock__chat_parse(cfb_str body, cfb_mock__chat *out, 
 /* Without the quick scan: the same result, slower. */
 CFB_MUST_CHECK cfb_code cfb_mock__chat_parse_full(cfb_str body, cfb_mock__chat *out, const char **param, cfb_err *err);
 void cfb_mock__chat_free(cfb_mock__chat *req);
-CFB_MUST_CHECK cfb_code cfb_mock__embed_parse(cfb_str body, cfb_mock__embed *out, const char **param, cfb_err *err);
+/* dim: of the vectors, when the request does not say. */
+CFB_MUST_CHECK cfb_code cfb_mock__embed_parse(cfb_str body, int64_t dim, cfb_mock__embed *out, const char **param, cfb_err *err);
 void cfb_mock__embed_free(cfb_mock__embed *req);
 
 bool cfb_mock__known_role(cfb_str role);

@@ -71,7 +71,8 @@ static const char *phrase(int status) {
                    {500, "Internal Server Error"},
                    {502, "Bad Gateway"},
                    {503, "Service Unavailable"},
-                   {504, "Gateway Timeout"}};
+                   {504, "Gateway Timeout"},
+                   {529, "Overloaded"}};
     for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
         if (phrases[i].status == status) return phrases[i].phrase;
     return "Status";
@@ -138,19 +139,44 @@ static bool on_answer(void *ctx, int thread, int status, const cfb_mock__head *h
 
 /* ---- start and stop ---- */
 
+/* How it answers: the kind of server, and whether it thinks. */
+static cfb_code fill_form(cfb_mock__model *m, const cfb_mock_opts *o, cfb_err *err) {
+    static const char *const forms[] = {"off", "think", "field", "hidden"};
+    m->profile = cfb_mock__profile_of(o->profile);
+    if (m->profile == NULL)
+        return cfb_err_set(err, CFB_ECONFIG, "profile '%s' is not one of %s", o->profile, cfb_mock__profile_names);
+    int form = 0;
+    while (form < 4 && o->reasoning != NULL && strcmp(o->reasoning, forms[form]) != 0) form++;
+    if (form == 4) return cfb_err_set(err, CFB_ECONFIG, "reasoning '%s' is not one of off, think, field, hidden", o->reasoning);
+    m->thinking = (cfb_mock__thinking)form;
+    if (m->context < 0 || m->embed_dim > CFB_MOCK__EMBED_MAX_DIM)
+        return cfb_err_set(err, CFB_ECONFIG, "context %lld or dimension %d is out of range", (long long)m->context, m->embed_dim);
+    if (!o->prefix_cache) return CFB_OK;
+    m->seen = calloc(CFB_MOCK__SEEN_SLOTS, sizeof *m->seen);
+    return m->seen != NULL ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
+}
+
 static cfb_code fill_model(cfb_mock__model *m, const cfb_mock_opts *o, cfb_err *err) {
     m->seed = o->seed;
     m->error_rate = o->error_rate;
     m->control = o->control;
+    m->context = o->context_tokens;
+    m->embed_dim = o->embed_dim > 0 ? o->embed_dim : CFB_MOCK__EMBED_DIM;
+    cfb_code rc = fill_form(m, o, err);
+    if (rc != CFB_OK) return rc;
     if (!(o->error_rate >= 0 && o->error_rate <= 1))
         return cfb_err_set(err, CFB_ECONFIG, "error rate %g is not in 0..1", o->error_rate);
     cfb_mock__settings s = {.latency_s = o->latency_s,
                             .latency_sigma = o->latency_sigma,
                             .refuse_status = o->refuse_status != 0 ? o->refuse_status : 429,
                             .requests_per_minute = o->requests_per_minute,
+                            .tokens_per_minute = o->tokens_per_minute,
+                            .quota = o->quota,
+                            .ttft_s = o->ttft_s,
+                            .tokens_per_s = o->tokens_per_s,
                             .max_inflight = o->max_inflight,
                             .slots = o->slots};
-    cfb_code rc = cfb_mock__faults_parse(o->faults, o->fault_repeats, &s.faults, err);
+    rc = cfb_mock__faults_parse(o->faults, o->fault_repeats, &s.faults, err);
     if (rc == CFB_OK) rc = cfb_mock__settings_put(m, &s, err);
     if (rc == CFB_OK) rc = cfb_mock__jobs_new(o->batch_delay_s, o->seed, &m->jobs, err);
     if (rc != CFB_OK) return rc;
@@ -217,5 +243,6 @@ void cfb_mock_stop(cfb_mock_t *m) {
         cfb_buf_free(&m->scratch[i].out);
     }
     free(m->model.api_key);
+    free(m->model.seen);
     free(m);
 }

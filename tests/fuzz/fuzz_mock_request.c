@@ -38,7 +38,8 @@ static void fuzz_chat(cfb_str body) {
         size_t n = cfb_mock__count(req.prompt);
         check(n <= req.n_prompt_tokens && cfb_mock__count(cfb_mock__prefix(req.prompt, n / 2)) == n / 2);
         cfb_buf out = CFB_BUF_INIT((size_t)64 << 20);
-        cfb_mock__completion c = {.model = req.model,
+        cfb_mock__completion c = {.profile = cfb_mock__profile_of(NULL),
+                                  .model = req.model,
                                   .content = req.prompt,
                                   .finish_reason = CFB_STR_LIT("stop"),
                                   .id = "0123456789abcdef",
@@ -56,7 +57,7 @@ static void fuzz_embed(cfb_str body) {
     cfb_mock__embed req;
     const char *param = NULL;
     cfb_err err = CFB_ERR_INIT;
-    if (cfb_mock__embed_parse(body, &req, &param, &err) == CFB_OK) {
+    if (cfb_mock__embed_parse(body, CFB_MOCK__EMBED_DIM, &req, &param, &err) == CFB_OK) {
         check(req.n_texts > 0 && req.dim > 0 && req.n_tokens >= req.n_texts);
         cfb_buf out = CFB_BUF_INIT((size_t)512 << 20);
         if (req.n_texts * (size_t)req.dim < 10000) {
