@@ -15,7 +15,7 @@ flag_set := $(cc_name)$(if $(SERIAL),-serial)$(if $(SANITIZE),-$(subst $(comma),
 BUILD ?= build/$(flag_set)
 
 # Looked up once, when first needed: `make demo` on a bare machine must get as far as installing pkg-config.
-PKGS := libcurl libssl libcrypto libcjson sqlite3 libutf8proc zlib libzstd liblz4 libmicrohttpd
+PKGS := libcurl libssl libcrypto libcjson sqlite3 libutf8proc zlib libzstd liblz4
 once = $(eval $(1) := $$(shell $(2)))$($(1))
 PKG_CONFIG ?= pkg-config
 PKG_CFLAGS = $(call once,PKG_CFLAGS,$(PKG_CONFIG) --cflags $(PKGS) && ($(PKG_CONFIG) --cflags openblas 2>/dev/null || test ! -d /usr/include/openblas || echo -I/usr/include/openblas))

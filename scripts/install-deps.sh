@@ -42,14 +42,13 @@ libutf8proc|libutf8proc-dev|utf8proc-devel|utf8proc.h|utf8proc
 zlib|zlib1g-dev|zlib-devel|zlib.h|z
 libzstd|libzstd-dev|libzstd-devel|zstd.h|zstd
 liblz4|liblz4-dev|lz4-devel|lz4frame.h|lz4
-libmicrohttpd|libmicrohttpd-dev|libmicrohttpd-devel|microhttpd.h|microhttpd
 cmocka|libcmocka-dev|libcmocka-devel|cmocka.h|cmocka
 clang|clang|clang||
 clang-openmp|@libomp|libomp-devel||
 clang-sanitizers|@libclang-rt|compiler-rt||
 gcc-sanitizers|gcc libc6-dev|libasan libubsan||
 llvm-symbolizer|llvm|llvm||'
-MODULES='libcurl libcrypto libcjson openblas sqlite3 libutf8proc zlib libzstd liblz4 libmicrohttpd cmocka'
+MODULES='libcurl libcrypto libcjson openblas sqlite3 libutf8proc zlib libzstd liblz4 cmocka'
 
 say() { printf 'install-deps: %s\n' "$*"; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -203,10 +202,10 @@ is_redhat() { grep -Eqs '^ID="?(rhel|rocky|almalinux|centos|ol)"?$' /etc/os-rele
 other_hint() {
     say "neither apt nor dnf is here. Names on other systems (not tried):"
     cat <<'EOF'
-  Arch:     pacman -S --needed gcc make pkgconf curl openssl cjson openblas sqlite libutf8proc zlib zstd lz4 libmicrohttpd cmocka python git
-  openSUSE: zypper install gcc make python3 git pkg-config 'pkgconfig(libcurl)' 'pkgconfig(libcrypto)' 'pkgconfig(libcjson)' 'pkgconfig(openblas)' 'pkgconfig(sqlite3)' 'pkgconfig(libutf8proc)' 'pkgconfig(zlib)' 'pkgconfig(libzstd)' 'pkgconfig(liblz4)' 'pkgconfig(libmicrohttpd)' 'pkgconfig(cmocka)'
-  Alpine:   apk add build-base pkgconf curl-dev openssl-dev cjson-dev openblas-dev sqlite-dev utf8proc-dev zlib-dev zstd-dev lz4-dev libmicrohttpd-dev cmocka-dev python3 git
-  Homebrew: brew install gcc make pkgconf curl openssl cjson openblas sqlite utf8proc zlib zstd lz4 libmicrohttpd cmocka python git
+  Arch:     pacman -S --needed gcc make pkgconf curl openssl cjson openblas sqlite libutf8proc zlib zstd lz4 cmocka python git
+  openSUSE: zypper install gcc make python3 git pkg-config 'pkgconfig(libcurl)' 'pkgconfig(libcrypto)' 'pkgconfig(libcjson)' 'pkgconfig(openblas)' 'pkgconfig(sqlite3)' 'pkgconfig(libutf8proc)' 'pkgconfig(zlib)' 'pkgconfig(libzstd)' 'pkgconfig(liblz4)' 'pkgconfig(cmocka)'
+  Alpine:   apk add build-base pkgconf curl-dev openssl-dev cjson-dev openblas-dev sqlite-dev utf8proc-dev zlib-dev zstd-dev lz4-dev cmocka-dev python3 git
+  Homebrew: brew install gcc make pkgconf curl openssl cjson openblas sqlite utf8proc zlib zstd lz4 cmocka python git
 EOF
 }
 

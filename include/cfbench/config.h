@@ -102,16 +102,29 @@ typedef struct cfb_config {
     const char *rows; /* "0,10,20-29" */
     bool hash;        /* print SHA-256 instead of text */
     /* mock */
-    int64_t port;              /* 0 = any free port */
-    const char *port_file;     /* where the mock writes its port once it serves */
-    const char *replies;       /* script file of the mock */
-    double mock_latency;       /* s, median */
-    double mock_latency_sigma; /* log-normal spread; 0 = constant */
-    double mock_error_rate;    /* share of replies that differ from the reference */
-    const char *mock_faults;   /* "429:0.1,500:0.05,..." */
-    int64_t mock_rpm;          /* requests per minute before 429; 0 = no limit */
-    const char *mock_key;      /* what the mock demands as a key, or NULL: any key, or none */
-    const char *mock_log;      /* JSON Lines of every request served */
+    int64_t port;                 /* 0 = any free port */
+    const char *port_file;        /* where the mock writes its port once it serves */
+    const char *replies;          /* script file of the mock */
+    double mock_latency;          /* s, median */
+    double mock_latency_sigma;    /* log-normal spread; 0 = constant */
+    double mock_error_rate;       /* share of replies that differ from the reference */
+    const char *mock_faults;      /* "429:0.1,500:0.05,..." */
+    int64_t mock_rpm;             /* requests per minute before 429; 0 = no limit */
+    const char *mock_key;         /* what the mock demands as a key, or NULL: any key, or none */
+    const char *mock_log;         /* JSON Lines of every request served */
+    int64_t mock_max_inflight;    /* calls under way beyond which it refuses; 0 = no limit */
+    const char *mock_refuse;      /* "429" or "503": with which status */
+    int64_t mock_slots;           /* calls served at once, others queue; 0 = all */
+    bool mock_control;            /* POST /mock/control */
+    int64_t mock_tpm, mock_quota; /* tokens per minute; calls in all; 0 = no limit */
+    double mock_ttft;             /* s, added to the latency */
+    double mock_tokens_per_s;     /* pace of replies; 0 = at once */
+    const char *mock_profile;     /* kind of server */
+    const char *mock_reasoning;   /* off, think, field, hidden */
+    bool mock_prefix_cache;       /* usage names cached tokens */
+    int64_t mock_context;         /* tokens that fit; 0 = any */
+    int64_t mock_embed_dim;       /* length of embeddings, when the request does not say */
+    double mock_batch_delay;      /* s, from the creation of a batch to its end */
     /* not options */
     cfb_command command;
     const char *config_file;

@@ -13,12 +13,10 @@ static cfb_code teach_task(cfb_mock_t *m, const cfb_suite_t *s, size_t i, cfb_sh
     cfb_code rc = cfb_suite_read_records(s, i, shot, 0, &records, err);
     if (rc != CFB_OK) return rc;
     for (size_t k = 0; k < records.n && rc == CFB_OK; k++) {
-        char hex[65];
         cfb_buf_clear(&prompt);
         rc = cfb_prompt_render(t, shot, &records.rows[k], &prompt, err);
-        cfb_sha256_hex(prompt.ptr, prompt.len, hex);
         cfb_str answer = records.rows[k].response.ptr ? records.rows[k].response : CFB_STR_LIT("");
-        if (rc == CFB_OK) rc = cfb_mock_teach(m, hex, cfb_str_from(t->name), answer, err);
+        if (rc == CFB_OK) rc = cfb_mock_teach_prompt(m, cfb_buf_str(&prompt), cfb_str_from(t->name), answer, err);
     }
     cfb_buf_free(&prompt);
     cfb_records_free(&records);
@@ -52,6 +50,20 @@ cfb_code cfb_cli_start_mock(const cfb_config *c, cfb_mock_t **out, cfb_err *err)
     o.script = c->replies;
     o.log_path = c->mock_log;
     o.api_key = c->mock_key;
+    o.max_inflight = c->mock_max_inflight;
+    o.refuse_status = c->mock_refuse != NULL && strcmp(c->mock_refuse, "503") == 0 ? 503 : 429;
+    o.slots = c->mock_slots;
+    o.control = c->mock_control;
+    o.batch_delay_s = c->mock_batch_delay;
+    o.tokens_per_minute = c->mock_tpm;
+    o.quota = c->mock_quota;
+    o.ttft_s = c->mock_ttft;
+    o.tokens_per_s = c->mock_tokens_per_s;
+    o.profile = c->mock_profile;
+    o.reasoning = c->mock_reasoning;
+    o.prefix_cache = c->mock_prefix_cache;
+    o.context_tokens = c->mock_context;
+    o.embed_dim = (int)c->mock_embed_dim;
     cfb_code rc = cfb_mock_start(&o, out, err);
     if (rc == CFB_ECONFIG) cfb_err_add_context(err, "--mock-faults");
     return rc;
@@ -65,7 +77,7 @@ cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err) {
     if (rc == CFB_OK && (c->data || strcmp(c->suite, "cfbenchmark") != 0)) rc = teach_suite(m, c, err);
     if (rc == CFB_OK) rc = write_port(c, cfb_mock_port(m), err);
     if (rc == CFB_OK && !c->quiet)
-        fprintf(stderr, "cfbench mock: http://127.0.0.1:%d/v1 (GET /stats for counts; Ctrl-C ends)\n", cfb_mock_port(m));
+        fprintf(stderr, "cfbench mock: http://127.0.0.1:%d/v1 (GET /mock/stats for counts; Ctrl-C ends)\n", cfb_mock_port(m));
     while (rc == CFB_OK && !cfb_stop_is_on(&cfb_cli_stop))
         cfb_sleep_until_ns(cfb_now_ns() + 3600 * (int64_t)1000000000, &cfb_cli_stop);
     cfb_mock_stop(m);

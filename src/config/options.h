@@ -71,7 +71,7 @@ typedef struct cfb_opt {
 
 extern const cfb_opt cfb_opts[];
 extern const size_t cfb_opts_count;
-#define CFB_OPTS_MAX 160
+#define CFB_OPTS_MAX 200
 
 typedef struct cfb_preset {
     const char *name, *max_workers, *api_rate_limit;

@@ -3,17 +3,27 @@
 static const struct {
     const char *name;
     int status;
-} table[CFB_MOCK__FAULT_COUNT] = {{NULL, 200},
-#define CFB_X(name, text, status) {text, status},
+    bool whole;
+} table[CFB_MOCK__FAULT_COUNT] = {{NULL, 200, true},
+#define CFB_X(name, text, status, whole) {text, status, whole},
                                   CFB_MOCK__FAULT_MAP(CFB_X)
 #undef CFB_X
 };
 
 const char *cfb_mock__fault_name(cfb_mock__fault fault) { return table[fault].name; }
 int cfb_mock__fault_status(cfb_mock__fault fault) { return table[fault].status; }
+bool cfb_mock__fault_is_whole(cfb_mock__fault fault) { return table[fault].whole; }
 
 double cfb_mock__draw(uint64_t seed, uint64_t prompt_key, uint64_t try_no, cfb_mock__choice choice) {
     return cfb_rand_unit(seed, prompt_key, try_no * CFB_MOCK__CHOICE_COUNT + (uint64_t)choice);
+}
+
+bool cfb_mock__fault_is_stream(cfb_mock__fault fault) {
+    return fault >= CFB_MOCK__FAULT_SSE_PING && fault <= CFB_MOCK__FAULT_SSE_NODONE;
+}
+
+bool cfb_mock__fault_is_text(cfb_mock__fault fault) {
+    return fault >= CFB_MOCK__FAULT_EMPTY && fault <= CFB_MOCK__FAULT_THINKING;
 }
 
 static int find_class(cfb_str name) {
@@ -22,11 +32,14 @@ static int find_class(cfb_str name) {
     return CFB_MOCK__FAULT_NONE;
 }
 
+#define CFB_X(name, text, status, whole) text ", "
+static const char all_classes[] = CFB_MOCK__FAULT_MAP(CFB_X);
+#undef CFB_X
+
 static cfb_code unknown_class(cfb_str item, cfb_err *err) {
-    return cfb_err_set(err, CFB_ECONFIG,
-                       "faults: '%.*s' is not CLASS:SHARE with a class of 429, 429-bare, 500, 503, slow, cut, badjson, "
-                       "html, empty, length, filter, hang, 400, 401, 404",
-                       CFB_STR_ARG(item));
+    /* the list is longer than a message may be: the item first */
+    return cfb_err_set(err, CFB_ECONFIG, "faults: '%.*s' is not CLASS:SHARE with a class of %.*s", CFB_STR_ARG(item),
+                       (int)sizeof all_classes - 3, all_classes);
 }
 
 static cfb_code parse_item(cfb_str item, bool seen[], cfb_mock__faults *out, cfb_err *err) {
@@ -50,6 +63,7 @@ static cfb_code parse_item(cfb_str item, bool seen[], cfb_mock__faults *out, cfb
         return cfb_err_set(err, CFB_ECONFIG, "faults: the share of '%s' must be a number from 0 to 1, not '%.*s'",
                            table[fault].name, CFB_STR_ARG(text));
     out->share[fault] = share;
+    out->any = out->any || share > 0;
     return CFB_OK;
 }
 
@@ -73,6 +87,7 @@ cfb_code cfb_mock__faults_parse(const char *spec, int first_tries, cfb_mock__fau
 }
 
 cfb_mock__fault cfb_mock__faults_draw(const cfb_mock__faults *f, uint64_t seed, uint64_t prompt_key, uint64_t try_no) {
+    if (!f->any) return CFB_MOCK__FAULT_NONE;
     if (f->first_tries > 0 && try_no >= (uint64_t)f->first_tries) return CFB_MOCK__FAULT_NONE;
     double u = cfb_mock__draw(seed, prompt_key, try_no, CFB_MOCK__CHOICE_FAULT);
     double sum = 0;

@@ -1,6 +1,7 @@
 #include "mock/replies.h"
 
 #include "cfbench/base.h"
+#include "mock/put.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -9,53 +10,107 @@
 /* A fixed time, so that equal questions get equal bytes in every run. */
 #define CREATED INT64_C(1700000000)
 
-static void write_usage(cfb_jw *w, size_t prompt, size_t completion, bool with_completion) {
-    cfb_jw_key(w, "usage");
-    cfb_jw_obj(w);
-    cfb_jw_key(w, "prompt_tokens");
-    cfb_jw_int(w, (int64_t)prompt);
-    if (with_completion) {
-        cfb_jw_key(w, "completion_tokens");
-        cfb_jw_int(w, (int64_t)completion);
+/* Room for all fixed texts and numbers of a reply. */
+#define FIXED_ROOM 512
+
+static void grow(cfb_buf *out, const char *end) {
+    out->len = (size_t)(end - out->ptr);
+    out->ptr[out->len] = '\0';
+}
+
+static cfb_code quote_content(const cfb_mock__completion *c, cfb_buf *out, cfb_err *err) {
+    if (c->quoted.ptr != NULL) return cfb_buf_append_str(out, c->quoted, err);
+    return c->content.ptr == NULL ? cfb_buf_append_str(out, CFB_STR_LIT("null"), err) : cfb_json_quote(out, c->content, err);
+}
+
+static cfb_code append(cfb_buf *out, const char *text, cfb_err *err) { return cfb_buf_append_str(out, cfb_str_from(text), err); }
+
+cfb_code cfb_mock__write_head(const cfb_mock__completion *c, cfb_str object, cfb_buf *out, cfb_err *err) {
+    cfb_str prefix = cfb_str_from(c->profile->id_prefix);
+    cfb_code rc = cfb_buf_reserve(out, prefix.len + object.len + FIXED_ROOM, err);
+    if (rc != CFB_OK) return rc;
+    char *p = out->ptr + out->len;
+    p = CFB_MOCK__PUT(p, "{\"id\":\"");
+    p = cfb_mock__put(p, prefix.ptr, prefix.len);
+    p = cfb_mock__put(p, c->id, 16);
+    *p++ = '-';
+    p = cfb_mock__put_num(p, c->try_no);
+    p = CFB_MOCK__PUT(p, "\",\"object\":\"");
+    p = cfb_mock__put(p, object.ptr, object.len);
+    p = CFB_MOCK__PUT(p, "\",\"created\":");
+    p = cfb_mock__put_num(p, CREATED);
+    p = CFB_MOCK__PUT(p, ",\"model\":");
+    grow(out, p);
+    return cfb_json_quote(out, c->model, err);
+}
+
+cfb_code cfb_mock__write_usage(const cfb_mock__completion *c, cfb_buf *out, cfb_err *err) {
+    cfb_code rc = cfb_buf_reserve(out, FIXED_ROOM, err);
+    if (rc != CFB_OK) return rc;
+    char *p = out->ptr + out->len;
+    p = CFB_MOCK__PUT(p, "{\"prompt_tokens\":");
+    p = cfb_mock__put_num(p, c->prompt_tokens);
+    p = CFB_MOCK__PUT(p, ",\"completion_tokens\":");
+    p = cfb_mock__put_num(p, c->completion_tokens);
+    p = CFB_MOCK__PUT(p, ",\"total_tokens\":");
+    p = cfb_mock__put_num(p, c->prompt_tokens + c->completion_tokens);
+    if (c->with_cached) {
+        p = CFB_MOCK__PUT(p, ",\"prompt_tokens_details\":{\"cached_tokens\":");
+        p = cfb_mock__put_num(p, c->cached_tokens);
+        p = CFB_MOCK__PUT(p, "},\"prompt_cache_hit_tokens\":"); /* DeepSeek's names for the same */
+        p = cfb_mock__put_num(p, c->cached_tokens);
+        p = CFB_MOCK__PUT(p, ",\"prompt_cache_miss_tokens\":");
+        p = cfb_mock__put_num(p, c->prompt_tokens - c->cached_tokens);
     }
-    cfb_jw_key(w, "total_tokens");
-    cfb_jw_int(w, (int64_t)(prompt + completion));
-    cfb_jw_end_obj(w);
+    if (c->with_reasoning) {
+        p = CFB_MOCK__PUT(p, ",\"completion_tokens_details\":{\"reasoning_tokens\":");
+        p = cfb_mock__put_num(p, c->reasoning_tokens);
+        *p++ = '}';
+    }
+    *p++ = '}';
+    grow(out, p);
+    return CFB_OK;
+}
+
+/* content, or one part with all of it */
+static cfb_code write_content(const cfb_mock__completion *c, cfb_buf *out, cfb_err *err) {
+    if (!c->as_parts) return quote_content(c, out, err);
+    cfb_code rc = append(out, "[{\"type\":\"text\",\"text\":", err);
+    if (rc == CFB_OK) rc = quote_content(c, out, err);
+    return rc == CFB_OK ? append(out, "}]", err) : rc;
+}
+
+static cfb_code write_reasoning(const cfb_mock__completion *c, cfb_buf *out, cfb_err *err) {
+    if (c->reasoning.ptr == NULL || c->profile->reasoning == NULL) return CFB_OK;
+    cfb_code rc = cfb_buf_printf(out, err, ",\"%s\":", c->profile->reasoning);
+    return rc == CFB_OK ? cfb_json_quote(out, c->reasoning, err) : rc;
+}
+
+/* llama.cpp's measurements: made up, but of the right form; 1 ms a token. */
+static cfb_code write_timings(const cfb_mock__completion *c, cfb_buf *out, cfb_err *err) {
+    if (!c->profile->timings) return CFB_OK;
+    return cfb_buf_printf(
+        out, err,
+        ",\"timings\":{\"prompt_n\":%zu,\"prompt_ms\":%zu.0,\"prompt_per_token_ms\":1.0,\"prompt_per_second\":1000.0,"
+        "\"predicted_n\":%zu,\"predicted_ms\":%zu.0,\"predicted_per_token_ms\":1.0,\"predicted_per_second\":1000.0}",
+        c->prompt_tokens, c->prompt_tokens, c->completion_tokens, c->completion_tokens);
 }
 
 cfb_code cfb_mock__write_chat(const cfb_mock__completion *c, cfb_buf *out, cfb_err *err) {
-    char id[64];
-    snprintf(id, sizeof id, "chatcmpl-%.16s-%llu", c->id, (unsigned long long)c->try_no);
-    cfb_jw w;
-    cfb_jw_init(&w, out, 0);
-    cfb_jw_obj(&w);
-    cfb_jw_key(&w, "id");
-    cfb_jw_strz(&w, id);
-    cfb_jw_key(&w, "object");
-    cfb_jw_strz(&w, "chat.completion");
-    cfb_jw_key(&w, "created");
-    cfb_jw_int(&w, CREATED);
-    cfb_jw_key(&w, "model");
-    cfb_jw_str(&w, c->model);
-    cfb_jw_key(&w, "choices");
-    cfb_jw_arr(&w);
-    cfb_jw_obj(&w);
-    cfb_jw_key(&w, "index");
-    cfb_jw_int(&w, 0);
-    cfb_jw_key(&w, "message");
-    cfb_jw_obj(&w);
-    cfb_jw_key(&w, "role");
-    cfb_jw_strz(&w, "assistant");
-    cfb_jw_key(&w, "content");
-    cfb_jw_str(&w, c->content);
-    cfb_jw_end_obj(&w);
-    cfb_jw_key(&w, "finish_reason");
-    cfb_jw_str(&w, c->finish_reason);
-    cfb_jw_end_obj(&w);
-    cfb_jw_end_arr(&w);
-    write_usage(&w, c->prompt_tokens, cfb_mock__count(c->content), true);
-    cfb_jw_end_obj(&w);
-    return cfb_jw_finish(&w, err);
+    cfb_code rc = cfb_buf_reserve(out, c->quoted.len + c->model.len + FIXED_ROOM, err);
+    if (rc == CFB_OK) rc = cfb_mock__write_head(c, CFB_STR_LIT("chat.completion"), out, err);
+    if (rc == CFB_OK)
+        rc = cfb_buf_append_str(out, CFB_STR_LIT(",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"),
+                                err);
+    if (rc == CFB_OK) rc = write_content(c, out, err);
+    if (rc == CFB_OK) rc = write_reasoning(c, out, err);
+    if (rc == CFB_OK) rc = append(out, c->profile->message_extra, err);
+    if (rc == CFB_OK) rc = cfb_buf_append_str(out, CFB_STR_LIT("},\"finish_reason\":"), err);
+    if (rc == CFB_OK) rc = cfb_json_quote(out, c->finish_reason, err);
+    if (rc == CFB_OK) rc = cfb_buf_append_str(out, CFB_STR_LIT("}],\"usage\":"), err);
+    if (rc == CFB_OK) rc = cfb_mock__write_usage(c, out, err);
+    if (rc == CFB_OK) rc = write_timings(c, out, err);
+    return rc == CFB_OK ? cfb_buf_append_char(out, '}', err) : rc;
 }
 
 /* A unit vector that depends on the text alone. */
@@ -131,14 +186,20 @@ cfb_code cfb_mock__write_embeddings(const cfb_mock__embed *req, cfb_buf *out, cf
     cfb_jw_end_arr(&w);
     cfb_jw_key(&w, "model");
     cfb_jw_str(&w, req->model);
-    write_usage(&w, req->n_tokens, 0, false);
+    cfb_jw_key(&w, "usage");
+    cfb_jw_obj(&w);
+    cfb_jw_key(&w, "prompt_tokens");
+    cfb_jw_int(&w, (int64_t)req->n_tokens);
+    cfb_jw_key(&w, "total_tokens");
+    cfb_jw_int(&w, (int64_t)req->n_tokens);
+    cfb_jw_end_obj(&w);
     cfb_jw_end_obj(&w);
     free(v);
     cfb_buf_free(&scratch);
     return rc != CFB_OK ? rc : cfb_jw_finish(&w, err);
 }
 
-cfb_code cfb_mock__write_models(cfb_buf *out, cfb_err *err) {
+cfb_code cfb_mock__write_models(const cfb_mock__profile *profile, int64_t context, cfb_buf *out, cfb_err *err) {
     cfb_jw w;
     cfb_jw_init(&w, out, 0);
     cfb_jw_obj(&w);
@@ -155,43 +216,12 @@ cfb_code cfb_mock__write_models(cfb_buf *out, cfb_err *err) {
     cfb_jw_int(&w, CREATED);
     cfb_jw_key(&w, "owned_by");
     cfb_jw_strz(&w, "cfbench");
+    if (context > 0 && profile->errors == CFB_MOCK__ERROR_VLLM) { /* vLLM and SGLang say how much they take */
+        cfb_jw_key(&w, "max_model_len");
+        cfb_jw_int(&w, context);
+    }
     cfb_jw_end_obj(&w);
     cfb_jw_end_arr(&w);
-    cfb_jw_end_obj(&w);
-    return cfb_jw_finish(&w, err);
-}
-
-static const struct error_kind {
-    int status;
-    const char *type, *code, *message;
-} error_kinds[] = {
-    {400, "invalid_request_error", NULL, "the request is not valid"},
-    {401, "invalid_request_error", "invalid_api_key", "the API key is not correct"},
-    {404, "invalid_request_error", "not_found", "there is nothing under this address"},
-    {405, "invalid_request_error", "method_not_allowed", "this method is not allowed here"},
-    {413, "invalid_request_error", "request_too_large", "the request is too large"},
-    {429, "requests", "rate_limit_exceeded", "the rate limit was reached; try again later"},
-    {503, "server_error", "overloaded", "the model is overloaded; try again later"},
-    {0, "server_error", NULL, "the server had an error; try again later"},
-};
-
-cfb_code cfb_mock__write_error(int status, const char *message, const char *param, cfb_buf *out, cfb_err *err) {
-    const struct error_kind *kind = error_kinds;
-    while (kind->status != status && kind->status != 0) kind++;
-    cfb_jw w;
-    cfb_jw_init(&w, out, 0);
-    cfb_jw_obj(&w);
-    cfb_jw_key(&w, "error");
-    cfb_jw_obj(&w);
-    cfb_jw_key(&w, "message");
-    cfb_jw_strz(&w, message != NULL ? message : kind->message);
-    cfb_jw_key(&w, "type");
-    cfb_jw_strz(&w, status >= 402 && status < 500 && kind->status == 0 ? "invalid_request_error" : kind->type);
-    cfb_jw_key(&w, "param");
-    cfb_jw_str(&w, cfb_str_from(param));
-    cfb_jw_key(&w, "code");
-    cfb_jw_str(&w, cfb_str_from(kind->code));
-    cfb_jw_end_obj(&w);
     cfb_jw_end_obj(&w);
     return cfb_jw_finish(&w, err);
 }

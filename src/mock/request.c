@@ -1,5 +1,7 @@
 #include "mock/request.h"
 
+#include "mock/scan.h"
+
 #include <stdlib.h>
 
 size_t cfb_mock__count(cfb_str s) {
@@ -50,7 +52,7 @@ static cfb_code append_content(const cfb_json *content, cfb_buf *out, cfb_err *e
     return CFB_OK;
 }
 
-static bool known_role(cfb_str role) {
+bool cfb_mock__known_role(cfb_str role) {
     static const char *const roles[] = {"system", "developer", "user", "assistant", "tool"};
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
         if (cfb_str_eqz(role, roles[i])) return true;
@@ -61,31 +63,28 @@ static cfb_code parse_messages(cfb_mock__chat *out, cfb_err *err) {
     const cfb_json *messages = cfb_json_get(out->root, "messages");
     if (cfb_json_kind_of(messages) != CFB_JSON_ARRAY || cfb_json_count(messages) == 0)
         return cfb_err_set(err, CFB_EDATA, "messages must be a non-empty list");
-    cfb_buf text = CFB_BUF_INIT(SIZE_MAX / 4);
     bool have_user = false;
-    size_t i = 0;
+    size_t i = 0, prompt_at = 0, prompt_len = 0;
     cfb_code rc = CFB_OK;
     for (const cfb_json *msg = cfb_json_first(messages); msg != NULL && rc == CFB_OK; msg = cfb_json_next(msg), i++) {
         cfb_str role = cfb_json_str(cfb_json_get(msg, "role"));
         bool is_user = cfb_str_eqz(role, "user");
-        if (!known_role(role)) {
-            rc = cfb_err_set(err, CFB_EDATA, "messages[%zu].role must be one of system, developer, user, assistant, tool", i);
-            break;
-        }
-        cfb_buf_clear(&text);
-        rc = append_content(cfb_json_get(msg, "content"), &text, err);
+        if (!cfb_mock__known_role(role))
+            return cfb_err_set(err, CFB_EDATA, "messages[%zu].role must be one of system, developer, user, assistant, tool", i);
+        size_t at = out->text.len;
+        rc = append_content(cfb_json_get(msg, "content"), &out->text, err);
         if (rc == CFB_OK) {
-            out->n_prompt_tokens += cfb_mock__count(cfb_buf_str(&text));
+            size_t len = out->text.len - at;
+            out->n_prompt_tokens += cfb_mock__count((cfb_str){cfb_buf_str(&out->text).ptr + at, len});
             if (!is_user && have_user) continue;
             have_user = have_user || is_user;
-            cfb_buf old = out->prompt; /* the later message replaces the earlier one; the memory is used again */
-            out->prompt = text;
-            text = old;
+            prompt_at = at;
+            prompt_len = len;
         } else if (rc != CFB_ENOMEM) {
             rc = cfb_err_add_context(err, "messages[%zu]", i);
         }
     }
-    cfb_buf_free(&text);
+    out->prompt = (cfb_str){cfb_buf_str(&out->text).ptr + prompt_at, prompt_len};
     return rc;
 }
 
@@ -98,43 +97,64 @@ static cfb_code parse_max_tokens(cfb_mock__chat *out, const char **param, cfb_er
         if (out->max_tokens != 0) return cfb_err_set(err, CFB_EDATA, "give max_tokens or max_completion_tokens, not both");
         if (!cfb_json_int(node, &out->max_tokens) || out->max_tokens <= 0)
             return cfb_err_set(err, CFB_EDATA, "%s must be a positive whole number", keys[i]);
+        out->max_tokens_key = keys[i];
     }
     return CFB_OK;
 }
 
-static cfb_code check_options(const cfb_json *root, const char **param, cfb_err *err) {
+static cfb_code check_options(cfb_mock__chat *out, const char **param, cfb_err *err) {
     double v;
-    const cfb_json *node = optional(root, *param = "temperature");
+    const cfb_json *node = optional(out->root, *param = "temperature");
     if (node != NULL && (!cfb_json_num(node, &v) || v < 0 || v > 2))
         return cfb_err_set(err, CFB_EDATA, "temperature must be a number from 0 to 2");
-    node = optional(root, *param = "top_p");
+    if (node != NULL) {
+        out->temperature = v;
+        out->has_temperature = true;
+    }
+    node = optional(out->root, *param = "top_p");
     if (node != NULL && (!cfb_json_num(node, &v) || v < 0 || v > 1))
         return cfb_err_set(err, CFB_EDATA, "top_p must be a number from 0 to 1");
-    node = optional(root, *param = "n");
+    node = optional(out->root, *param = "n");
     if (node != NULL && (!cfb_json_num(node, &v) || v < 1 || v > 1))
         return cfb_err_set(err, CFB_EDATA, "n must be 1: the mock model gives one answer");
-    bool flag = true;
-    node = optional(root, *param = "stream");
-    if (node != NULL && (!cfb_json_bool(node, &flag) || flag))
-        return cfb_err_set(err, CFB_EDATA, "stream must be false: the mock model does not stream");
     return CFB_OK;
 }
 
-cfb_code cfb_mock__chat_parse(cfb_str body, cfb_mock__chat *out, const char **param, cfb_err *err) {
-    *out = (cfb_mock__chat){.prompt = CFB_BUF_INIT(SIZE_MAX / 4)};
+static cfb_code check_stream(cfb_mock__chat *out, const char **param, cfb_err *err) {
+    const cfb_json *node = optional(out->root, *param = "stream");
+    if (node != NULL && !cfb_json_bool(node, &out->stream)) return cfb_err_set(err, CFB_EDATA, "stream must be true or false");
+    node = optional(out->root, *param = "stream_options");
+    if (node == NULL) return CFB_OK;
+    if (cfb_json_kind_of(node) != CFB_JSON_OBJECT || !out->stream)
+        return cfb_err_set(err, CFB_EDATA, "stream_options must be an object, and needs stream true");
+    node = optional(node, "include_usage");
+    if (node != NULL && !cfb_json_bool(node, &out->include_usage))
+        return cfb_err_set(err, CFB_EDATA, "include_usage must be true or false");
+    return CFB_OK;
+}
+
+cfb_code cfb_mock__chat_parse_full(cfb_str body, cfb_mock__chat *out, const char **param, cfb_err *err) {
+    *out = (cfb_mock__chat){.text = CFB_BUF_INIT(SIZE_MAX / 4)};
     cfb_code rc = parse_object(body, &out->root, &out->model, param, err);
     if (rc != CFB_OK) return rc;
     *param = "messages";
     rc = parse_messages(out, err);
-    if (rc != CFB_OK) return rc;
-    rc = parse_max_tokens(out, param, err);
-    if (rc != CFB_OK) return rc;
-    return check_options(out->root, param, err);
+    if (rc == CFB_OK) rc = parse_max_tokens(out, param, err);
+    if (rc == CFB_OK) rc = check_options(out, param, err);
+    return rc == CFB_OK ? check_stream(out, param, err) : rc;
+}
+
+cfb_code cfb_mock__chat_parse(cfb_str body, cfb_mock__chat *out, const char **param, cfb_err *err) {
+    *param = NULL;
+    *out = (cfb_mock__chat){.text = CFB_BUF_INIT(SIZE_MAX / 4)};
+    if (cfb_mock__scan_chat(body, out)) return CFB_OK;
+    cfb_mock__chat_free(out);
+    return cfb_mock__chat_parse_full(body, out, param, err);
 }
 
 void cfb_mock__chat_free(cfb_mock__chat *req) {
     cfb_json_free(req->root);
-    cfb_buf_free(&req->prompt);
+    cfb_buf_free(&req->text);
     req->root = NULL;
 }
 
@@ -158,8 +178,8 @@ static cfb_code parse_input(cfb_mock__embed *out, cfb_err *err) {
     return CFB_OK;
 }
 
-cfb_code cfb_mock__embed_parse(cfb_str body, cfb_mock__embed *out, const char **param, cfb_err *err) {
-    *out = (cfb_mock__embed){.dim = CFB_MOCK__EMBED_DIM};
+cfb_code cfb_mock__embed_parse(cfb_str body, int64_t dim, cfb_mock__embed *out, const char **param, cfb_err *err) {
+    *out = (cfb_mock__embed){.dim = dim};
     cfb_code rc = parse_object(body, &out->root, &out->model, param, err);
     if (rc != CFB_OK) return rc;
     *param = "input";

@@ -15,6 +15,7 @@ struct cfb_mock__line {
     double delay_s; /* < 0 = the usual latency */
     bool has_group; /* filled by the table of answers */
     size_t group;
+    const struct cfb_mock__text *text; /* of the content, or NULL */
 };
 
 /* Calls fn for every line; its strings live until fn returns. Errors, also those of fn, get "file:line" in front. */

@@ -1,304 +1,187 @@
+/* server.c - the mock as a whole: options, and the way from a request to a plan and from a plan to bytes. */
 #include "cfbench/mock.h"
 
+#include "mock/control.h"
+#include "mock/jobs.h"
 #include "mock/plan.h"
-#include "mock/sched.h"
+#include "mock/put.h"
 
-#include <errno.h>
-#include <math.h>
-#include <microhttpd.h>
-#include <netinet/in.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-/* libmicrohttpd 0.9.75 with epoll and one internal thread can stall under load; a pool of two or more does not. */
-#define POOL_THREADS 4
-#define MAX_CONNECTIONS 16384
-#define CONNECTION_BYTES 16384 /* headers and one piece of the body; all of it is touched, so it counts */
-#define N_PIECES 10
-#define PIECE_GAP_NS INT64_C(30000000)
+/* What a thread needs for one request at a time. */
+typedef struct scratch {
+    cfb_mock__plan plan;
+    cfb_buf out; /* head and body */
+} scratch;
 
 struct cfb_mock {
     cfb_mock__model model;
-    cfb_mock__sched *sched;
-    struct MHD_Daemon *daemon;
-    int port;
-    atomic_bool stopping;
+    cfb_mock__loop *loop;
+    scratch scratch[CFB_MOCK__THREADS];
 };
-
-/* One request, from its headers to its end. Only the connection's own thread touches it. */
-typedef struct request {
-    cfb_mock_t *mock;
-    struct MHD_Connection *conn;
-    cfb_mock__route route;
-    enum { READING, WAITING, REPLYING, DONE } state;
-    int64_t arrival_ns, due_ns, in_flight;
-    cfb_buf body;
-    bool too_large;
-    cfb_mock__plan plan;
-} request;
 
 /* ---- life of a request ---- */
 
-static request *new_request(cfb_mock_t *m, struct MHD_Connection *conn, const char *path) {
-    int64_t now = cfb_now_ns();
-    request *r = calloc(1, sizeof *r);
-    if (r == NULL) return NULL;
-    r->mock = m;
-    r->conn = conn;
-    r->arrival_ns = now;
-    r->route = cfb_mock__route_of(path);
-    r->body = CFB_BUF_INIT(CFB_MOCK__MAX_BODY);
-    if (r->route != CFB_MOCK__ROUTE_STATS) r->in_flight = cfb_mock__trace_arrive(&m->model.trace);
-    return r;
+static size_t on_arrive(void *ctx, const cfb_mock__head *head, cfb_mock__ticket *t) {
+    cfb_mock_t *m = ctx;
+    *t = (cfb_mock__ticket){.arrival_ns = cfb_now_ns()};
+    cfb_mock__route route = cfb_mock__route_of(head->path);
+    t->route = (int)route;
+    t->method = (int)cfb_mock__method_of(head->method);
+    t->counted = !cfb_mock__route_is_own(route);
+    if (t->counted) t->in_flight = cfb_mock__trace_arrive(&m->model.trace, t->arrival_ns);
+    return route == CFB_MOCK__ROUTE_FILES ? CFB_MOCK__MAX_FILE + 65536 : CFB_MOCK__MAX_BODY;
 }
 
-/* Counts and logs the request, once. */
-static void leave(request *r, int status) {
-    if (r->state == DONE) return;
-    r->state = DONE;
-    if (r->route == CFB_MOCK__ROUTE_STATS) return;
-    const cfb_mock__plan *p = &r->plan;
-    if (status == 200 && p->good) atomic_store(&p->entry->answered, true);
-    cfb_mock__record record = {.arrival_ns = r->arrival_ns,
+/* Counts and logs the request. */
+static void on_leave(void *ctx, cfb_mock__ticket *t, bool given) {
+    cfb_mock_t *m = ctx;
+    if (t->admitted) cfb_mock__limit_leave(&m->model.limit);
+    if (!t->counted) return;
+    if (given && t->good) atomic_store(&t->entry->answered, true);
+    cfb_mock__record record = {.arrival_ns = t->arrival_ns,
                                .reply_ns = cfb_now_ns(),
-                               .in_flight = r->in_flight,
-                               .route = cfb_mock__route_name(r->route),
-                               .sha256 = p->entry != NULL ? p->entry->sha256 : NULL,
-                               .fault = cfb_mock__fault_name(p->fault),
-                               .try_no = p->try_no,
-                               .status = status};
-    cfb_mock__trace_leave(&r->mock->model.trace, &record);
+                               .in_flight = t->in_flight,
+                               .route = cfb_mock__route_name((cfb_mock__route)t->route),
+                               .sha256 = t->entry != NULL ? t->entry->sha256 : NULL,
+                               .fault = cfb_mock__fault_name((cfb_mock__fault)t->fault),
+                               .try_no = t->try_no,
+                               .status = given ? t->status : 0,
+                               .tokens_in = given ? t->tokens_in : 0,
+                               .tokens_out = given ? t->tokens_out : 0};
+    cfb_mock__trace_leave(&m->model.trace, &record);
 }
 
-static void on_completed(void *ctx, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode code) {
-    (void)ctx;
-    (void)conn;
-    (void)code;
-    request *r = *con_cls;
-    if (r == NULL) return;
-    leave(r, 0); /* no reply was given: the client went away, or the server stops */
-    cfb_buf_free(&r->body);
-    cfb_buf_free(&r->plan.body);
-    free(r);
-    *con_cls = NULL;
+static const char *phrase(int status) {
+    static const struct {
+        int status;
+        const char *phrase;
+    } phrases[] = {{200, "OK"},
+                   {400, "Bad Request"},
+                   {401, "Unauthorized"},
+                   {402, "Payment Required"},
+                   {403, "Forbidden"},
+                   {404, "Not Found"},
+                   {405, "Method Not Allowed"},
+                   {408, "Request Timeout"},
+                   {409, "Conflict"},
+                   {413, "Content Too Large"},
+                   {422, "Unprocessable Content"},
+                   {429, "Too Many Requests"},
+                   {500, "Internal Server Error"},
+                   {502, "Bad Gateway"},
+                   {503, "Service Unavailable"},
+                   {504, "Gateway Timeout"},
+                   {529, "Overloaded"}};
+    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
+        if (phrases[i].status == status) return phrases[i].phrase;
+    return "Status";
 }
 
-static void take_body(request *r, const char *data, size_t len) {
-    /* the rest of a too large body is read and dropped: closing at once could lose the reply in a reset */
-    if (r->too_large || cfb_buf_append(&r->body, data, len, NULL) == CFB_OK) return;
-    r->too_large = true;
-    cfb_buf_free(&r->body);
-}
-
-/* ---- replies ---- */
-
-/* Body of the faults "slow" and "cut": libmicrohttpd asks for more until all is there. */
-static ssize_t read_pieces(void *ctx, uint64_t pos, char *buf, size_t max) {
-    request *r = ctx;
-    const cfb_buf *body = &r->plan.body;
-    size_t end = body->len;
-    if (r->plan.delivery == CFB_MOCK__CUT) {
-        end = body->len / 2;
-        if (pos >= end) return MHD_CONTENT_READER_END_WITH_ERROR;
+/* Head and body as they leave. *head_len is where the body begins. */
+static cfb_code render(const cfb_mock__plan *p, bool keep, cfb_buf *out, size_t *head_len, cfb_err *err) {
+    cfb_buf_clear(out);
+    cfb_str type = cfb_str_from(p->content_type), words = cfb_str_from(phrase(p->status));
+    cfb_code rc = cfb_buf_reserve(out, type.len + words.len + p->headers.len + p->body.len + 256, err);
+    if (rc != CFB_OK) return rc;
+    char *to = CFB_MOCK__PUT(out->ptr, "HTTP/1.1 ");
+    to = cfb_mock__put_num(to, (uint64_t)p->status);
+    *to++ = ' ';
+    to = cfb_mock__put(to, words.ptr, words.len);
+    to = CFB_MOCK__PUT(to, "\r\nContent-Type: ");
+    to = cfb_mock__put(to, type.ptr, type.len);
+    to = CFB_MOCK__PUT(to, "\r\n");
+    to = cfb_mock__put(to, cfb_buf_str(&p->headers).ptr, p->headers.len);
+    if (!keep) to = CFB_MOCK__PUT(to, "Connection: close\r\n");
+    if (p->chunked) {
+        to = CFB_MOCK__PUT(to, "Transfer-Encoding: chunked\r\n\r\n");
     } else {
-        int64_t now = cfb_now_ns();
-        if (now < r->due_ns) /* 0 = nothing yet; without a suspend the thread would spin */
-            return cfb_mock__sched_suspend(r->mock->sched, r->conn, r->due_ns, -1) ? 0 : MHD_CONTENT_READER_END_WITH_ERROR;
-        r->due_ns = now + PIECE_GAP_NS;
+        to = CFB_MOCK__PUT(to, "Content-Length: ");
+        to = cfb_mock__put_num(to, p->body.len);
+        to = CFB_MOCK__PUT(to, "\r\n\r\n");
     }
-    size_t n = (body->len + N_PIECES - 1) / N_PIECES;
-    if (n > end - (size_t)pos) n = end - (size_t)pos;
-    if (n > max) n = max;
-    memcpy(buf, body->ptr + pos, n);
-    if (pos + n >= end) leave(r, r->plan.status);
-    return (ssize_t)n;
+    *head_len = (size_t)(to - out->ptr);
+    to = cfb_mock__put(to, cfb_buf_str(&p->body).ptr, p->body.len);
+    out->len = (size_t)(to - out->ptr);
+    return CFB_OK;
 }
 
-static struct MHD_Response *make_response(request *r) {
-    cfb_buf *body = &r->plan.body;
-    if (r->plan.delivery != CFB_MOCK__WHOLE) return MHD_create_response_from_callback(body->len, 65536, read_pieces, r, NULL);
-    struct MHD_Response *resp = MHD_create_response_from_buffer(body->len, body->ptr, MHD_RESPMEM_MUST_FREE);
-    if (resp != NULL) *body = CFB_BUF_INIT(0); /* the response owns it now */
-    return resp;
-}
-
-static bool add_header(struct MHD_Response *resp, const char *name, const char *fmt, ...) CFB_PRINTF(3, 4);
-static bool add_header(struct MHD_Response *resp, const char *name, const char *fmt, ...) {
-    char value[96];
-    va_list args;
-    va_start(args, fmt);
-    int n = vsnprintf(value, sizeof value, fmt, args);
-    va_end(args);
-    return n >= 0 && (size_t)n < sizeof value && MHD_add_response_header(resp, name, value) == MHD_YES;
-}
-
-static bool add_headers(struct MHD_Response *resp, const cfb_mock__plan *p) {
-    bool ok = add_header(resp, "Content-Type", "%s", p->content_type);
-    if (p->allow != NULL) ok = ok && add_header(resp, "Allow", "%s", p->allow);
-    if (p->retry_after_s >= 0) { /* whole seconds, and never too early */
-        double s = ceil(p->retry_after_s);
-        ok = ok && add_header(resp, "Retry-After", "%.0f", s < 1 ? 1 : s);
-    }
-    if (p->quota.limit > 0) {
-        if (p->quota.wait_s > 0) ok = ok && add_header(resp, "retry-after-ms", "%.0f", ceil(p->quota.wait_s * 1e3));
-        ok = ok && add_header(resp, "x-ratelimit-limit-requests", "%lld", (long long)p->quota.limit);
-        ok = ok && add_header(resp, "x-ratelimit-remaining-requests", "%lld", (long long)p->quota.remaining);
-        ok = ok && add_header(resp, "x-ratelimit-reset-requests", "%.3fs", p->quota.reset_s);
-    }
-    return ok;
-}
-
-static enum MHD_Result reply(request *r) {
-    struct MHD_Response *resp = make_response(r);
-    if (resp == NULL) return MHD_NO;
-    enum MHD_Result rc = MHD_NO;
-    if (add_headers(resp, &r->plan)) {
-        if (r->plan.delivery == CFB_MOCK__WHOLE)
-            leave(r, r->plan.status);
-        else
-            r->state = REPLYING;
-        rc = MHD_queue_response(r->conn, (unsigned)r->plan.status, resp);
-    }
-    MHD_destroy_response(resp);
-    return rc;
-}
-
-static int socket_of(struct MHD_Connection *conn) {
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD);
-    return info != NULL ? info->connect_fd : -1;
-}
-
-/* The request is complete: plans the reply, and waits or replies. */
-static enum MHD_Result answer(request *r, const char *method) {
-    cfb_mock__input in = {.route = r->route,
-                          .method = method,
-                          .authorization = MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, "Authorization"),
-                          .body = cfb_buf_str(&r->body),
-                          .too_large = r->too_large};
+static bool on_answer(void *ctx, int thread, int status, const cfb_mock__head *head, cfb_str body, bool too_large,
+                      cfb_mock__ticket *t, cfb_mock__reply *r) {
+    cfb_mock_t *m = ctx;
+    scratch *s = &m->scratch[thread];
+    cfb_mock__plan *p = &s->plan;
+    cfb_mock__input in = {status, (cfb_mock__route)t->route, (cfb_mock__method)t->method, head, body, too_large, t->arrival_ns};
     cfb_err err = CFB_ERR_INIT;
-    if (cfb_mock__plan_make(&r->mock->model, &in, &r->plan, &err) != CFB_OK) {
+    cfb_code rc = cfb_mock__plan_make(&m->model, &in, p, &err);
+    t->admitted = p->admitted;
+    t->entry = p->entry;
+    t->try_no = p->try_no;
+    t->fault = (int)p->fault;
+    t->status = p->status;
+    t->good = p->good && p->entry != NULL;
+    t->tokens_in = (uint32_t)p->tokens_in;
+    t->tokens_out = (uint32_t)p->tokens_out;
+    s->out.max = SIZE_MAX / 4;
+    if (s->out.cap > (size_t)1 << 20) cfb_buf_free(&s->out);
+    size_t head_len = 0;
+    if (rc == CFB_OK) rc = render(p, status == 200 && head->keep_alive, &s->out, &head_len, &err);
+    if (rc != CFB_OK) {
         cfb_log(CFB_LOG_ERROR, "mock: a request got no reply: %s", err.msg);
-        return MHD_NO;
+        return false;
     }
-    cfb_buf_free(&r->body);
-    r->due_ns = r->arrival_ns + (int64_t)(r->plan.delay_s * 1e9);
-    if (r->plan.delay_s <= 0 || r->due_ns <= cfb_now_ns()) return reply(r);
-    /* a client that gave up must not stay in flight for 600 s */
-    int watch_fd = r->plan.fault == CFB_MOCK__FAULT_HANG ? socket_of(r->conn) : -1;
-    r->state = WAITING;
-    return cfb_mock__sched_suspend(r->mock->sched, r->conn, r->due_ns, watch_fd) ? MHD_YES : MHD_NO;
-}
-
-static enum MHD_Result on_request(void *ctx, struct MHD_Connection *conn, const char *url, const char *method,
-                                  const char *version, const char *data, size_t *data_len, void **con_cls) {
-    (void)version;
-    request *r = *con_cls;
-    if (r == NULL) { /* the headers are here */
-        *con_cls = r = new_request(ctx, conn, url);
-        return r != NULL ? MHD_YES : MHD_NO;
-    }
-    if (*data_len > 0) {
-        take_body(r, data, *data_len);
-        *data_len = 0;
-        return MHD_YES;
-    }
-    if (r->state == READING) return answer(r, method);
-    if (r->state != WAITING) return MHD_YES;
-    if (cfb_now_ns() < r->due_ns) return MHD_NO; /* resumed early: the client is gone, or the server stops */
-    /* a reply that nobody reads any more is no answer: the prompt may be asked again without blame */
-    if (cfb_mock__client_gone(socket_of(conn))) r->plan.good = false;
-    return reply(r);
+    cfb_mock__piece *pieces = (cfb_mock__piece *)(void *)p->pieces.ptr;
+    size_t n_pieces = p->pieces.len / sizeof *pieces;
+    for (size_t i = 0; i < n_pieces; i++) pieces[i].end += head_len;
+    *r = (cfb_mock__reply){cfb_buf_str(&s->out), p->due_ns, pieces, n_pieces, p->end};
+    return true;
 }
 
 /* ---- start and stop ---- */
 
-static void on_mhd_log(void *ctx, const char *fmt, va_list args) {
-    const cfb_mock_t *m = ctx;
-    if (atomic_load(&m->stopping)) return; /* else a line for every request that is dropped */
-    char line[512];
-    vsnprintf(line, sizeof line, fmt, args);
-    cfb_log(CFB_LOG_DEBUG, "mock: %s", line);
-}
-
-/* Raises the soft limit of open files as far as it helps, and leaves some for the rest of the process. */
-static unsigned connection_limit(void) {
-    struct rlimit lim;
-    if (getrlimit(RLIMIT_NOFILE, &lim) != 0) return 512;
-    rlim_t want = MAX_CONNECTIONS + 256;
-    if (want > lim.rlim_max) want = lim.rlim_max;
-    if (lim.rlim_cur < want) {
-        struct rlimit more = {want, lim.rlim_max};
-        if (setrlimit(RLIMIT_NOFILE, &more) == 0) lim = more;
-    }
-    if (lim.rlim_cur > MAX_CONNECTIONS + 256) return MAX_CONNECTIONS;
-    return lim.rlim_cur > 512 ? (unsigned)lim.rlim_cur - 256 : (unsigned)(lim.rlim_cur / 2);
-}
-
-static struct sockaddr_in loopback(int port) {
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    return addr;
-}
-
-/* libmicrohttpd says only that it failed; binding once more tells why. */
-static cfb_code explain_failure(int port, cfb_err *err) {
-    struct sockaddr_in addr = loopback(port);
-    int on = 1, e = 0;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (fd < 0) return cfb_err_set_errno(err, errno, "cannot start the mock server");
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, (const struct sockaddr *)&addr, sizeof addr) != 0 || listen(fd, 1) != 0) e = errno;
-    close(fd);
-    if (e != 0) return cfb_err_set_errno(err, e, "cannot listen on 127.0.0.1:%d (choose another port, or 0)", port);
-    return cfb_err_set(err, CFB_EIO, "cannot start the mock server's threads");
-}
-
-static cfb_code start_daemon(cfb_mock_t *m, int port, cfb_err *err) {
-    struct sockaddr_in addr = loopback(port);
-    unsigned flags = MHD_USE_ERROR_LOG | MHD_USE_EPOLL | MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME;
-    m->daemon = MHD_start_daemon(flags, (uint16_t)port, NULL, NULL, on_request, m,             /* the logger must come first */
-                                 MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, m,                    /* */
-                                 MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)&addr,         /* */
-                                 MHD_OPTION_THREAD_POOL_SIZE, (unsigned)POOL_THREADS,          /* */
-                                 MHD_OPTION_CONNECTION_LIMIT, connection_limit(),              /* */
-                                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES, /* */
-                                 MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096u,                        /* */
-                                 MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,              /* */
-                                 MHD_OPTION_END);
-    if (m->daemon == NULL) return explain_failure(port, err);
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_LISTEN_FD);
-    socklen_t len = sizeof addr;
-    if (info == NULL || getsockname(info->listen_fd, (struct sockaddr *)&addr, &len) != 0)
-        return cfb_err_set(err, CFB_EIO, "cannot find the port of the mock server");
-    m->port = ntohs(addr.sin_port);
-    return CFB_OK;
-}
-
-static cfb_code check_opts(const cfb_mock_opts *o, cfb_err *err) {
-    if (o->port < 0 || o->port > 65535) return cfb_err_set(err, CFB_ECONFIG, "port %d is not in 0..65535", o->port);
-    if (!(o->latency_s >= 0 && o->latency_s <= CFB_MOCK__MAX_DELAY_S))
-        return cfb_err_set(err, CFB_ECONFIG, "latency %g s is not in 0..%g", o->latency_s, CFB_MOCK__MAX_DELAY_S);
-    if (!(o->latency_sigma >= 0 && o->latency_sigma <= 10))
-        return cfb_err_set(err, CFB_ECONFIG, "latency sigma %g is not in 0..10", o->latency_sigma);
-    if (!(o->error_rate >= 0 && o->error_rate <= 1))
-        return cfb_err_set(err, CFB_ECONFIG, "error rate %g is not in 0..1", o->error_rate);
-    if (o->requests_per_minute < 0 || o->requests_per_minute > INT64_C(1000000000))
-        return cfb_err_set(err, CFB_ECONFIG, "%lld requests per minute are not in 0..1000000000",
-                           (long long)o->requests_per_minute);
-    return CFB_OK;
+/* How it answers: the kind of server, and whether it thinks. */
+static cfb_code fill_form(cfb_mock__model *m, const cfb_mock_opts *o, cfb_err *err) {
+    static const char *const forms[] = {"off", "think", "field", "hidden"};
+    m->profile = cfb_mock__profile_of(o->profile);
+    if (m->profile == NULL)
+        return cfb_err_set(err, CFB_ECONFIG, "profile '%s' is not one of %s", o->profile, cfb_mock__profile_names);
+    int form = 0;
+    while (form < 4 && o->reasoning != NULL && strcmp(o->reasoning, forms[form]) != 0) form++;
+    if (form == 4) return cfb_err_set(err, CFB_ECONFIG, "reasoning '%s' is not one of off, think, field, hidden", o->reasoning);
+    m->thinking = (cfb_mock__thinking)form;
+    if (m->context < 0 || m->embed_dim > CFB_MOCK__EMBED_MAX_DIM)
+        return cfb_err_set(err, CFB_ECONFIG, "context %lld or dimension %d is out of range", (long long)m->context, m->embed_dim);
+    if (!o->prefix_cache) return CFB_OK;
+    m->seen = calloc(CFB_MOCK__SEEN_SLOTS, sizeof *m->seen);
+    return m->seen != NULL ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
 }
 
 static cfb_code fill_model(cfb_mock__model *m, const cfb_mock_opts *o, cfb_err *err) {
     m->seed = o->seed;
-    m->latency_s = o->latency_s;
-    m->latency_sigma = o->latency_sigma;
     m->error_rate = o->error_rate;
+    m->control = o->control;
+    m->context = o->context_tokens;
+    m->embed_dim = o->embed_dim > 0 ? o->embed_dim : CFB_MOCK__EMBED_DIM;
+    cfb_code rc = fill_form(m, o, err);
+    if (rc != CFB_OK) return rc;
+    if (!(o->error_rate >= 0 && o->error_rate <= 1))
+        return cfb_err_set(err, CFB_ECONFIG, "error rate %g is not in 0..1", o->error_rate);
+    cfb_mock__settings s = {.latency_s = o->latency_s,
+                            .latency_sigma = o->latency_sigma,
+                            .refuse_status = o->refuse_status != 0 ? o->refuse_status : 429,
+                            .requests_per_minute = o->requests_per_minute,
+                            .tokens_per_minute = o->tokens_per_minute,
+                            .quota = o->quota,
+                            .ttft_s = o->ttft_s,
+                            .tokens_per_s = o->tokens_per_s,
+                            .max_inflight = o->max_inflight,
+                            .slots = o->slots};
+    rc = cfb_mock__faults_parse(o->faults, o->fault_repeats, &s.faults, err);
+    if (rc == CFB_OK) rc = cfb_mock__settings_put(m, &s, err);
+    if (rc == CFB_OK) rc = cfb_mock__jobs_new(o->batch_delay_s, o->seed, &m->jobs, err);
+    if (rc != CFB_OK) return rc;
     if (o->api_key != NULL && (m->api_key = strdup(o->api_key)) == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    cfb_code rc = cfb_mock__answers_new(&m->answers, err);
+    rc = cfb_mock__answers_new(&m->answers, err);
     if (rc == CFB_OK && o->script != NULL) {
         rc = cfb_mock__answers_load(m->answers, o->script, err);
         if (rc != CFB_OK) cfb_err_add_context(err, "mock script");
@@ -307,21 +190,18 @@ static cfb_code fill_model(cfb_mock__model *m, const cfb_mock_opts *o, cfb_err *
 }
 
 cfb_code cfb_mock_start(const cfb_mock_opts *opts, cfb_mock_t **out, cfb_err *err) {
-    cfb_mock__faults faults;
-    cfb_code rc = check_opts(opts, err);
-    if (rc == CFB_OK) rc = cfb_mock__faults_parse(opts->faults, opts->fault_repeats, &faults, err);
-    if (rc != CFB_OK) return rc;
+    if (opts->port < 0 || opts->port > 65535) return cfb_err_set(err, CFB_ECONFIG, "port %d is not in 0..65535", opts->port);
     cfb_mock_t *m = calloc(1, sizeof *m);
     if (m == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    atomic_init(&m->stopping, false);
-    m->model.faults = faults;
-    rc = cfb_mock__limit_init(&m->model.limit, opts->requests_per_minute, err);
+    atomic_init(&m->model.settings, NULL);
+    pthread_mutex_init(&m->model.settings_lock, NULL); /* cannot fail with default attributes */
+    cfb_code rc = cfb_mock__limit_init(&m->model.limit, err);
     if (rc != CFB_OK) goto no_limit;
     rc = cfb_mock__trace_init(&m->model.trace, opts->log_path, err);
     if (rc != CFB_OK) goto no_trace;
     rc = fill_model(&m->model, opts, err);
-    if (rc == CFB_OK) rc = cfb_mock__sched_start(&m->sched, err);
-    if (rc == CFB_OK) rc = start_daemon(m, opts->port, err);
+    const cfb_mock__handler handler = {m, on_arrive, on_answer, on_leave};
+    if (rc == CFB_OK) rc = cfb_mock__loop_start(opts->port, &handler, &m->loop, err);
     if (rc != CFB_OK) {
         cfb_mock_stop(m);
         return rc;
@@ -332,6 +212,7 @@ cfb_code cfb_mock_start(const cfb_mock_opts *opts, cfb_mock_t **out, cfb_err *er
 no_trace:
     cfb_mock__limit_destroy(&m->model.limit);
 no_limit:
+    pthread_mutex_destroy(&m->model.settings_lock);
     free(m);
     return rc;
 }
@@ -340,18 +221,28 @@ cfb_code cfb_mock_teach(cfb_mock_t *m, const char *prompt_sha256, cfb_str group,
     return cfb_mock__answers_teach(m->model.answers, cfb_str_from(prompt_sha256), group, answer, err);
 }
 
-int cfb_mock_port(const cfb_mock_t *m) { return m->port; }
+cfb_code cfb_mock_teach_prompt(cfb_mock_t *m, cfb_str prompt, cfb_str group, cfb_str answer, cfb_err *err) {
+    cfb_mock__entry *e;
+    cfb_code rc = cfb_mock__answers_find(m->model.answers, prompt, &e, err);
+    return rc == CFB_OK ? cfb_mock_teach(m, e->sha256, group, answer, err) : rc;
+}
+
+int cfb_mock_port(const cfb_mock_t *m) { return cfb_mock__loop_port(m->loop); }
 
 void cfb_mock_stop(cfb_mock_t *m) {
     if (m == NULL) return;
-    atomic_store(&m->stopping, true);
-    /* libmicrohttpd must not be stopped while a connection is suspended, and from here on none can be */
-    cfb_mock__sched_stop(m->sched);
-    if (m->daemon != NULL) MHD_stop_daemon(m->daemon);
-    cfb_mock__sched_free(m->sched);
+    cfb_mock__loop_stop(m->loop);
     cfb_mock__trace_destroy(&m->model.trace);
     cfb_mock__limit_destroy(&m->model.limit);
     cfb_mock__answers_free(m->model.answers);
+    cfb_mock__jobs_free(m->model.jobs);
+    cfb_mock__settings_free(atomic_load(&m->model.settings));
+    pthread_mutex_destroy(&m->model.settings_lock);
+    for (int i = 0; i < CFB_MOCK__THREADS; i++) {
+        cfb_mock__plan_free(&m->scratch[i].plan);
+        cfb_buf_free(&m->scratch[i].out);
+    }
     free(m->model.api_key);
+    free(m->model.seen);
     free(m);
 }
