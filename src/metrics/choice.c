@@ -41,12 +41,13 @@ static size_t match_word(cfb_str t, size_t at, words list) {
 }
 
 static bool is_ascii_letter(unsigned char c) { return (c | 0x20u) - 'a' < 26u; }
+static unsigned lower(unsigned char c) { return is_ascii_letter(c) ? c | 0x20u : c; }
 
 /* The same for Latin words in any case, which must end where they end. */
 static size_t match_latin(cfb_str t, size_t at, words list) {
     for (; *list != NULL; list++) {
         size_t n = strlen(*list), i = 0;
-        while (i < n && at + i < t.len && ((unsigned char)t.ptr[at + i] | 0x20u) == (unsigned char)(*list)[i]) i++;
+        while (i < n && at + i < t.len && lower((unsigned char)t.ptr[at + i]) == (unsigned char)(*list)[i]) i++;
         if (i == n && (at + n == t.len || !is_ascii_letter((unsigned char)t.ptr[at + n]))) return n;
     }
     return 0;
@@ -87,11 +88,11 @@ static bool is_wordy(uint32_t c) {
 }
 
 /* 0..4 for a letter A..E of either width, -1 for anything else; *next is behind it. */
-static int letter_at(cfb_str t, size_t at, bool lower, size_t *next) {
+static int letter_at(cfb_str t, size_t at, bool small, size_t *next) {
     if (at >= t.len) return -1;
     *next = at;
     uint32_t c = narrow(cfb_utf8_next(t, next));
-    if (lower && c - 'a' < 5u) return (int)(c - 'a');
+    if (small && c - 'a' < 5u) return (int)(c - 'a');
     return c - 'A' < 5u ? (int)(c - 'A') : -1;
 }
 
