@@ -42,6 +42,11 @@ typedef enum cfb_metric {
         CFB_METRIC_COUNT
 } cfb_metric;
 
+/* Metrics over sets of labels: they have a label set, a per-label table, and set precision and recall. */
+static inline int cfb_metric_is_over_labels(cfb_metric m) {
+    return m == CFB_METRIC_F1 || m == CFB_METRIC_F1_MICRO || m == CFB_METRIC_F1_MACRO || m == CFB_METRIC_F1_WEIGHTED;
+}
+
 #ifdef __cplusplus
 }
 #endif

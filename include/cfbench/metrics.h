@@ -173,7 +173,6 @@ typedef struct cfb_metric_info {
 } cfb_metric_info;
 /* Precondition: metric < CFB_METRIC_COUNT. */
 const cfb_metric_info *cfb_metric_get(cfb_metric metric);
-bool cfb_metric_is_over_labels(cfb_metric metric);
 
 /* Sums over rows: integers, so exact whatever the order and the number of threads. */
 typedef struct cfb_metric_sums {

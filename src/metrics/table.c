@@ -132,8 +132,6 @@ static const cfb_metric_info infos[] = {
 
 const cfb_metric_info *cfb_metric_get(cfb_metric metric) { return &infos[metric]; }
 
-bool cfb_metric_is_over_labels(cfb_metric metric) { return infos[metric].row == NULL; }
-
 void cfb_metric_sums_add(cfb_metric_sums *to, const cfb_metric_row *row) {
     for (int i = 0; i < CFB_METRIC_N_COUNTS; i++) to->counts[i] += row->counts[i];
 }
