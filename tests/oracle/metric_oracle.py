@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Compares the library's text metrics with metric_reference.py, and with NLTK, python-Levenshtein and scikit-learn where they are
-installed.   metric_oracle.py PROGRAM [ROWS] [SEED]
+"""Compares the library's text metrics with metric_reference.py, and with NLTK, python-Levenshtein and scikit-learn where they
+are installed.   metric_oracle.py PROGRAM [ROWS] [SEED]
 
 PROGRAM is tests/oracle/metric_rows.c. Counts must be equal, scores within 1e-12. Rows are random: Chinese and Latin, numbers,
 points and hyphens, white space of all kinds, emoji, long runs, related pairs; and answers to choice questions put together from
@@ -162,6 +162,46 @@ def against_levenshtein(rows, lines):
     return bad
 
 
+def label_rows(n, rng, universe):
+    return [tuple({rng.choice(universe[: rng.choice([3, 9, 30])]) for _ in range(rng.randrange(4))} for _ in range(2)) for _ in range(n)]
+
+
+def averages(program, rng):
+    """f1_micro, f1_macro, f1_weighted through the scorer, over the suite's labels and over the observed ones."""
+    try:
+        from sklearn.metrics import f1_score
+        from sklearn.preprocessing import MultiLabelBinarizer
+    except ImportError:
+        f1_score = None
+        print("skip averages over labels against scikit-learn: python3-sklearn is not installed")
+    universe, bad, n_sklearn = [f"标签{i}" for i in range(30)], 0, 0
+    with tempfile.TemporaryDirectory() as folder:
+        for run in range(12):
+            rows = label_rows(rng.choice([1, 7, 300, 2500]), rng, universe)
+            suite = sorted(rng.sample(universe, rng.randrange(1, 20)) + ["没有人用"])
+            path, labels_path = os.path.join(folder, "rows.jsonl"), os.path.join(folder, "labels.json")
+            with open(path, "w", encoding="utf-8") as f:
+                f.writelines(json.dumps({"response": "，".join(a), "output": ",".join(b)}) + "\n" for a, b in rows)
+            with open(labels_path, "w", encoding="utf-8") as f:
+                json.dump(suite, f)
+            for label_set, labels in (("suite", suite), ("observed", sorted(set().union(*(a | b for a, b in rows))))):
+                want = ref.label_averages(rows, labels)
+                for k, name in enumerate(("micro", "macro", "weighted")):
+                    out = subprocess.run([program, path, "--metric", "f1_" + name, "--label-set", label_set, "--labels", labels_path,
+                                          "--threads", "2"], stdout=subprocess.PIPE, check=True).stdout.decode()
+                    got = next(line for line in out.split("\n") if line.startswith("summary")).split(" ")[4]
+                    wants = [want[k]]
+                    if f1_score and labels:
+                        shape = MultiLabelBinarizer(classes=labels)
+                        known = set(labels)
+                        y = [shape.fit_transform([r[i] & known for r in rows]) for i in (0, 1)]
+                        wants.append(float(f1_score(*y, average=name, zero_division=0)))
+                        n_sklearn += 1
+                    bad += not all(same(w, got) for w in wants)
+    print(f"{'not ok' if bad else 'ok'} averages over labels: 72 averages, {n_sklearn} also by scikit-learn, {bad} differences")
+    return bad
+
+
 def main():
     program = sys.argv[1]
     n = int(sys.argv[2]) if len(sys.argv) > 2 else 3000
@@ -177,6 +217,7 @@ def main():
         bad += more + against_nltk(rows, lines) + against_levenshtein(rows, lines)
     else:
         print("skip metrics on real texts: ../shared/cfbenchmark is absent")
+    bad += averages(os.path.join(os.path.dirname(program), "score_rows"), rng)
     sys.exit(1 if bad else 0)
 
 

@@ -129,6 +129,21 @@ def distance(a, b):
     return row[-1]
 
 
+# ---- averages over labels ----
+
+def label_averages(rows, labels):
+    """(micro, macro, weighted); rows are pairs of sets."""
+    f1s, actuals, tp, both = [], [], 0, 0
+    for label in labels:
+        actual, predicted = sum(label in a for a, _ in rows), sum(label in b for _, b in rows)
+        correct = sum(label in a and label in b for a, b in rows)
+        f1s.append(2 * correct / (actual + predicted) if actual + predicted else 0.0)
+        actuals.append(actual)
+        tp, both = tp + correct, both + actual + predicted
+    return (2 * tp / both if both else 0.0, sum(f1s) / len(f1s) if f1s else 0.0,
+            sum(f * n for f, n in zip(f1s, actuals)) / sum(actuals) if sum(actuals) else 0.0)
+
+
 # ---- choices ----
 
 WORDY = "A-Za-z0-9Ａ-Ｚａ-ｚ０-９＿" + "".join(chr(c) for c in range(0xC0, 0x2000) if unicodedata.category(chr(c))[0] in "LMN")
