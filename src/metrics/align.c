@@ -150,7 +150,7 @@ static size_t lcs_strip(cfb_metric_scratch_t *s, span rows, span text, uint8_t *
 /* Drops the symbols that only one side has: they are in no common subsequence. */
 static bool keep_common(cfb_metric_scratch_t *s) {
     metric_text *a = &s->text[REFERENCE], *b = &s->text[OUTPUT];
-    if (s->n_symbols > s->cap_counts) {
+    if (s->n_symbols >= s->cap_counts) {
         uint32_t *more = metric_grow_zeroed(s->counts, &s->cap_counts, s->n_symbols, sizeof *more);
         if (more == NULL) return false;
         s->counts = more;

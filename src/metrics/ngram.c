@@ -14,7 +14,7 @@
 /* Order 1: counts per symbol. */
 static bool count_symbols(cfb_metric_scratch_t *s, uint64_t *match) {
     metric_text *r = &s->text[REFERENCE], *o = &s->text[OUTPUT];
-    if (s->n_symbols > s->cap_counts) {
+    if (s->n_symbols >= s->cap_counts) {
         uint32_t *more = metric_grow_zeroed(s->counts, &s->cap_counts, s->n_symbols, sizeof *more);
         if (more == NULL) return false;
         s->counts = more;

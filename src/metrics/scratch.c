@@ -43,7 +43,7 @@ void cfb_metric_scratch_free(cfb_metric_scratch_t *s) {
 }
 
 void *metric_grow_zeroed(void *p, size_t *cap, size_t n, size_t size) {
-    size_t want = n + n / 2, bytes;
+    size_t want = n + n / 2 + 64, bytes;
     if (!cfb_size_mul(want, size, &bytes)) return NULL;
     char *more = realloc(p, bytes);
     if (more == NULL) return NULL;
@@ -53,7 +53,7 @@ void *metric_grow_zeroed(void *p, size_t *cap, size_t n, size_t size) {
 }
 
 static bool reserve_text(metric_text *t, size_t n) {
-    if (n <= t->cap) return true;
+    if (n < t->cap) return true; /* so there is space even for an empty text */
     size_t cap = n < 1024 ? 1024 : n + n / 2;
     drop_text(t);
     t->chars = malloc(cap * sizeof *t->chars);
