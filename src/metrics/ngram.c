@@ -22,23 +22,25 @@ static bool count_symbols(cfb_metric_scratch_t *s, uint64_t *match) {
     uint32_t *counts = s->counts;
     for (size_t i = 0; i < r->n_symbols; i++) counts[r->symbols[i]]++;
     uint64_t n = 0;
-    o->n_alive = r->n_alive = 0;
-    /* The top bit says that the output has it too; it also keeps a count that is used up apart from one that never was. */
+    size_t kept = 0;
+    /* The top bit says that the output has it too; it also keeps a count that is used up apart from one that never was. What is
+     * met is hard to predict, so nothing here branches on it. */
     for (size_t i = 0; i < o->n_symbols; i++) {
-        uint32_t *c = &counts[o->symbols[i]];
-        if (*c == 0) continue;
-        o->rank[i] = o->symbols[i];
-        o->alive[o->n_alive++] = (uint32_t)i;
-        *c |= IN_OUTPUT;
-        if ((*c & ~IN_OUTPUT) == 0) continue;
-        --*c;
-        n++;
+        uint32_t symbol = o->symbols[i], c = counts[symbol], there = c != 0, hit = (c & ~IN_OUTPUT) != 0;
+        counts[symbol] = (c - hit) | there << 31;
+        o->rank[i] = symbol;
+        o->alive[kept] = (uint32_t)i;
+        kept += there;
+        n += hit;
     }
+    o->n_alive = kept;
+    kept = 0;
     for (size_t i = 0; i < r->n_symbols; i++) {
-        if (!(counts[r->symbols[i]] & IN_OUTPUT)) continue;
         r->rank[i] = r->symbols[i];
-        r->alive[r->n_alive++] = (uint32_t)i;
+        r->alive[kept] = (uint32_t)i;
+        kept += counts[r->symbols[i]] >> 31;
     }
+    r->n_alive = kept;
     for (size_t i = 0; i < r->n_symbols; i++) counts[r->symbols[i]] = 0;
     *match = n;
     return true;
@@ -72,6 +74,17 @@ static inline size_t find_gram(const metric_gram *grams, size_t mask, uint32_t s
 
 static inline uint64_t key_at(const metric_text *t, size_t place) { return (uint64_t)t->rank[place] << 32 | t->rank[place + 1]; }
 
+/* Keeps the places whose next place is alive too. */
+static void keep_neighbours(metric_text *t) {
+    size_t kept = 0;
+    for (size_t k = 0; k + 1 < t->n_alive; k++) {
+        uint32_t at = t->alive[k], next = t->alive[k + 1];
+        t->alive[kept] = at;
+        kept += next == at + 1;
+    }
+    t->n_alive = kept;
+}
+
 /* Order n >= 2, from the places and ranks that order n - 1 left. Ranks are overwritten behind the place that still needs them. */
 static uint64_t match_order(cfb_metric_scratch_t *s) {
     metric_text *r = &s->text[REFERENCE], *o = &s->text[OUTPUT];
@@ -79,35 +92,35 @@ static uint64_t match_order(cfb_metric_scratch_t *s) {
     const size_t mask = s->n_grams - 1;
     next_order(s);
     const uint32_t stamp = s->gram_stamp;
-    size_t kept = 0;
-    for (size_t k = 0; k + 1 < r->n_alive; k++) {
+    keep_neighbours(r);
+    keep_neighbours(o);
+    for (size_t k = 0; k < r->n_alive; k++) {
         uint32_t at = r->alive[k];
-        if (r->alive[k + 1] != at + 1) continue;
         uint64_t key = key_at(r, at);
         size_t i = find_gram(grams, mask, stamp, key);
-        if (grams[i].stamp != stamp) grams[i] = (metric_gram){key, stamp, 0};
-        grams[i].count++;
+        uint32_t count = grams[i].stamp == stamp ? grams[i].count : 0;
+        grams[i] = (metric_gram){key, stamp, count + 1};
         r->rank[at] = (uint32_t)i;
-        r->alive[kept++] = at;
     }
-    r->n_alive = kept;
     uint64_t n = 0;
-    kept = 0;
-    for (size_t k = 0; k + 1 < o->n_alive; k++) {
+    size_t kept = 0;
+    for (size_t k = 0; k < o->n_alive; k++) {
         uint32_t at = o->alive[k];
-        if (o->alive[k + 1] != at + 1) continue;
         size_t i = find_gram(grams, mask, stamp, key_at(o, at));
-        if (grams[i].stamp != stamp) continue;
+        uint32_t there = grams[i].stamp == stamp, count = grams[i].count, hit = there & (uint32_t)((count & ~IN_OUTPUT) != 0);
+        grams[i].count = (count - hit) | there << 31; /* a free slot's count is of no interest */
         o->rank[at] = (uint32_t)i;
-        o->alive[kept++] = at;
-        uint32_t left = grams[i].count & ~IN_OUTPUT;
-        grams[i].count = (left ? left - 1 : 0) | IN_OUTPUT;
-        n += left != 0;
+        o->alive[kept] = at;
+        kept += there;
+        n += hit;
     }
     o->n_alive = kept;
     kept = 0;
-    for (size_t k = 0; k < r->n_alive; k++)
-        if (grams[r->rank[r->alive[k]]].count & IN_OUTPUT) r->alive[kept++] = r->alive[k];
+    for (size_t k = 0; k < r->n_alive; k++) {
+        uint32_t at = r->alive[k];
+        r->alive[kept] = at;
+        kept += grams[r->rank[at]].count >> 31;
+    }
     r->n_alive = kept;
     return n;
 }

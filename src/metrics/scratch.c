@@ -22,6 +22,7 @@ cfb_code cfb_metric_scratch_new(cfb_metric_scratch_t **out, cfb_err *err) {
         cfb_metric_scratch_free(s);
         return metric_no_memory(err);
     }
+    s->simd = metric_simd_level();
     for (uint32_t c = 0; c < METRIC_BMP; c++) s->classes[c] = metric_class_of(c);
     *out = s;
     return CFB_OK;
@@ -118,30 +119,15 @@ static bool symbol_of_word(cfb_metric_scratch_t *s, const uint32_t *key, size_t 
     return true;
 }
 
-static inline uint32_t symbol_of_char(cfb_metric_scratch_t *s, uint32_t c) {
-    uint32_t *symbol = &s->symbol_of[c];
-    if (*symbol == 0) {
-        s->used[s->n_used++] = c;
-        *symbol = ++s->n_symbols;
-    }
-    return *symbol - 1;
-}
-
-bool metric_put_token(cfb_metric_scratch_t *s, metric_text *t, const uint32_t *key, size_t len) {
-    uint32_t *to = &t->symbols[t->n_symbols++];
-    if (len > 1 || key[0] >= METRIC_BMP) return symbol_of_word(s, key, len, to);
-    *to = symbol_of_char(s, key[0]);
-    return true;
+bool metric_put_word(cfb_metric_scratch_t *s, metric_text *t, const uint32_t *key, size_t len) {
+    return symbol_of_word(s, key, len, &t->symbols[t->n_symbols++]);
 }
 
 static bool tokens_chars(cfb_metric_scratch_t *s, metric_text *t, bool visible) {
     for (size_t i = 0; i < t->n_chars; i++) {
         uint32_t c = t->chars[i];
-        if (visible && cfb_text_is_space(c)) continue;
-        if (c < METRIC_BMP)
-            t->symbols[t->n_symbols++] = symbol_of_char(s, c);
-        else if (!metric_put_token(s, t, &t->chars[i], 1))
-            return false;
+        if (visible && (metric_class(s, c) & CLASS_SPACE)) continue;
+        if (!metric_put_token(s, t, &t->chars[i], 1)) return false;
     }
     return true;
 }

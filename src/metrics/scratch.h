@@ -55,6 +55,7 @@ struct cfb_metric_scratch {
     uint8_t *carry; /* (cap_carry): what a block of rows hands to the next, per column */
     size_t cap_carry;
     cfb_tf_scratch_t *tf; /* made when first needed */
+    int simd;             /* which kernels: metric_simd_level(), or less for tests */
 };
 
 enum { REFERENCE = 0, OUTPUT = 1 };
@@ -69,7 +70,18 @@ CFB_MUST_CHECK cfb_code metric_read(cfb_metric_scratch_t *s, metric_tokens token
 void metric_done(cfb_metric_scratch_t *s);
 
 /* Token by token, for metric_read. */
-CFB_MUST_CHECK bool metric_put_token(cfb_metric_scratch_t *s, metric_text *t, const uint32_t *key, size_t len);
+CFB_MUST_CHECK bool metric_put_word(cfb_metric_scratch_t *s, metric_text *t, const uint32_t *key, size_t len);
+CFB_MUST_CHECK static inline bool metric_put_token(cfb_metric_scratch_t *s, metric_text *t, const uint32_t *key, size_t len) {
+    uint32_t c = key[0];
+    if (len > 1 || c >= METRIC_BMP) return metric_put_word(s, t, key, len);
+    uint32_t symbol = s->symbol_of[c];
+    if (symbol == 0) {
+        s->used[s->n_used++] = c;
+        s->symbol_of[c] = symbol = ++s->n_symbols;
+    }
+    t->symbols[t->n_symbols++] = symbol - 1;
+    return true;
+}
 /* tokens.c: chars -> symbols. */
 CFB_MUST_CHECK bool metric_tokens_rouge(cfb_metric_scratch_t *s, metric_text *t);
 CFB_MUST_CHECK bool metric_tokens_zh(cfb_metric_scratch_t *s, metric_text *t);
@@ -82,6 +94,8 @@ static inline uint8_t metric_class(const cfb_metric_scratch_t *s, uint32_t cp) {
 CFB_MUST_CHECK cfb_code metric_count_matches(cfb_metric_scratch_t *s, unsigned order, uint64_t *match, cfb_err *err);
 static inline uint64_t metric_n_grams(size_t n_tokens, unsigned n) { return n_tokens >= n ? n_tokens - n + 1 : 0; }
 
+/* What this machine can do: 0 nothing special, 1 AVX2, 2 AVX-512. */
+int metric_simd_level(void);
 /* Length of the longest common subsequence, and Levenshtein distance, of the two texts' symbols. Both may reorder s->text. */
 CFB_MUST_CHECK cfb_code metric_lcs(cfb_metric_scratch_t *s, uint64_t *length, cfb_err *err);
 CFB_MUST_CHECK cfb_code metric_levenshtein(cfb_metric_scratch_t *s, uint64_t *distance, cfb_err *err);

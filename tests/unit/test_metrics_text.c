@@ -1,5 +1,6 @@
 /* Text metrics: values by hand, edge cases, limits, and long texts against the obvious loops. */
 #include "cfbench/metrics.h"
+#include "metrics/scratch.h"
 #include "test.h"
 
 #include <math.h>
@@ -319,7 +320,8 @@ static void plain_tables(const uint32_t *a, size_t n, const uint32_t *b, size_t 
 /* Random texts of ideographs over a small and a large alphabet, of lengths around every word and strip boundary. */
 static void test_alignment_against_tables(void **state) {
     (void)state;
-    static const size_t lengths[] = {1, 2, 63, 64, 65, 127, 128, 129, 191, 193, 255, 256, 257, 320, 511, 513, 700, 1100};
+    const int level = scratch->simd;
+    static const size_t lengths[] = {1, 2, 63, 64, 65, 127, 128, 129, 191, 193, 255, 256, 257, 263, 320, 511, 513, 700, 1100};
     const size_t n_lengths = sizeof lengths / sizeof *lengths;
     char text[2][4096];
     uint32_t chars[2][1200];
@@ -341,12 +343,15 @@ static void test_alignment_against_tables(void **state) {
         cfb_prf p;
         cfb_str a = {text[0], 3 * n[0]}, b = {text[1], 3 * n[1]};
         plain_tables(chars[0], n[0], chars[1], n[1], &lcs, &edit);
-        assert_ok(cfb_metric_edit(scratch, a, b, &s, &d, e_));
-        if (d != edit) fail_msg("run %d: distance %d, not %d", (int)run, (int)d, (int)edit);
-        assert_ok(cfb_metric_rouge_l(scratch, a, b, &p, e_));
-        assert_near(p.recall, (double)lcs / (double)n[0]);
-        assert_near(p.precision, (double)lcs / (double)n[1]);
+        for (scratch->simd = metric_simd_level(); scratch->simd >= 0; scratch->simd--) {
+            assert_ok(cfb_metric_edit(scratch, a, b, &s, &d, e_));
+            if (d != edit) fail_msg("run %d: distance %d, not %d", (int)run, (int)d, (int)edit);
+            assert_ok(cfb_metric_rouge_l(scratch, a, b, &p, e_));
+            assert_near(p.recall, (double)lcs / (double)n[0]);
+            assert_near(p.precision, (double)lcs / (double)n[1]);
+        }
     }
+    scratch->simd = level;
 }
 
 /* ---- lengths, averages, the table ---- */
