@@ -102,8 +102,8 @@ cfb_code cfb_metric_edit(cfb_metric_scratch_t *s, cfb_str response, cfb_str outp
     uint64_t d = 0;
     rc = metric_levenshtein(s, &d, err);
     size_t n = s->text[REFERENCE].n_symbols, m = s->text[OUTPUT].n_symbols, longer = n > m ? n : m;
-    *out = longer ? 1.0 - (double)d / (double)longer : 1.0;
-    if (distance) *distance = d;
+    if (rc == CFB_OK) *out = longer ? 1.0 - (double)d / (double)longer : 1.0;
+    if (rc == CFB_OK && distance) *distance = d;
     metric_done(s);
     return rc;
 }

@@ -55,7 +55,7 @@ void *metric_grow_zeroed(void *p, size_t *cap, size_t n, size_t size) {
 
 static bool reserve_text(metric_text *t, size_t n) {
     if (n < t->cap) return true; /* so there is space even for an empty text */
-    size_t cap = n < 1024 ? 1024 : n + n / 2;
+    size_t cap = n < 1024 ? 1024 : n < KEEP_CHARS ? n + n / 2 : n + 1;
     drop_text(t);
     t->chars = malloc(cap * sizeof *t->chars);
     t->spaced = malloc((2 * cap + 2) * sizeof *t->spaced);
