@@ -354,6 +354,43 @@ static void test_alignment_against_tables(void **state) {
     scratch->simd = level;
 }
 
+/* ---- values that the reference tools' own tests state ---- */
+
+static double chrf_of_corpus(const char *const (*pairs)[2], size_t n) {
+    cfb_metric_sums sums = {{0}};
+    for (size_t i = 0; i < n; i++) {
+        cfb_metric_row row;
+        assert_ok(cfb_metric_get(CFB_METRIC_CHRF)->row(scratch, z(pairs[i][1]), z(pairs[i][0]), &row, e_));
+        cfb_metric_sums_add(&sums, &row);
+    }
+    return cfb_metric_finish(CFB_METRIC_CHRF, &sums);
+}
+
+static void test_published_values(void **state) {
+    (void)state;
+    /* sacreBLEU, test_bleu.py: a score from counts */
+    const cfb_bleu_counts c = {.output_len = 11, .reference_len = 11, .match = {9, 7, 5, 3}, .total = {10, 8, 6, 4}};
+    assert_true(fabs(cfb_bleu_score(&c, false) - 0.8375922397) < 1e-8);
+    /* sacreBLEU, test_chrf.py, effective order, output first; precision and recall are equal, so any beta gives these */
+    const char *const two[][2] = {{"a", "a"}, {"b", "c"}}, *const half[][2] = {{"aa", "ab"}},
+                      *const same[][2] = {{"a b c", "abc"}}, *const none[][2] = {{"", "c"}};
+    assert_near(chrf_of_corpus(two, 2), 0.5);
+    assert_near(chrf_of_corpus(half, 1), 0.25);
+    assert_near(chrf_of_corpus(same, 1), 1.0);
+    assert_near(chrf_of_corpus(none, 1), 0.0);
+    /* rouge-score, rouge_scorer_test.py: one, two neighbouring, two other words of three */
+    cfb_prf p;
+    assert_ok(cfb_metric_rouge_n(scratch, 1, z("testing one two"), z("testing"), &p, e_));
+    assert_near(p.recall, 1.0 / 3);
+    assert_near(p.f, 1.0 / 2);
+    assert_ok(cfb_metric_rouge_n(scratch, 2, z("testing one two"), z("testing one"), &p, e_));
+    assert_near(p.recall, 1.0 / 2);
+    assert_near(p.f, 2.0 / 3);
+    assert_ok(cfb_metric_rouge_l(scratch, z("testing one two"), z("testing two"), &p, e_));
+    assert_near(p.recall, 2.0 / 3);
+    assert_near(p.f, 4.0 / 5);
+}
+
 /* ---- lengths, averages, the table ---- */
 
 static void test_lengths(void **state) {
@@ -458,6 +495,7 @@ int main(void) {
         cmocka_unit_test(test_chrf),
         cmocka_unit_test(test_edit),
         cmocka_unit_test(test_alignment_against_tables),
+        cmocka_unit_test(test_published_values),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_label_averages),
         cmocka_unit_test(test_table),
