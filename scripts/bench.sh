@@ -10,12 +10,13 @@ cd "$(dirname "$0")/.."
 export BUILD=${BUILD:-build/gcc}
 case $BUILD in /*) CFBENCH=$BUILD/cfbench ;; *) CFBENCH=$PWD/$BUILD/cfbench ;; esac
 export CFBENCH BENCH_PYTHON="${PYTHON:-/usr/bin/python3}" PYTHONDONTWRITEBYTECODE=1
-write= kernels=() score=() client=()
+write= kernels=() metrics=() score=() client=()
 for arg; do
     case $arg in
         --write) write=1 ;;
         --quick)
             kernels=(2 40000)
+            metrics=(400)
             score=(--mb 20 --reps 1)
             client=(--reps 1 --rows 8000 --python-rows 800 --rounds 5)
             ;;
@@ -47,6 +48,12 @@ trap 'rm -f "$report"' EXIT
     echo
     echo '```'
     "$BUILD/tools/bench/bench_score" ${kernels[@]+"${kernels[@]}"}
+    echo '```'
+    echo
+    echo "The text metrics, row by row on one thread, against plain tables and sorted n-grams; every score compared."
+    echo
+    echo '```'
+    "$BUILD/tools/bench/bench_metrics" ${metrics[@]+"${metrics[@]}"}
     echo '```'
     echo
     "$BENCH_PYTHON" tests/bench/score.py ${score[@]+"${score[@]}"} ${more_score[@]+"${more_score[@]}"}

@@ -96,6 +96,7 @@ typedef struct cfb_config {
     /* scoring */
     const char *task;      /* task of the given files, where the file name does not say */
     const char *label_set; /* NULL: the suite's */
+    const char *metric;    /* "NAME" for generation tasks, "TASK=NAME,..." for single ones; NULL: the suite's */
     const char *response_column, *output_column;
     int64_t threads; /* 0 = all cores */
     /* prompt */

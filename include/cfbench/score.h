@@ -54,9 +54,12 @@ typedef struct cfb_label_stat {
 
 typedef struct cfb_score_summary {
     uint64_t n_rows, n_state[CFB_ROW_STATE_COUNT];
-    uint64_t n_answered;                         /* rows with state ok or truncated */
-    double mean_all;                             /* over all rows, rows without an answer included, as upstream */
-    double mean_answered;                        /* over answered rows; NaN if there are none */
+    uint64_t n_answered; /* rows with state ok or truncated */
+    /* The task's score over all rows, rows without an answer included, as upstream, and over answered rows (NaN if there are
+     * none). The mean of the rows' scores, or, for metrics from counts and averages over labels, the corpus's score (metrics.h);
+     * an average over labels of answered rows is given where all rows were answered, else NaN. */
+    double mean_all, mean_answered;
+    double mean_of_rows;                         /* of the rows' scores over all rows, whatever the metric */
     double mean_precision, mean_recall, mean_f1; /* of set_*, over all rows (F1 tasks) */
     double mean_response_chars, mean_output_chars;
     uint64_t n_unmatchable;

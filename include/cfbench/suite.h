@@ -3,6 +3,7 @@
 #define CFBENCH_SUITE_H
 
 #include "cfbench/buf.h"
+#include "cfbench/metric_list.h"
 
 #include <stdbool.h>
 
@@ -11,13 +12,18 @@ extern "C" {
 #endif
 
 typedef enum cfb_task_kind { CFB_KIND_RECOGNITION, CFB_KIND_CLASSIFICATION, CFB_KIND_GENERATION } cfb_task_kind;
-typedef enum cfb_metric { CFB_METRIC_F1, CFB_METRIC_TF } cfb_metric;
 /* Which labels F1 counts: the row's own reference, the suite's list, or all that were seen in the file. */
 typedef enum cfb_label_set { CFB_LABELS_ROW, CFB_LABELS_SUITE, CFB_LABELS_OBSERVED } cfb_label_set;
 typedef enum cfb_shot { CFB_SHOT_ZERO, CFB_SHOT_FEW } cfb_shot;
 
 const char *cfb_task_kind_name(cfb_task_kind k);
 const char *cfb_metric_name(cfb_metric m);
+/* Finds a metric by its name. False: there is none. */
+bool cfb_metric_by_name(cfb_str name, cfb_metric *out);
+/* Whether a metric suits a kind of task. If not, *err says which do: EDATA. */
+CFB_MUST_CHECK cfb_code cfb_metric_check_kind(cfb_metric m, cfb_task_kind kind, cfb_err *err);
+/* The names that suit a kind, "a, b, c". buf is always terminated. */
+void cfb_metric_names_for(cfb_task_kind kind, char *buf, size_t size);
 const char *cfb_label_set_name(cfb_label_set s);
 const char *cfb_shot_name(cfb_shot s); /* "zero-shot", "few-shot" */
 

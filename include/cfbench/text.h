@@ -24,6 +24,16 @@ size_t cfb_text_count_valid(cfb_str s);
 /* str.lower() as code points, with check and len() in the same pass. out has room for s.len code points (lower() never
  * gives more than that). Returns how many were written, or SIZE_MAX if s is not valid UTF-8. *n_chars = len(s). */
 size_t cfb_text_lower_decode(cfb_str s, uint32_t *out, size_t *n_chars);
+/* The code points as they are. out has room for s.len. Returns how many, or SIZE_MAX if s is not valid UTF-8. */
+size_t cfb_text_decode(cfb_str s, uint32_t *out);
+
+/* What a character is to a tokeniser of mixed Chinese and Latin text.
+ * IDEOGRAPH: a token by itself. CJK ideographs (U+3005..U+3007, U+3400..U+4DBF, U+4E00..U+9FFF, U+F900..U+FAFF,
+ *            U+20000..U+323AF) and kana (U+3041..U+30FF without U+30FB, U+31F0..U+31FF, U+FF66..U+FF9F).
+ * WORD     : part of a word. Every other letter, mark or number (general categories L, M, N).
+ * BREAK    : all else: white space, punctuation, symbols, control characters. */
+typedef enum cfb_text_class { CFB_TEXT_BREAK, CFB_TEXT_WORD, CFB_TEXT_IDEOGRAPH } cfb_text_class;
+cfb_text_class cfb_text_class_of(uint32_t cp);
 
 #ifdef __cplusplus
 }

@@ -263,6 +263,15 @@ static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const si
     return rc;
 }
 
+static cfb_code check_metrics(const cfb_config *c, const cfb_suite_t *suite, const size_t *tasks, size_t n, cfb_err *err) {
+    const cfb_task **picked = malloc((n ? n : 1) * sizeof *picked);
+    if (picked == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    for (size_t i = 0; i < n; i++) picked[i] = cfb_suite_task(suite, tasks[i]);
+    cfb_code rc = cfb_cli_check_metrics(c, picked, n, err);
+    free(picked);
+    return rc;
+}
+
 cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     cfb_suite_t *suite = NULL;
     cfb_store_t *store = NULL;
@@ -274,6 +283,7 @@ cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     cfb_code rc = cfb_export_check_model(c->model, err);
     if (rc == CFB_OK) rc = cfb_suite_load(c->suite, c->data, flags, &suite, err);
     if (rc == CFB_OK) rc = cfb_cli_pick_tasks(c, suite, &tasks, &n, err);
+    if (rc == CFB_OK) rc = check_metrics(c, suite, tasks, n, err);
     if (rc == CFB_OK && c->mock) rc = cfb_cli_start_mock(c, &mock, err);
     if (mock) snprintf(mock_url, sizeof mock_url, "http://127.0.0.1:%d/v1", cfb_mock_port(mock));
     if (rc == CFB_OK) rc = cfb_mkdir_p(c->out, err);

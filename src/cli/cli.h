@@ -49,6 +49,13 @@ CFB_MUST_CHECK cfb_code cfb_cli_store_path(const char *out, char path[PATH_MAX],
 /* Writes all of b to standard output. EIO/ENOSPACE if that fails (a full disk behind a redirection). */
 CFB_MUST_CHECK cfb_code cfb_cli_print(cfb_str text, cfb_err *err);
 
+/* ---- metric.c: --metric ---- */
+
+/* The metric of a task: that of --metric, or else the suite's. EUSAGE: it does not suit the task. */
+CFB_MUST_CHECK cfb_code cfb_cli_metric(const cfb_config *c, const cfb_task *t, cfb_metric *out, cfb_err *err);
+/* Does every part of --metric concern one of these tasks? EUSAGE names the part that does not. */
+CFB_MUST_CHECK cfb_code cfb_cli_check_metrics(const cfb_config *c, const cfb_task *const *tasks, size_t n, cfb_err *err);
+
 /* ---- sink.c: scored rows of one task -> summary, worst and failed rows, export ---- */
 
 typedef struct cfb_sink_row {
@@ -70,6 +77,7 @@ CFB_MUST_CHECK cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, c
 CFB_MUST_CHECK cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_err *err);
 /* Ends: commits the export, fills the report's task (borrowed from s). */
 CFB_MUST_CHECK cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err);
+const cfb_task *cfb_sink_task(const cfb_sink_t *s);
 size_t cfb_sink_scores(const cfb_sink_t *s, const int64_t **rows, const double **scores);
 void cfb_sink_free(cfb_sink_t *s);
 
@@ -84,6 +92,8 @@ CFB_MUST_CHECK cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path
 /* Scores a response file. */
 CFB_MUST_CHECK cfb_code cfb_scoring_add_file(cfb_scoring_t *s, const char *path, const char *export_dir, unsigned what,
                                              cfb_err *err);
+/* Does every part of --metric concern a task that was scored? EUSAGE names the part that does not. */
+CFB_MUST_CHECK cfb_code cfb_scoring_check_metrics(const cfb_scoring_t *s, cfb_err *err);
 /* The report of all that was added; borrowed from s. */
 const cfb_report *cfb_scoring_report(cfb_scoring_t *s);
 uint64_t cfb_scoring_n_failed(const cfb_scoring_t *s);

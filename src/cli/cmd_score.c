@@ -100,6 +100,7 @@ cfb_code cfb_cmd_score(const cfb_config *c, cfb_err *err) {
                                                 : cfb_scoring_add_file(s, l.paths[i], c->out, what, err);
     if (rc == CFB_OK && cfb_scoring_report(s)->n_tasks == 0)
         rc = cfb_err_set(err, CFB_EUSAGE, "--tasks %s: none of these is in what was given", c->tasks ? c->tasks : "");
+    if (rc == CFB_OK) rc = cfb_scoring_check_metrics(s, err);
     if (rc == CFB_OK) rc = cfb_scoring_publish(s, c->out, err);
     uint64_t n_failed = rc == CFB_OK ? cfb_scoring_n_failed(s) : 0;
     if (n_failed)

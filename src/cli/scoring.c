@@ -88,18 +88,41 @@ static cfb_code score_opts(const cfb_scoring_t *s, const cfb_task *t, cfb_score_
     *o = (cfb_score_opts)CFB_SCORE_OPTS_INIT;
     o->n_threads = (int)s->c->threads;
     o->label_set = t->label_set;
-    if (t->metric != CFB_METRIC_F1 || t->label_set == CFB_LABELS_ROW) return CFB_OK;
+    if (!cfb_metric_is_over_labels(t->metric) || t->label_set == CFB_LABELS_ROW) return CFB_OK;
     if (s->c->label_set) o->label_set = strcmp(s->c->label_set, "observed") == 0 ? CFB_LABELS_OBSERVED : CFB_LABELS_SUITE;
     if (o->label_set == CFB_LABELS_SUITE && t->n_labels == 0)
         return cfb_err_set(err, CFB_EDATA, "task '%s': the suite has no labels for it; use --label-set observed", t->name);
     return CFB_OK;
 }
 
+/* The task as it is scored: with the metric of --metric, in a copy that lives as long as s. */
+static cfb_code task_to_score(cfb_scoring_t *s, const cfb_task **t, cfb_err *err) {
+    cfb_metric metric;
+    cfb_code rc = cfb_cli_metric(s->c, *t, &metric, err);
+    if (rc != CFB_OK || metric == (*t)->metric) return rc;
+    cfb_task *copy = cfb_arena_alloc(s->arena, sizeof *copy);
+    if (copy == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    *copy = **t;
+    copy->metric = metric;
+    *t = copy;
+    return CFB_OK;
+}
+
+cfb_code cfb_scoring_check_metrics(const cfb_scoring_t *s, cfb_err *err) {
+    const cfb_task **tasks = malloc((s->n ? s->n : 1) * sizeof *tasks);
+    if (tasks == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    for (size_t i = 0; i < s->n; i++) tasks[i] = cfb_sink_task(s->scored[i].sink);
+    cfb_code rc = cfb_cli_check_metrics(s->c, tasks, s->n, err);
+    free(tasks);
+    return rc;
+}
+
 /* Opens the export (where one is wanted) and the sink of one task. */
 static cfb_code open_sink(cfb_scoring_t *s, const cfb_task *t, const cfb_report_task *r, const char *export_dir, unsigned what,
                           bool keep_scores, cfb_sink_t **out, cfb_err *err) {
+    cfb_code rc = task_to_score(s, &t, err);
     cfb_sink_opts o = {.task = t, .keep_scores = keep_scores};
-    cfb_code rc = score_opts(s, t, &o.score, err);
+    if (rc == CFB_OK) rc = score_opts(s, t, &o.score, err);
     if (rc == CFB_OK && export_dir && what)
         rc = cfb_export_open(export_dir, r->setting ? r->setting : "few-shot", r->model ? r->model : "unknown-model", t, what,
                              &o.export, err);

@@ -63,6 +63,8 @@ void cfb_sink_free(cfb_sink_t *s) {
     free(s);
 }
 
+const cfb_task *cfb_sink_task(const cfb_sink_t *s) { return s->task; }
+
 static cfb_str cut(cfb_str s) {
     if (s.len > MAX_SHOWN_BYTES) {
         s.len = MAX_SHOWN_BYTES;

@@ -1,5 +1,6 @@
 /* check.c - what single values must look like, beyond type and range. */
 #include "config/options.h"
+#include "cfbench/metric_list.h"
 
 #include <ctype.h>
 #include <strings.h>
@@ -24,6 +25,36 @@ const char *cfb_check_names(const char *v) {
     for (const char *p = v;; p++) {
         size_t n = strcspn(p, ",");
         if (strspn(p, " \t") >= n) return "has an empty name; write it as NAME,NAME,...";
+        p += n;
+        if (*p == '\0') return NULL;
+    }
+}
+
+static bool is_metric(const char *name, size_t n) {
+    static const char *const names[] = {
+#define CFB_X(NAME, name, kinds, how, row, full) name,
+        CFB_METRIC_MAP(CFB_X)
+#undef CFB_X
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == n && memcmp(names[i], name, n) == 0) return true;
+    return false;
+}
+
+/* NAME, TASK=NAME, or several of these with commas between them; NAME alone once at most. */
+const char *cfb_check_metrics(const char *v) {
+    static const char unknown[] = "is none of the metrics"
+#define CFB_X(NAME, name, kinds, how, row, full) " " name
+        CFB_METRIC_MAP(CFB_X)
+#undef CFB_X
+            " (or TASK=METRIC,...)";
+    bool plain = false;
+    for (const char *p = v;; p++) {
+        size_t n = strcspn(p, ","), task = strcspn(p, "=,");
+        if (task == 0) return "has an empty task name; write it as METRIC or TASK=METRIC,...";
+        if (task < n ? !is_metric(p + task + 1, n - task - 1) : !is_metric(p, n)) return unknown;
+        if (task == n && plain) return "names two metrics for all generation tasks; write TASK=METRIC,...";
+        plain = plain || task == n;
         p += n;
         if (*p == '\0') return NULL;
     }

@@ -150,6 +150,9 @@ const cfb_opt cfb_opts[] = {
     /* Scoring */
     {AT("task", task), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE,
      .help = "task of the given files, where their names do not say it"},
+    {AT("metric", metric), .type = OPT_STRING, .metavar = "NAME|TASK=NAME,...", .group = GROUP_SCORE, .check = cfb_check_metrics,
+     .commands = RUN | SCORE,
+     .help = "metric of the generation tasks, or of single tasks, in place of the suite's: docs/metrics.md lists them"},
     {AT("label-set", label_set), .type = OPT_ENUM, .choices = "suite|observed", .group = GROUP_SCORE, .commands = RUN | SCORE,
      .help = "labels that F1 counts: the suite's list, or all that the file holds; without it, as the suite says"},
     {AT("response-column", response_column), .type = OPT_STRING, .def = "response", .metavar = "NAME", .group = GROUP_SCORE,

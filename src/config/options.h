@@ -139,6 +139,7 @@ void cfb_suggest(const char *typed, const char *const *names, size_t n, const ch
 /* Checks of single values: NULL, or what is wrong. They never repeat the value. */
 const char *cfb_check_base_url(const char *v);
 const char *cfb_check_names(const char *v);
+const char *cfb_check_metrics(const char *v);
 const char *cfb_check_rows(const char *v);
 const char *cfb_check_line(const char *v);
 const char *cfb_check_failures(const char *v);

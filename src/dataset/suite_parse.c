@@ -21,10 +21,6 @@ const char *cfb_task_kind_name(cfb_task_kind k) {
     static const char *const names[] = {"recognition", "classification", "generation"};
     return names[k];
 }
-const char *cfb_metric_name(cfb_metric m) {
-    static const char *const names[] = {"f1", "tf"};
-    return names[m];
-}
 const char *cfb_label_set_name(cfb_label_set l) {
     static const char *const names[] = {"row", "suite", "observed"};
     return names[l];
@@ -243,18 +239,27 @@ static cfb_code parse_data(const struct parse *p, const cfb_json *j, cfb_task *t
     return CFB_OK;
 }
 
+static cfb_code get_metric(const struct parse *p, const cfb_json *object, cfb_metric *out) {
+    const cfb_json *m = cfb_json_get(object, "metric");
+    if (m == NULL || (cfb_json_str(m).ptr != NULL && cfb_metric_by_name(cfb_json_str(m), out))) return CFB_OK;
+    static const char want[] = "one of "
+#define CFB_X(NAME, name, kinds, how, row, full) name ", "
+        CFB_METRIC_MAP(CFB_X)
+#undef CFB_X
+            "as docs/metrics.md has them";
+    return bad(p, "metric", want);
+}
+
 /* Members that may also stand in "defaults". */
 static cfb_code parse_common(const struct parse *p, const cfb_json *j, cfb_task *t, cfb_task_files *f) {
     static const char *const kinds[] = {"recognition", "classification", "generation"};
-    static const char *const metrics[] = {"f1", "tf"};
     static const char *const sets[] = {"row", "suite", "observed"};
-    int kind = (int)t->kind, metric = (int)t->metric, set = (int)t->label_set;
+    int kind = (int)t->kind, set = (int)t->label_set;
     cfb_code rc = get_choice(p, j, "kind", kinds, 3, &kind);
-    if (rc == CFB_OK) rc = get_choice(p, j, "metric", metrics, 2, &metric);
+    if (rc == CFB_OK) rc = get_metric(p, j, &t->metric);
     if (rc == CFB_OK) rc = get_choice(p, j, "label_set", sets, 3, &set);
     if (rc != CFB_OK) return rc;
     t->kind = (cfb_task_kind)kind;
-    t->metric = (cfb_metric)metric;
     t->label_set = (cfb_label_set)set;
     const cfb_json *max = cfb_json_get(j, "max_tokens");
     int64_t n = t->max_tokens;
@@ -287,9 +292,9 @@ static cfb_code check_task(const struct parse *p, const cfb_task *t) {
         cfb_code rc = check_template(p, shots[k], t, t->prompt[k]);
         if (rc != CFB_OK) return rc;
     }
-    if (t->metric == CFB_METRIC_TF && t->kind != CFB_KIND_GENERATION)
-        return cfb_err_set(p->err, CFB_EDATA, "%s: metric tf is for tasks of kind generation", p->task);
-    return CFB_OK;
+    cfb_code rc = cfb_metric_check_kind(t->metric, t->kind, p->err);
+    if (rc != CFB_OK) cfb_err_add_context(p->err, "%s", p->task);
+    return rc;
 }
 
 static cfb_code parse_task(struct parse *p, const cfb_json *j, const cfb_json *defaults, size_t i) {

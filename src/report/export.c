@@ -93,6 +93,11 @@ static cfb_code open_details(const place *p, export_details **out, cfb_err *err)
     return rc == CFB_OK ? export_details_open(path, p->task, out, err) : rc;
 }
 
+/* Upstream's names where it has the metric. */
+static const char *score_column(cfb_metric m) {
+    return m == CFB_METRIC_TF ? "cosine_s" : cfb_metric_is_over_labels(m) ? "f1score" : cfb_metric_name(m);
+}
+
 cfb_code cfb_export_open(const char *dir, const char *setting, const char *model, const cfb_task *task, unsigned what,
                          cfb_export_t **out, cfb_err *err) {
     *out = NULL;
@@ -103,7 +108,8 @@ cfb_code cfb_export_open(const char *dir, const char *setting, const char *model
     e->line = CFB_BUF_INIT(MAX_LINE);
     place p = {dir, setting, without_root(model), task, (what & CFB_EXPORT_KEEP) != 0};
     if (what & CFB_EXPORT_OUTPUT) rc = open_csv(&p, "response", "-output.csv", "input,response,output\n", &e->output, err);
-    const char *head = task->metric == CFB_METRIC_F1 ? ",input,response,output,f1score\n" : ",input,response,output,cosine_s\n";
+    char head[64];
+    snprintf(head, sizeof head, ",input,response,output,%s\n", score_column(task->metric));
     if (rc == CFB_OK && (what & CFB_EXPORT_SCORES)) rc = open_csv(&p, "scores", "-scores.csv", head, &e->scores, err);
     if (rc == CFB_OK && (what & CFB_EXPORT_DETAILS)) rc = open_details(&p, &e->details, err);
     if (rc == CFB_OK)

@@ -224,7 +224,7 @@ static void put_text_row(export_details *d, cfb_jw *w, cfb_str response, cfb_str
     put_text(d, w, response);
     cfb_jw_key(w, "output_text");
     put_text(d, w, output);
-    member_num(w, "cosine_similarity", score->score);
+    member_num(w, d->task->metric == CFB_METRIC_TF ? "cosine_similarity" : cfb_metric_name(d->task->metric), score->score);
     member_count(w, "response_length", score->response_chars);
     member_count(w, "output_length", score->output_chars);
 }
@@ -245,7 +245,7 @@ cfb_code export_details_row(export_details *d, cfb_str response, cfb_str output,
     begin_row(&w, &d->rows);
     cfb_jw_obj(&w);
     member_count(&w, "index", d->n_rows);
-    if (d->task->metric == CFB_METRIC_F1)
+    if (cfb_metric_is_over_labels(d->task->metric))
         rc = put_label_row(d, &w, response, output, score, err);
     else
         put_text_row(d, &w, response, output, score);
@@ -288,7 +288,12 @@ static void put_label_statistics(export_details *d, cfb_jw *w, const cfb_score_s
 
 /* Everything before the rows' list. d->rows is empty and serves as buffer. */
 static cfb_code put_head(export_details *d, const cfb_score_summary *s, cfb_err *err) {
-    bool f1 = d->task->metric == CFB_METRIC_F1;
+    bool f1 = cfb_metric_is_over_labels(d->task->metric) != 0;
+    char average[64]; /* of the rows' scores, as upstream has it */
+    snprintf(average, sizeof average, "average_%s",
+             f1                                 ? "f1"
+             : d->task->metric == CFB_METRIC_TF ? "cosine_similarity"
+                                                : cfb_metric_name(d->task->metric));
     cfb_jw w;
     cfb_jw_init(&w, &d->rows, 2);
     cfb_jw_obj(&w);
@@ -297,7 +302,7 @@ static cfb_code put_head(export_details *d, const cfb_score_summary *s, cfb_err 
     member_count(&w, "total_samples", s->n_rows);
     cfb_jw_key(&w, "metrics");
     cfb_jw_obj(&w);
-    member_num(&w, f1 ? "average_f1" : "average_cosine_similarity", f1 ? s->mean_f1 : s->mean_all);
+    member_num(&w, average, f1 ? s->mean_f1 : d->task->metric == CFB_METRIC_TF ? s->mean_all : s->mean_of_rows);
     member_num(&w, f1 ? "average_precision" : "average_response_length", f1 ? s->mean_precision : s->mean_response_chars);
     member_num(&w, f1 ? "average_recall" : "average_output_length", f1 ? s->mean_recall : s->mean_output_chars);
     cfb_jw_end_obj(&w);

@@ -10,7 +10,8 @@ bool score_worker_init(score_worker *w, const score_plan *plan) {
     const size_t n = CFB_SCORE_BLOCK;
     w->rows = new_array(n, sizeof *w->rows);
     if (w->rows == NULL) return false;
-    if (!plan->f1) return cfb_tf_scratch_new(&w->tf, NULL) == CFB_OK;
+    if (plan->metric == CFB_METRIC_TF) return cfb_tf_scratch_new(&w->tf, NULL) == CFB_OK;
+    if (!plan->f1) return cfb_metric_scratch_new(&w->metric, NULL) == CFB_OK;
     uint32_t **counts[] = {&w->tp, &w->n_true, &w->n_pred, &w->n_items, &w->both, &w->n_ref, &w->n_out};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if ((*counts[i] = new_array(n, sizeof **counts[i])) == NULL) return false;
@@ -27,6 +28,7 @@ bool score_worker_init(score_worker *w, const score_plan *plan) {
 
 void score_worker_free(score_worker *w) {
     cfb_tf_scratch_free(w->tf);
+    cfb_metric_scratch_free(w->metric);
     void *arrays[] = {w->tp,    w->n_true, w->n_pred,     w->n_items,   w->both,     w->n_ref,
                       w->n_out, w->score,  w->precision,  w->recall,    w->f1,       w->rows,
                       w->truth, w->pred,   w->long_truth, w->long_pred, w->long_rows};
@@ -324,6 +326,29 @@ static void run_tf(score_worker *w, score_piece *p) {
     }
 }
 
+static bool is_answered(cfb_row_state s) { return s == CFB_ROW_OK || s == CFB_ROW_TRUNCATED; }
+
+/* Any metric of the table that scores a row by itself. */
+static void run_rows(const score_plan *plan, score_worker *w, score_piece *p) {
+    p->corpus = p->corpus_answered = (cfb_metric_sums){{0}};
+    for (size_t i = 0; i < p->n; i++) {
+        cfb_score_row *row = &w->rows[i];
+        cfb_metric_row r;
+        cfb_code code = plan->info->row(w->metric, p->in[i].response, output_of(&p->in[i]), &r, NULL);
+        if (code != CFB_OK) {
+            fail(p, code, i);
+            return;
+        }
+        row->score = row->state == CFB_ROW_FAILED ? 0.0 : r.score;
+        row->reference_unmatchable = r.reference_unmatchable;
+        row->response_chars = (uint32_t)r.response_chars;
+        row->output_chars = (uint32_t)r.output_chars;
+        if (plan->info->how != CFB_METRIC_FROM_COUNTS) continue;
+        cfb_metric_sums_add(&p->corpus, &r);
+        if (is_answered(row->state)) cfb_metric_sums_add(&p->corpus_answered, &r);
+    }
+}
+
 /* Row by row, in order: what a block's partial sums are must not depend on how the rows arrived. */
 static void add_up(const score_worker *w, score_piece *p) {
     score_sums s = p->sums;
@@ -331,7 +356,7 @@ static void add_up(const score_worker *w, score_piece *p) {
     for (size_t i = 0; i < p->n; i++) {
         const cfb_score_row *row = &w->rows[i];
         s.score += row->score;
-        if (row->state == CFB_ROW_OK || row->state == CFB_ROW_TRUNCATED) s.answered += row->score;
+        if (is_answered(row->state)) s.answered += row->score;
         s.precision += row->set_precision;
         s.recall += row->set_recall;
         s.f1 += row->set_f1;
@@ -366,8 +391,10 @@ void score_piece_run(const score_plan *plan, score_worker *w, score_piece *p) {
     }
     if (plan->f1)
         run_f1(plan, w, p);
-    else
+    else if (plan->metric == CFB_METRIC_TF)
         run_tf(w, p);
+    else
+        run_rows(plan, w, p);
     if (p->code != CFB_OK) return;
     add_up(w, p);
     if (p->out != NULL) memcpy(p->out, w->rows, p->n * sizeof *p->out);

@@ -17,7 +17,9 @@ typedef struct score_counts {
 
 /* What all pieces share. */
 typedef struct score_plan {
-    bool f1; /* else term-frequency cosine */
+    bool f1; /* over labels; else row by row: */
+    cfb_metric metric;
+    const cfb_metric_info *info;
     cfb_label_set label_set;
     size_t n_words;    /* of a row of the bit matrices: the suite's labels, or 1 where rows number their own */
     label_table start; /* the table that every piece begins with */
@@ -27,6 +29,7 @@ typedef struct score_plan {
 /* Scratch space of one worker, reused from piece to piece. */
 typedef struct score_worker {
     cfb_tf_scratch_t *tf;
+    cfb_metric_scratch_t *metric;
     /* Shapes: (CFB_SCORE_BLOCK). n_items = |set(output)| with the empty label; both, n_ref, n_out without it. */
     uint32_t *tp, *n_true, *n_pred, *n_items, *both, *n_ref, *n_out;
     double *score, *precision, *recall, *f1;
@@ -47,6 +50,7 @@ typedef struct score_piece {
     size_t n;
     score_sums sums; /* before: those of the block's earlier rows */
     score_counts counts;
+    cfb_metric_sums corpus, corpus_answered; /* metrics from counts: over all rows, over answered rows */
     label_table table;
     uint64_t *truth, *pred; /* (CFB_SCORE_BLOCK, n_words), with keep_bits */
     cfb_code code;

@@ -2,6 +2,7 @@
 #include "score/piece.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Pieces that are scored before their label tables are merged: enough for many threads, little enough to stay small. A
@@ -22,9 +23,10 @@ struct cfb_scorer {
     confusion *confusion;
     score_sums total, open; /* whole blocks; the block that is not full yet */
     score_counts counts;
+    cfb_metric_sums corpus, corpus_answered;
     cfb_code broken; /* the error that ended this scorer */
     cfb_label_stat *stats;
-    char metric[48];
+    char metric[128];
 };
 
 const char *cfb_row_state_name(cfb_row_state s) {
@@ -43,16 +45,14 @@ static const char *label_set_text(cfb_label_set s) {
 }
 
 static void name_metric(cfb_scorer_t *s) {
-    static const char prefix[] = "f1 (labels: ";
-    if (!s->plan.f1) {
-        memcpy(s->metric, "tf cosine", sizeof "tf cosine");
-        return;
-    }
-    const char *set = label_set_text(s->plan.label_set);
-    size_t n = sizeof prefix - 1, len = strlen(set);
-    memcpy(s->metric, prefix, n);
-    memcpy(s->metric + n, set, len);
-    memcpy(s->metric + n + len, ")", 2);
+    const char *name = s->plan.info->full_name;
+    cfb_label_set set = s->plan.label_set;
+    if (set == CFB_LABELS_ROW && s->plan.info->how == CFB_METRIC_FROM_LABEL_MEAN)
+        set = CFB_LABELS_OBSERVED; /* see label_average */
+    if (s->plan.f1)
+        snprintf(s->metric, sizeof s->metric, "%s (labels: %s)", name, label_set_text(set));
+    else
+        snprintf(s->metric, sizeof s->metric, "%s", name);
 }
 
 static cfb_code check_options(const cfb_task *task, const cfb_score_opts *opts, const score_plan *plan, cfb_err *err) {
@@ -71,7 +71,9 @@ static cfb_code check_options(const cfb_task *task, const cfb_score_opts *opts, 
 }
 
 static void make_plan(const cfb_task *task, const cfb_score_opts *opts, score_plan *plan) {
-    plan->f1 = task->metric == CFB_METRIC_F1;
+    plan->metric = task->metric;
+    plan->info = cfb_metric_get(task->metric);
+    plan->f1 = cfb_metric_is_over_labels(task->metric) != 0;
     plan->label_set = task->label_set == CFB_LABELS_ROW ? CFB_LABELS_ROW : opts->label_set;
     plan->n_words = 1;
     if (plan->f1 && plan->label_set == CFB_LABELS_SUITE) plan->n_words = (task->n_labels + 63) / 64;
@@ -186,7 +188,12 @@ static size_t cut_pieces(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n
 static cfb_code piece_error(const score_piece *p, size_t row, cfb_err *err) {
     switch (p->code) {
     case CFB_EENCODING: cfb_err_set(err, p->code, "row %zu of these: reference or output is not valid UTF-8", row); break;
-    case CFB_ELIMIT: cfb_err_set(err, p->code, "row %zu of these: a text of 4 GiB or more", row); break;
+    case CFB_ELIMIT:
+        cfb_err_set(err, p->code,
+                    "row %zu of these: a text is too long (f1 and tf take 4 GiB, other metrics 64 MiB; rougeL and edit 2^40 "
+                    "pairs of tokens)",
+                    row);
+        break;
     case CFB_ENOMEM: cfb_err_set(err, p->code, "out of memory (scoring row %zu of these)", row); break;
     default: cfb_err_set(err, p->code, "row %zu of these: unknown row state", row); break;
     }
@@ -215,6 +222,10 @@ static void close_pieces(cfb_scorer_t *s) {
     for (size_t i = 0; i < s->n_pieces; i++) {
         const score_piece *p = &s->pieces[i];
         add_counts(&s->counts, &p->counts);
+        if (s->plan.info->how == CFB_METRIC_FROM_COUNTS) {
+            cfb_metric_sums_merge(&s->corpus, &p->corpus);
+            cfb_metric_sums_merge(&s->corpus_answered, &p->corpus_answered);
+        }
         if (s->counts.n_rows % CFB_SCORE_BLOCK == 0) {
             add_sums(&s->total, &p->sums);
             s->open = (score_sums){0};
@@ -285,6 +296,36 @@ static cfb_code make_stats(cfb_scorer_t *s, size_t *n_stats, cfb_err *err) {
 
 static double mean(double sum, uint64_t n) { return n ? sum / (double)n : (double)NAN; }
 
+/* An average over the labels of the label set, in code point order: the suite's list, or all that were seen. */
+static double label_average(const cfb_scorer_t *s, size_t n_stats) {
+    cfb_label_average a = {0};
+    bool suite_labels = s->plan.label_set == CFB_LABELS_SUITE;
+    size_t n = suite_labels ? s->task->n_labels : n_stats;
+    for (size_t i = 0, k = 0; i < n; i++) {
+        cfb_label_stat none = {0};
+        while (suite_labels && k < n_stats && cfb_str_cmp(s->stats[k].label, s->task->labels[i]) < 0) k++;
+        if (!suite_labels) k = i;
+        bool seen = k < n_stats && (!suite_labels || cfb_str_eq(s->stats[k].label, s->task->labels[i]));
+        const cfb_label_stat *l = seen ? &s->stats[k] : &none;
+        cfb_label_average_add(&a, l->actual, l->predicted, l->correct);
+    }
+    return s->plan.metric == CFB_METRIC_F1_MICRO   ? cfb_label_average_micro(&a)
+           : s->plan.metric == CFB_METRIC_F1_MACRO ? cfb_label_average_macro(&a)
+                                                   : cfb_label_average_weighted(&a);
+}
+
+/* Puts the corpus's score in the place of the mean of rows. The per-label table is over all rows, so an average over labels of
+ * answered rows alone is known only where all were answered. */
+static void set_corpus_score(const cfb_scorer_t *s, cfb_score_summary *out) {
+    if (s->plan.info->how == CFB_METRIC_FROM_COUNTS) {
+        if (out->n_rows) out->mean_all = cfb_metric_finish(s->plan.metric, &s->corpus);
+        if (out->n_answered) out->mean_answered = cfb_metric_finish(s->plan.metric, &s->corpus_answered);
+    } else if (s->plan.info->how == CFB_METRIC_FROM_LABEL_MEAN && out->n_rows) {
+        out->mean_all = label_average(s, out->n_labels);
+        out->mean_answered = out->n_answered == out->n_rows ? out->mean_all : (double)NAN;
+    }
+}
+
 cfb_code cfb_scorer_summary(cfb_scorer_t *s, cfb_score_summary *out, cfb_err *err) {
     if (s->broken != CFB_OK) return still_broken(s, err);
     size_t n_labels = 0;
@@ -307,7 +348,9 @@ cfb_code cfb_scorer_summary(cfb_scorer_t *s, cfb_score_summary *out, cfb_err *er
                                .labels = s->stats,
                                .n_labels = n_labels,
                                .metric = s->metric};
+    out->mean_of_rows = out->mean_all;
     memcpy(out->n_state, c->n_state, sizeof out->n_state);
+    set_corpus_score(s, out);
     return CFB_OK;
 }
 

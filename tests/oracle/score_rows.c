@@ -1,5 +1,5 @@
 /* Scores the rows of a JSON Lines file ({"response", "output", "state"}) and prints every number exactly (%a).
- *   score_rows FILE --metric f1|tf --label-set row|suite|observed --threads N [--labels FILE] [--batch N] [--confusion]
+ *   score_rows FILE --metric NAME --label-set row|suite|observed --threads N [--labels FILE] [--batch N] [--confusion]
  * --labels: a JSON list of strings; --batch: rows per call. score_oracle.py computes the same in plain Python. */
 #include "cfbench/base.h"
 #include "cfbench/json.h"
@@ -118,7 +118,7 @@ int main(int argc, char **argv) {
         for (const cfb_json *l = cfb_json_first(label_doc); l; l = cfb_json_next(l)) labels[n_labels++] = cfb_json_str(l);
     }
     cfb_task task = {.name = "oracle", .labels = labels, .n_labels = n_labels};
-    task.metric = strcmp(o.metric, "tf") == 0 ? CFB_METRIC_TF : CFB_METRIC_F1;
+    if (!cfb_metric_by_name(cfb_str_from(o.metric), &task.metric)) return 1;
     task.label_set = strcmp(o.label_set, "row") == 0 ? CFB_LABELS_ROW : CFB_LABELS_SUITE;
     cfb_score_opts opts = CFB_SCORE_OPTS_INIT;
     opts.n_threads = o.threads;
