@@ -41,12 +41,12 @@ if rows == 0 or answered != rows or bad:
     sys.exit(f"{answered} of {rows} rows answered; {bad[:2]}")
 E2
 ask() { # NAME FOLDER OPTIONS...
-    local name=$1 out=$2
+    local name=$1 folder=$2
     shift 2
     # shellcheck disable=SC2317 # called by check
     run_whole() {
         "$CFBENCH" run --suite sample --model m --limit 2 --api-rate-limit 0 --retry-base 0.01 --retry-max 0.05 --quiet --progress off \
-            --out "$out" "$@" >/dev/null && python3 "$T/whole.py" "$out/run.db"
+            --out "$folder" "$@" >/dev/null && python3 "$T/whole.py" "$folder/run.db"
     }
     check "$name" run_whole "$@"
 }
