@@ -118,7 +118,7 @@ const cfb_opt cfb_opts[] = {
     {AT("mock-control", mock_control), .type = OPT_BOOL, .group = GROUP_MOCK, .commands = MOCK,
      .help = "let POST /mock/control change limits, latency and faults while the mock serves"},
     {AT("mock-tpm", mock_tpm), .type = OPT_INT, .def = "0", RANGE(0, 1000000000000.0), .unit = "tokens/min", .metavar = "N",
-     .group = GROUP_MOCK, .commands = ASK | MOCK, .help = "prompt tokens in a minute beyond which the mock answers 429; 0 = no limit"},
+     .group = GROUP_MOCK, .commands = ASK | MOCK, .help = "tokens in a minute beyond which the mock answers 429; 0 = no limit"},
     {AT("mock-quota", mock_quota), .type = OPT_INT, .def = "0", RANGE(0, 1000000000000.0), .unit = "calls", .metavar = "N",
      .group = GROUP_MOCK, .commands = ASK | MOCK, .help = "calls after which the mock says insufficient_quota for good; 0 = no limit"},
     {AT("mock-ttft", mock_ttft), .type = OPT_DOUBLE, .def = "0.0", RANGE(0, 3600), .unit = "s", .metavar = "SECONDS",
