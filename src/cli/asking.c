@@ -3,6 +3,9 @@
 #include "cfbench/json.h"
 
 #include <math.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -287,6 +290,14 @@ static cfb_code check_metrics(const cfb_config *c, const cfb_suite_t *suite, con
     return rc;
 }
 
+/* Every thread allocates from an arena of its own, which by default grows and shrinks a page at a time: a system call for every few
+ * calls of ours. */
+static void settle_allocator(void) {
+#ifdef __GLIBC__
+    mallopt(M_TOP_PAD, 1 << 20);
+#endif
+}
+
 cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     cfb_suite_t *suite = NULL;
     cfb_store_t *store = NULL;
@@ -294,6 +305,7 @@ cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     char path[PATH_MAX], mock_url[64];
     unsigned flags = CFB_SUITE_LABELS | (cfb_cli_shot(c) == CFB_SHOT_FEW ? CFB_SUITE_FEWSHOT : 0u);
     size_t *tasks = NULL, n = 0;
+    settle_allocator();
     /* Everything that can be wrong without a run is looked at before a run is made. */
     cfb_code rc = cfb_export_check_model(c->model, err);
     if (rc == CFB_OK) rc = cfb_suite_load(c->suite, c->data, flags, &suite, err);
