@@ -31,7 +31,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 # ---- suite ----
 
 
-def make_suite(folder, per_task):
+def make_suite(folder, per_task, prompt_bytes=PROMPT_BYTES):
     """8 tasks of prompts of 4 KB and replies of about 200 characters, ideographs both. Returns the replies, task by task."""
     rng = random.Random(1)
     pool = "".join(chr(0x4E00 + rng.randrange(0x1500)) + ("，" if i % 11 == 10 else "") for i in range(60000))
@@ -46,10 +46,10 @@ def make_suite(folder, per_task):
         with open(os.path.join(folder, f"t{k}.jsonl"), "w", encoding="utf-8") as f:
             for i in range(per_task):
                 head = f"[{k}/{i}] "
-                n = (PROMPT_BYTES - len(head)) // 3
+                n = (prompt_bytes - len(head)) // 3
                 at, to = rng.randrange(len(pool) - n), rng.randrange(len(pool) - 260)
                 prompt = head + pool[at:at + n]
-                prompt += "." * (PROMPT_BYTES - len(prompt.encode()))
+                prompt += "." * (prompt_bytes - len(prompt.encode()))
                 replies.append(pool[to:to + 180 + i % 40] + f"{k}/{i}")
                 f.write(json.dumps({"input": prompt, "instruction": "", "response": replies[-1]}, ensure_ascii=False) + "\n")
         want.append(replies)
@@ -254,4 +254,5 @@ def main():
     report_slow([(f, m) for lat, f, m in results if lat], a.rounds)
 
 
-main()
+if __name__ == "__main__":
+    main()
