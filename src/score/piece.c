@@ -325,11 +325,11 @@ static void run_tf(score_worker *w, score_piece *p) {
 }
 
 /* Row by row, in order: what a block's partial sums are must not depend on how the rows arrived. */
-static void add_up(const score_worker *w, score_piece *p) {
-    score_sums s = p->sums;
-    score_counts c = {0};
-    for (size_t i = 0; i < p->n; i++) {
-        const cfb_score_row *row = &w->rows[i];
+void score_add_rows(const cfb_score_row *rows, size_t n, score_sums *sums, score_counts *counts) {
+    score_sums s = *sums;
+    score_counts c = *counts;
+    for (size_t i = 0; i < n; i++) {
+        const cfb_score_row *row = &rows[i];
         s.score += row->score;
         if (row->state == CFB_ROW_OK || row->state == CFB_ROW_TRUNCATED) s.answered += row->score;
         s.precision += row->set_precision;
@@ -340,9 +340,9 @@ static void add_up(const score_worker *w, score_piece *p) {
         c.response_chars += row->response_chars;
         c.output_chars += row->output_chars;
     }
-    c.n_rows = p->n;
-    p->sums = s;
-    p->counts = c;
+    c.n_rows += n;
+    *sums = s;
+    *counts = c;
 }
 
 /* Hands the worker's matrices to the piece, and the piece's old ones to the worker. */
@@ -369,7 +369,8 @@ void score_piece_run(const score_plan *plan, score_worker *w, score_piece *p) {
     else
         run_tf(w, p);
     if (p->code != CFB_OK) return;
-    add_up(w, p);
+    p->counts = (score_counts){0};
+    score_add_rows(w->rows, p->n, &p->sums, &p->counts);
     if (p->out != NULL) memcpy(p->out, w->rows, p->n * sizeof *p->out);
     if (plan->keep_bits) swap_bits(w, p);
 }

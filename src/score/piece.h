@@ -57,6 +57,8 @@ CFB_MUST_CHECK bool score_worker_init(score_worker *w, const score_plan *plan);
 void score_worker_free(score_worker *w);
 /* Scores a piece; the result, good or bad, is in p. */
 void score_piece_run(const score_plan *plan, score_worker *w, score_piece *p);
+/* Adds rows to running sums and counts, one after the other. */
+void score_add_rows(const cfb_score_row *rows, size_t n, score_sums *sums, score_counts *counts);
 void score_piece_free(score_piece *p);
 
 #endif

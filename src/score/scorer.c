@@ -2,6 +2,7 @@
 #include "score/piece.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 /* Pieces that are scored before their label tables are merged: enough for many threads, little enough to stay small. A
@@ -16,6 +17,8 @@ struct cfb_scorer {
     int n_threads;
     score_worker *workers; /* n_threads */
     score_piece pieces[WAVE];
+    score_piece *parts; /* n_threads: cfb_scorer_score_part's */
+    pthread_mutex_t merge;
     label_shard shards[LABEL_SHARDS];
     cfb_code shard_codes[LABEL_SHARDS];
     size_t n_pieces; /* of the running wave */
@@ -82,7 +85,8 @@ static bool allocate(cfb_scorer_t *s) {
     bool suite_labels = s->plan.label_set == CFB_LABELS_SUITE;
     if (s->plan.f1 && !label_table_init(&s->plan.start, s->task->labels, suite_labels ? s->task->n_labels : 0)) return false;
     s->workers = calloc((size_t)s->n_threads, sizeof *s->workers);
-    if (s->workers == NULL) return false;
+    s->parts = calloc((size_t)s->n_threads, sizeof *s->parts);
+    if (s->workers == NULL || s->parts == NULL) return false;
     for (int i = 0; i < s->n_threads; i++)
         if (!score_worker_init(&s->workers[i], &s->plan)) return false;
     for (size_t i = 0; s->plan.keep_bits && i < WAVE; i++) {
@@ -103,11 +107,11 @@ cfb_code cfb_scorer_new(const cfb_task *task, const cfb_score_opts *opts, cfb_sc
     if (rc != CFB_OK) return rc;
     cfb_scorer_t *s = calloc(1, sizeof *s);
     if (s == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    pthread_mutex_init(&s->merge, NULL);
     s->plan = plan;
     s->task = task;
     s->max_labels = opts->max_labels;
     s->n_threads = opts->n_threads > 0 ? opts->n_threads : cfb_cpu_count();
-    if (s->n_threads > WAVE) s->n_threads = WAVE; /* more could never have work */
     name_metric(s);
     if (!allocate(s)) {
         cfb_scorer_free(s);
@@ -126,6 +130,9 @@ void cfb_scorer_free(cfb_scorer_t *s) {
     if (s == NULL) return;
     for (int i = 0; s->workers != NULL && i < s->n_threads; i++) score_worker_free(&s->workers[i]);
     free(s->workers);
+    for (int i = 0; s->parts != NULL && i < s->n_threads; i++) score_piece_free(&s->parts[i]);
+    free(s->parts);
+    pthread_mutex_destroy(&s->merge);
     for (size_t i = 0; i < WAVE; i++) score_piece_free(&s->pieces[i]);
     for (size_t i = 0; i < LABEL_SHARDS; i++) label_shard_free(&s->shards[i]);
     label_table_free(&s->plan.start);
@@ -248,6 +255,55 @@ cfb_code cfb_scorer_add(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n,
         done += taken;
     }
     return CFB_OK;
+}
+
+/* ---- parts ---- */
+
+static cfb_code merge_part(cfb_scorer_t *s, const score_piece *p, cfb_err *err) {
+    if (!s->plan.f1) return CFB_OK;
+    cfb_code rc = CFB_OK;
+    size_t n = 0;
+    pthread_mutex_lock(&s->merge);
+    for (unsigned i = 0; i < LABEL_SHARDS && rc == CFB_OK; i++) {
+        rc = label_shard_merge(&s->shards[i], i, &p->table, s->max_labels);
+        n += s->shards[i].n;
+    }
+    pthread_mutex_unlock(&s->merge);
+    if (rc == CFB_ENOMEM) return cfb_err_set(err, CFB_ENOMEM, "out of memory (table of labels)");
+    if (rc == CFB_ELIMIT || n > s->max_labels)
+        return cfb_err_set(err, CFB_ELIMIT, "task '%s': more than %zu different labels", s->task->name, s->max_labels);
+    return CFB_OK;
+}
+
+cfb_code cfb_scorer_score_part(cfb_scorer_t *s, int worker, const cfb_score_row_in *rows, size_t n, cfb_score_row *out,
+                               cfb_err *err) {
+    if (s->confusion) return cfb_err_set(err, CFB_ECONFIG, "task '%s': a confusion matrix needs cfb_scorer_add", s->task->name);
+    score_piece *p = &s->parts[worker];
+    for (size_t done = 0; done < n; done += p->n) {
+        p->in = rows + done;
+        p->out = out + done;
+        p->n = n - done < CFB_SCORE_BLOCK ? n - done : CFB_SCORE_BLOCK;
+        score_piece_run(&s->plan, &s->workers[worker], p);
+        if (p->code != CFB_OK) return piece_error(p, done + p->bad_row, err);
+        cfb_code rc = merge_part(s, p, err);
+        if (rc != CFB_OK) return rc;
+    }
+    return CFB_OK;
+}
+
+void cfb_scorer_add_part(cfb_scorer_t *s, const cfb_score_row *rows, size_t n) {
+    while (n > 0) {
+        size_t room = CFB_SCORE_BLOCK - (size_t)(s->counts.n_rows % CFB_SCORE_BLOCK), k = n < room ? n : room;
+        score_counts c = {0};
+        score_add_rows(rows, k, &s->open, &c);
+        add_counts(&s->counts, &c);
+        if (k == room) {
+            add_sums(&s->total, &s->open);
+            s->open = (score_sums){0};
+        }
+        rows += k;
+        n -= k;
+    }
 }
 
 /* ---- summary ---- */
