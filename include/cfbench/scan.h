@@ -29,7 +29,7 @@ typedef struct cfb_scan_meter {
     atomic_ullong bytes_total; /* its size; 0 where unknown (a pipe) */
     atomic_ullong text_bytes;  /* after decompression */
     atomic_ullong rows_done, bad_rows;
-    atomic_ullong ns_read;   /* reading and decompressing; a mapped file is read while it is cut */
+    atomic_ullong ns_read;   /* reading and decompressing */
     atomic_ullong ns_cut;    /* finding records and fields */
     atomic_ullong ns_check;  /* UTF-8, doubled quotes, escapes */
     atomic_ullong ns_work;   /* in work */
@@ -44,7 +44,7 @@ typedef struct cfb_scan_opts {
     size_t n_columns;
     const char *format;  /* "csv", "jsonl", "json", "arrow", or NULL: told by content and name ("-": else CSV) */
     int n_threads;       /* 0 = all cores */
-    size_t memory_bytes; /* what a scan may hold (buffers and mapped pieces of the file); 0 = 128 MiB. Longer records need more */
+    size_t memory_bytes; /* what a scan may hold (its buffers); 0 = 128 MiB. Longer records need more */
     size_t max_field_bytes; /* one value: a larger one is an error; 0 = 64 MiB */
     bool skip_bad_rows;     /* rows with a wrong number of fields, broken UTF-8 or broken JSON are passed over, and listed in
                                cfb_scan_part.bad; otherwise the first one ends the scan with an error */

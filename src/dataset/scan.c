@@ -9,9 +9,9 @@
 
 #define PART_BYTES ((size_t)512 << 10) /* with the rows of a part half a second-level cache */
 #define LEAST_PART_BYTES ((size_t)64 << 10)
-#define SLOTS_PER_THREAD 4
 #define MEMORY_BYTES ((size_t)128 << 20)
-#define SPINS 4000 /* before a thread sleeps: the part before is usually just being finished */
+#define KEEP_BYTES ((size_t)256 << 10) /* a buffer that one long record made larger is not kept */
+#define SPINS 4000                     /* before a thread sleeps: the part before is usually just being finished */
 
 /* ---- life ---- */
 
@@ -54,8 +54,8 @@ static cfb_code set_up(struct cfb_scan *s, cfb_err *err) {
     s->max_record_bytes = cfb_reader__max_record(r);
     s->jsonl = strcmp(r->format->name, "jsonl") == 0;
     if (strcmp(r->format->name, "csv") == 0) s->csv = r->state;
-    cfb_code rc = scan_input__open(s, err);
-    if (rc != CFB_OK) return rc;
+    cfb_code rc = CFB_OK;
+    scan_input__open(s);
     s->label = s->window ? cfb_source__label(s->window->src) : r->file;
     s->parts = calloc(s->n_slots, sizeof *s->parts);
     s->workers = calloc((size_t)s->n_threads, sizeof *s->workers);
@@ -135,7 +135,7 @@ cfb_code cfb_scan_open_memory(const char *name, const void *data, size_t len, co
 }
 
 static void free_part(scan_part *p) {
-    free(p->buf);
+    free(p->buf.ptr);
     free(p->cells);
     free(p->numbers);
     free(p->starts);
@@ -148,12 +148,12 @@ static void free_part(scan_part *p) {
 void cfb_scan_close(cfb_scan_t *s) {
     if (s == NULL) return;
     for (size_t i = 0; s->parts != NULL && i < s->n_slots; i++) {
-        scan_input__release(s, &s->parts[i]);
         free_part(&s->parts[i]);
     }
     for (int i = 0; s->workers != NULL && i < s->n_threads; i++) {
         free(s->workers[i].marks);
         free(s->workers[i].fields);
+        for (size_t k = 0; k < s->workers[i].n_free; k++) free(s->workers[i].free[k].ptr);
     }
     scan_input__close(s);
     cfb_reader_close(s->reader);
@@ -187,7 +187,7 @@ static void fail_scan(struct cfb_scan *s, cfb_code code, const char *message) {
 }
 
 /* The slot of the next part, once it is free; NULL at the end. Called with `take` held. */
-static scan_part *next_slot(struct cfb_scan *s) {
+static scan_part *next_slot(struct cfb_scan *s, int worker) {
     scan_part *p = NULL;
     pthread_mutex_lock(&s->lock);
     while (!s->ended && s->next_part < s->n_parts && s->next_part - s->n_committed >= s->n_slots)
@@ -196,17 +196,21 @@ static scan_part *next_slot(struct cfb_scan *s) {
         p = &s->parts[s->next_part % s->n_slots];
         scan_part__reset(p);
         p->index = s->next_part++;
+        p->owner = worker;
+        scan_worker *w = &s->workers[worker];
+        if (w->n_free > 0) p->buf = w->free[--w->n_free];
     }
     pthread_mutex_unlock(&s->lock);
     return p;
 }
 
-static scan_part *take_part(struct cfb_scan *s, scan_worker *w) {
+static scan_part *take_part(struct cfb_scan *s, int worker) {
+    scan_worker *w = &s->workers[worker];
     bool end = false;
     pthread_mutex_lock(&s->take);
     if (cfb_stop_is_on(s->stop)) fail_scan(s, CFB_EINTERRUPTED, "interrupted");
-    scan_part *p = next_slot(s);
-    if (p != NULL && s->mode != SCAN_MAPPED) {
+    scan_part *p = next_slot(s, worker);
+    if (p != NULL && s->mode != SCAN_PLAIN) {
         p->code = scan_input__fetch(s, p, w, &end, &p->err);
         if (end) {
             pthread_mutex_lock(&s->lock);
@@ -218,7 +222,7 @@ static scan_part *take_part(struct cfb_scan *s, scan_worker *w) {
         }
     }
     pthread_mutex_unlock(&s->take);
-    if (p != NULL && s->mode == SCAN_MAPPED) p->code = scan_input__fetch(s, p, w, &end, &p->err);
+    if (p != NULL && s->mode == SCAN_PLAIN) p->code = scan_input__fetch(s, p, w, &end, &p->err);
     return p;
 }
 
@@ -271,7 +275,7 @@ static void resolve(struct cfb_scan *s, scan_part *p) {
 static bool cut_part(struct cfb_scan *s, scan_part *p, scan_worker *w) {
     bool text = s->mode != SCAN_BATCHES, guessed = false;
     int64_t t0 = cfb_now_ns();
-    if (p->code == CFB_OK && s->mode == SCAN_MAPPED && atomic_load(&s->n_resolved) < p->index)
+    if (p->code == CFB_OK && s->mode == SCAN_PLAIN && atomic_load(&s->n_resolved) < p->index)
         guessed = (s->jsonl ? scan_jsonl__guess(p) : scan_csv__guess(p, w)) == CUT_OK;
     int64_t t1 = cfb_now_ns();
     if (!wait_turn(s, p)) return false;
@@ -316,6 +320,17 @@ static void commit_part(struct cfb_scan *s, scan_part *p) {
     atomic_fetch_add(&s->meter->text_bytes, p->end - p->begin);
 }
 
+/* The buffer goes to the worker that filled it: it may still be in that core's cache. Behind lock. */
+static void give_back(struct cfb_scan *s, scan_part *p) {
+    scan_worker *w = &s->workers[p->owner];
+    if (p->buf.ptr == NULL) return;
+    if (w->n_free < SLOTS_PER_THREAD && p->buf.cap <= 4 * s->part_bytes + KEEP_BYTES)
+        w->free[w->n_free++] = p->buf;
+    else
+        free(p->buf.ptr);
+    p->buf = (scan_buffer){NULL, 0};
+}
+
 /* Commits what is due, unless another thread is at it. */
 static void commit_parts(struct cfb_scan *s, scan_part *done) {
     pthread_mutex_lock(&s->lock);
@@ -326,8 +341,8 @@ static void commit_parts(struct cfb_scan *s, scan_part *done) {
         s->committing = true;
         pthread_mutex_unlock(&s->lock);
         commit_part(s, p);
-        scan_input__release(s, p);
         pthread_mutex_lock(&s->lock);
+        give_back(s, p);
         s->committing = false;
         if (p->code != CFB_OK) {
             if (s->code == CFB_OK) {
@@ -350,9 +365,9 @@ static void run_worker(struct cfb_scan *s, int worker) {
     scan_worker *w = &s->workers[worker];
     for (;;) {
         int64_t t0 = cfb_now_ns();
-        scan_part *p = take_part(s, w);
+        scan_part *p = take_part(s, worker);
         if (p == NULL) return;
-        atomic_fetch_add(s->mode == SCAN_MAPPED ? &s->meter->ns_wait : &s->meter->ns_read,
+        atomic_fetch_add(s->mode == SCAN_PLAIN ? &s->meter->ns_wait : &s->meter->ns_read,
                          (unsigned long long)(cfb_now_ns() - t0));
         if (!cut_part(s, p, w)) return;
         work_on(s, p, worker);

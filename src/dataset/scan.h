@@ -12,8 +12,10 @@
 
 #include <pthread.h>
 
+#define SLOTS_PER_THREAD 4
+
 enum scan_mode {
-    SCAN_MAPPED,  /* text that lies in memory or in a mapped file: any part can be had at once */
+    SCAN_PLAIN,   /* text that lies in memory or in a file as it is: any part can be had at once */
     SCAN_STREAM,  /* text that comes from front to back; parts end where records end */
     SCAN_BATCHES, /* batches of a reader (Arrow, JSON lists) */
 };
@@ -31,6 +33,11 @@ typedef struct scan_chain {
     uint64_t line;  /* of it */
 } scan_chain;
 
+typedef struct scan_buffer {
+    char *ptr;
+    size_t cap;
+} scan_buffer;
+
 typedef struct scan_part {
     cfb_scan_part pub;
     struct cfb_scan *scan;
@@ -43,10 +50,8 @@ typedef struct scan_part {
     bool eof;     /* nothing more is to be had behind data[avail]: */
     bool final;   /* it is the end of the text, not only of this part's share */
     size_t begin, end;
-    void *map; /* a mapping of its own */
-    size_t map_len;
-    char *buf; /* SCAN_STREAM */
-    size_t buf_cap;
+    scan_buffer buf; /* where it lies; not for memory */
+    int owner;       /* the worker that took it */
     /* what was cut */
     cfb_str *cells;    /* (cap_rows, n_columns) */
     uint64_t *numbers; /* (cap_rows) */
@@ -72,13 +77,10 @@ typedef struct scan_part {
 typedef struct scan_worker {
     uint32_t *marks; /* separators found in a piece of text */
     size_t n_marks, cap_marks;
-    csv_field *fields; /* (n_header), for the careful path */
+    csv_field *fields;                  /* (n_header), for the careful path */
+    scan_buffer free[SLOTS_PER_THREAD]; /* given back by parts of this worker, the warmest last; behind the scan's lock */
+    size_t n_free;
 } scan_worker;
-
-typedef struct scan_segment {
-    void *map;
-    size_t len;
-} scan_segment;
 
 struct cfb_scan {
     cfb_reader_t *reader; /* opened it; knows columns, label, limits */
@@ -96,12 +98,11 @@ struct cfb_scan {
     size_t max_field_bytes, max_record_bytes;
     csv_state *csv; /* of the reader: header and columns */
     size_t max_source;
-    /* SCAN_MAPPED */
+    /* SCAN_PLAIN */
     const char *memory; /* or a file: */
     int fd;
     uint64_t size;
-    scan_segment *segments;
-    size_t n_segments, segment_bytes;
+    atomic_size_t tail; /* bytes read behind a part, for its last record */
     /* SCAN_STREAM */
     cfb_window *window;
     size_t carry_cap, carry; /* the beginning of a record that the last part did not hold whole */
@@ -156,13 +157,11 @@ void scan_jsonl__finish(scan_part *p);
 cfb_code scan_jsonl__init(scan_part *p, cfb_err *err);
 
 /* ---- getting text (scan_input.c) ---- */
-/* Gives the part its text. SCAN_MAPPED: any time; others: in order, under `take`. *end: there is no such part. */
+/* Gives the part its text. SCAN_PLAIN: any time; others: in order, under `take`. *end: there is no such part. */
 cfb_code scan_input__fetch(struct cfb_scan *s, scan_part *p, scan_worker *w, bool *end, cfb_err *err);
-/* More text behind what the part has (SCAN_MAPPED). */
+/* More text behind what the part has (SCAN_PLAIN). */
 cfb_code scan_input__extend(scan_part *p, cfb_err *err);
-/* The part was committed. */
-void scan_input__release(struct cfb_scan *s, scan_part *p);
-cfb_code scan_input__open(struct cfb_scan *s, cfb_err *err);
+void scan_input__open(struct cfb_scan *s);
 void scan_input__close(struct cfb_scan *s);
 
 #endif
