@@ -8,6 +8,8 @@
 /* Pieces that are scored before their label tables are merged: enough for many threads, little enough to stay small. A
  * constant, so that what is merged when does not depend on the threads. */
 #define WAVE 64
+/* A worker whose table has so many labels beyond the suite's merges it and starts anew. */
+#define KEEP_LABELS ((size_t)1 << 16)
 _Static_assert((size_t)WAVE *CFB_SCORE_BLOCK <= CONFUSION_MAX_ROWS, "a wave's counts must be exact in binary32");
 
 struct cfb_scorer {
@@ -148,12 +150,13 @@ static void run_piece(void *ctx, size_t i, int worker) {
     score_piece_run(&s->plan, &s->workers[worker], &s->pieces[i]);
 }
 
+/* All workers' counts of one shard's labels. */
 static void merge_shard(void *ctx, size_t shard, int worker) {
     cfb_scorer_t *s = ctx;
     (void)worker;
     cfb_code code = CFB_OK;
-    for (size_t i = 0; code == CFB_OK && i < s->n_pieces; i++)
-        code = label_shard_merge(&s->shards[shard], (unsigned)shard, &s->pieces[i].table, s->max_labels);
+    for (int i = 0; code == CFB_OK && i < s->n_threads; i++)
+        code = label_shard_merge(&s->shards[shard], (unsigned)shard, &s->workers[i].table, s->max_labels);
     s->shard_codes[shard] = code;
 }
 
@@ -183,6 +186,7 @@ static size_t cut_pieces(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n
         p->in = rows + taken;
         p->out = out ? out + taken : NULL;
         p->n = n - taken < room ? n - taken : room;
+        p->add_up = true;
         p->sums = in_block ? s->open : (score_sums){0};
         taken += p->n;
         in_block = 0;
@@ -201,20 +205,51 @@ static cfb_code piece_error(const score_piece *p, size_t row, cfb_err *err) {
     return p->code;
 }
 
-static cfb_code merge_labels(cfb_scorer_t *s, cfb_err *err) {
-    if (!s->plan.f1) return CFB_OK;
-    /* Opening a region for a few hundred labels costs more than it gives. */
-    cfb_par_blocks(LABEL_SHARDS, s->n_pieces >= 4 ? s->n_threads : 1, merge_shard, s);
-    size_t n = 0;
-    bool limit = false;
-    for (size_t i = 0; i < LABEL_SHARDS; i++) {
-        if (s->shard_codes[i] == CFB_ENOMEM) return cfb_err_set(err, CFB_ENOMEM, "out of memory (table of labels)");
-        limit = limit || s->shard_codes[i] == CFB_ELIMIT;
-        n += s->shards[i].n;
-    }
-    if (limit || n > s->max_labels)
+static cfb_code merge_error(const cfb_scorer_t *s, cfb_code code, size_t n_labels, cfb_err *err) {
+    if (code == CFB_ENOMEM) return cfb_err_set(err, CFB_ENOMEM, "out of memory (table of labels)");
+    if (code == CFB_ELIMIT || n_labels > s->max_labels)
         return cfb_err_set(err, CFB_ELIMIT, "task '%s': more than %zu different labels", s->task->name, s->max_labels);
     return CFB_OK;
+}
+
+static size_t count_totals(const cfb_scorer_t *s) {
+    size_t n = 0;
+    for (size_t i = 0; i < LABEL_SHARDS; i++) n += s->shards[i].n;
+    return n;
+}
+
+static cfb_code merge_labels(cfb_scorer_t *s, cfb_err *err) {
+    if (!s->plan.f1) return CFB_OK;
+    size_t n = 0;
+    for (int i = 0; i < s->n_threads; i++) n += s->workers[i].table.n;
+    /* Opening a region for a few hundred labels costs more than it gives. */
+    cfb_par_blocks(LABEL_SHARDS, n >= 4096 ? s->n_threads : 1, merge_shard, s);
+    for (size_t i = 0; i < LABEL_SHARDS; i++) {
+        cfb_code rc = merge_error(s, s->shard_codes[i], 0, err);
+        if (rc != CFB_OK) return rc;
+    }
+    for (int i = 0; i < s->n_threads; i++) s->workers[i].n_counted = 0;
+    return merge_error(s, CFB_OK, count_totals(s), err);
+}
+
+/* Are there so many labels, or so many rows, that the workers' tables must be merged before they can go on? */
+static bool must_merge(const cfb_scorer_t *s, const score_worker *w) {
+    return w->table.n > s->plan.start.n + KEEP_LABELS || w->n_counted > (uint64_t)1 << 31;
+}
+
+static cfb_code merge_when_full(cfb_scorer_t *s, cfb_err *err) {
+    bool full = false;
+    size_t n = count_totals(s);
+    for (int i = 0; i < s->n_threads; i++) {
+        n += s->workers[i].table.n;
+        full = full || must_merge(s, &s->workers[i]);
+    }
+    if (!s->plan.f1 || (!full && n <= s->max_labels)) return CFB_OK;
+    cfb_code rc = merge_labels(s, err);
+    for (int i = 0; i < s->n_threads && rc == CFB_OK; i++)
+        if (must_merge(s, &s->workers[i]) && !score_worker_forget(&s->workers[i], &s->plan))
+            rc = cfb_err_set(err, CFB_ENOMEM, "out of memory (table of labels)");
+    return rc;
 }
 
 /* Blocks in order: whole ones go to the total, the last one may stay open. */
@@ -235,7 +270,7 @@ static cfb_code run_wave(cfb_scorer_t *s, size_t first_row, cfb_err *err) {
     cfb_par_blocks(s->n_pieces, s->n_threads, run_piece, s);
     for (size_t i = 0, row = first_row; i < s->n_pieces; row += s->pieces[i++].n)
         if (s->pieces[i].code != CFB_OK) return piece_error(&s->pieces[i], row + s->pieces[i].bad_row, err);
-    cfb_code rc = merge_labels(s, err);
+    cfb_code rc = merge_when_full(s, err);
     if (rc != CFB_OK) return rc;
     if (s->confusion) confusion_add(s->confusion, s->pieces, s->n_pieces, s->plan.n_words);
     close_pieces(s);
@@ -259,20 +294,19 @@ cfb_code cfb_scorer_add(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n,
 
 /* ---- parts ---- */
 
-static cfb_code merge_part(cfb_scorer_t *s, const score_piece *p, cfb_err *err) {
-    if (!s->plan.f1) return CFB_OK;
+/* One worker's labels, when they are many; the others go on meanwhile. */
+static cfb_code merge_part(cfb_scorer_t *s, score_worker *w, cfb_err *err) {
+    if (!s->plan.f1 || (!must_merge(s, w) && w->table.n <= s->max_labels)) return CFB_OK;
     cfb_code rc = CFB_OK;
-    size_t n = 0;
     pthread_mutex_lock(&s->merge);
-    for (unsigned i = 0; i < LABEL_SHARDS && rc == CFB_OK; i++) {
-        rc = label_shard_merge(&s->shards[i], i, &p->table, s->max_labels);
-        n += s->shards[i].n;
-    }
+    for (unsigned i = 0; i < LABEL_SHARDS && rc == CFB_OK; i++)
+        rc = label_shard_merge(&s->shards[i], i, &w->table, s->max_labels);
+    size_t n = count_totals(s);
     pthread_mutex_unlock(&s->merge);
-    if (rc == CFB_ENOMEM) return cfb_err_set(err, CFB_ENOMEM, "out of memory (table of labels)");
-    if (rc == CFB_ELIMIT || n > s->max_labels)
-        return cfb_err_set(err, CFB_ELIMIT, "task '%s': more than %zu different labels", s->task->name, s->max_labels);
-    return CFB_OK;
+    rc = merge_error(s, rc, n, err);
+    if (rc == CFB_OK && must_merge(s, w) && !score_worker_forget(w, &s->plan))
+        rc = cfb_err_set(err, CFB_ENOMEM, "out of memory (table of labels)");
+    return rc;
 }
 
 cfb_code cfb_scorer_score_part(cfb_scorer_t *s, int worker, const cfb_score_row_in *rows, size_t n, cfb_score_row *out,
@@ -285,7 +319,7 @@ cfb_code cfb_scorer_score_part(cfb_scorer_t *s, int worker, const cfb_score_row_
         p->n = n - done < CFB_SCORE_BLOCK ? n - done : CFB_SCORE_BLOCK;
         score_piece_run(&s->plan, &s->workers[worker], p);
         if (p->code != CFB_OK) return piece_error(p, done + p->bad_row, err);
-        cfb_code rc = merge_part(s, p, err);
+        cfb_code rc = merge_part(s, &s->workers[worker], err);
         if (rc != CFB_OK) return rc;
     }
     return CFB_OK;
@@ -344,7 +378,8 @@ static double mean(double sum, uint64_t n) { return n ? sum / (double)n : (doubl
 cfb_code cfb_scorer_summary(cfb_scorer_t *s, cfb_score_summary *out, cfb_err *err) {
     if (s->broken != CFB_OK) return still_broken(s, err);
     size_t n_labels = 0;
-    cfb_code rc = make_stats(s, &n_labels, err);
+    cfb_code rc = merge_labels(s, err);
+    if (rc == CFB_OK) rc = make_stats(s, &n_labels, err);
     if (rc != CFB_OK) return rc;
     score_sums sum = s->total;
     if (s->counts.n_rows % CFB_SCORE_BLOCK != 0) add_sums(&sum, &s->open);
