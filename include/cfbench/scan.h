@@ -48,12 +48,14 @@ typedef struct cfb_scan_opts {
     size_t max_field_bytes; /* one value: a larger one is an error; 0 = 64 MiB */
     bool skip_bad_rows;     /* rows with a wrong number of fields, broken UTF-8 or broken JSON are passed over, and listed in
                                cfb_scan_part.bad; otherwise the first one ends the scan with an error */
+    bool never_map;         /* a plain file may be mapped where that is faster; it must then not get shorter while it is read, or
+                               the process gets SIGBUS. true: always copied, which such a file only gives an error */
     cfb_stop *stop;         /* may be NULL; on: cfb_scan_run returns EINTERRUPTED */
     cfb_scan_meter *meter;  /* may be NULL; zero-initialised by the caller, counts on over several scans */
     size_t part_bytes;      /* size of a part; 0 = chosen. Anything from 1 byte on gives the same rows */
 } cfb_scan_opts;
 #define CFB_SCAN_OPTS_INIT \
-    { NULL, 0, NULL, 0, 0, 0, false, NULL, NULL, 0 }
+    { NULL, 0, NULL, 0, 0, 0, false, false, NULL, NULL, 0 }
 
 typedef struct cfb_scan_bad {
     uint64_t number, line;

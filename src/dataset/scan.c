@@ -27,6 +27,7 @@ static cfb_code copy_options(struct cfb_scan *s, const cfb_scan_opts *o, cfb_err
         if (s->part_bytes < LEAST_PART_BYTES) s->part_bytes = LEAST_PART_BYTES;
     }
     s->skip_bad_rows = o->skip_bad_rows;
+    s->may_map = !o->never_map;
     s->stop = o->stop;
     s->meter = o->meter ? o->meter : &s->own_meter;
     s->n_columns = o->n_columns;
@@ -54,8 +55,8 @@ static cfb_code set_up(struct cfb_scan *s, cfb_err *err) {
     s->max_record_bytes = cfb_reader__max_record(r);
     s->jsonl = strcmp(r->format->name, "jsonl") == 0;
     if (strcmp(r->format->name, "csv") == 0) s->csv = r->state;
-    cfb_code rc = CFB_OK;
-    scan_input__open(s);
+    cfb_code rc = scan_input__open(s, err);
+    if (rc != CFB_OK) return rc;
     s->label = s->window ? cfb_source__label(s->window->src) : r->file;
     s->parts = calloc(s->n_slots, sizeof *s->parts);
     s->workers = calloc((size_t)s->n_threads, sizeof *s->workers);
@@ -277,6 +278,7 @@ static bool cut_part(struct cfb_scan *s, scan_part *p, scan_worker *w) {
     int64_t t0 = cfb_now_ns();
     if (p->code == CFB_OK && s->mode == SCAN_PLAIN && atomic_load(&s->n_resolved) < p->index)
         guessed = (s->jsonl ? scan_jsonl__guess(p) : scan_csv__guess(p, w)) == CUT_OK;
+    if (guessed) scan_input__measure(p);
     int64_t t1 = cfb_now_ns();
     if (!wait_turn(s, p)) return false;
     int64_t t2 = cfb_now_ns();
@@ -289,6 +291,7 @@ static bool cut_part(struct cfb_scan *s, scan_part *p, scan_worker *w) {
             p->n_rows = p->n_records = p->n_lines = 0;
             p->next = start;
             if (start < p->end) cut_from_start(s, p, w);
+            scan_input__measure(p);
         }
     }
     resolve(s, p);
@@ -341,6 +344,7 @@ static void commit_parts(struct cfb_scan *s, scan_part *done) {
         s->committing = true;
         pthread_mutex_unlock(&s->lock);
         commit_part(s, p);
+        scan_input__release(p);
         pthread_mutex_lock(&s->lock);
         give_back(s, p);
         s->committing = false;

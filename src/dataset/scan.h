@@ -52,6 +52,7 @@ typedef struct scan_part {
     size_t begin, end;
     scan_buffer buf; /* where it lies; not for memory */
     int owner;       /* the worker that took it */
+    int64_t cpu_ns;  /* when it was fetched; 0: not measured */
     /* what was cut */
     cfb_str *cells;    /* (cap_rows, n_columns) */
     uint64_t *numbers; /* (cap_rows) */
@@ -82,6 +83,16 @@ typedef struct scan_worker {
     size_t n_free;
 } scan_worker;
 
+/* A file is read in segments of whole parts. Each is mapped, or read part by part: which is faster depends on the size of the
+ * page cache's folios, so the first few are tried both ways. */
+enum scan_way { WAY_OPEN, WAY_MAP, WAY_READ };
+
+typedef struct scan_segment {
+    enum scan_way way;
+    void *map;
+    size_t len;
+} scan_segment;
+
 struct cfb_scan {
     cfb_reader_t *reader; /* opened it; knows columns, label, limits */
     enum scan_mode mode;
@@ -102,7 +113,11 @@ struct cfb_scan {
     const char *memory; /* or a file: */
     int fd;
     uint64_t size;
-    atomic_size_t tail; /* bytes read behind a part, for its last record */
+    scan_segment *segments;
+    size_t n_segments, first_segment, segment_bytes;
+    bool may_map;
+    uint64_t way_ns[3], way_bytes[3]; /* of the segments that were tried */
+    atomic_size_t tail;               /* bytes read behind a part, for its last record */
     /* SCAN_STREAM */
     cfb_window *window;
     size_t carry_cap, carry; /* the beginning of a record that the last part did not hold whole */
@@ -161,7 +176,11 @@ cfb_code scan_jsonl__init(scan_part *p, cfb_err *err);
 cfb_code scan_input__fetch(struct cfb_scan *s, scan_part *p, scan_worker *w, bool *end, cfb_err *err);
 /* More text behind what the part has (SCAN_PLAIN). */
 cfb_code scan_input__extend(scan_part *p, cfb_err *err);
-void scan_input__open(struct cfb_scan *s);
+/* The part was cut: what did getting its text cost? */
+void scan_input__measure(scan_part *p);
+/* The part was committed. */
+void scan_input__release(scan_part *p);
+cfb_code scan_input__open(struct cfb_scan *s, cfb_err *err);
 void scan_input__close(struct cfb_scan *s);
 
 #endif
