@@ -234,7 +234,7 @@ void label_shard_free(label_shard *s) {
 
 /* ---- texts seen before ---- */
 
-#define TEXT_SLOTS ((size_t)2048) /* each text has one place: whoever comes last has it */
+#define TEXT_SLOTS ((size_t)1024) /* each text has one place: whoever comes last has it */
 
 text_entry *text_table_new(void) { return calloc(TEXT_SLOTS, sizeof(text_entry)); }
 
@@ -262,7 +262,7 @@ static inline uint64_t text_hash(cfb_str s) {
 
 text_entry *text_table_find(text_entry *table, cfb_str text, bool *known) {
     uint64_t hash = text_hash(text);
-    text_entry *e = &table[hash >> 53];
+    text_entry *e = &table[hash >> 54];
     *known = e->labels.used && e->hash == hash && e->labels.len == text.len && memcmp(e->text, text.ptr, text.len) == 0;
     if (!*known) {
         e->hash = hash;
@@ -273,4 +273,4 @@ text_entry *text_table_find(text_entry *table, cfb_str text, bool *known) {
     return e;
 }
 
-_Static_assert(TEXT_SLOTS == (size_t)1 << 11, "the hash's upper 11 bits are the place");
+_Static_assert(TEXT_SLOTS == (size_t)1 << 10, "the hash's upper 10 bits are the place");

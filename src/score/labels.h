@@ -75,8 +75,8 @@ void label_shard_free(label_shard *s);
 
 /* References and answers repeat: over models, settings and rows. What the labels of a short text are is kept for the next time.
  */
-#define TEXT_LABELS 6
-#define TEXT_BYTES 72
+#define TEXT_LABELS 12
+#define TEXT_BYTES 128
 
 typedef struct text_labels {
     uint32_t ids[TEXT_LABELS]; /* set(text), each label once, in the order of the text */
