@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 3) return 0;
     const char *name = data[0] % 2 ? "fuzz.jsonl" : "fuzz.csv";
     size_t part = 1 + (size_t)data[1] * (data[1] % 4 ? 1 : 40);
-    if (!cfb_scan_use_simd(simd[data[2] % 4])) cfb_scan_use_simd("portable");
+    if (!cfb_simd_use(simd[data[2] % 4])) cfb_simd_use("portable");
     cfb_err a = CFB_ERR_INIT, b = CFB_ERR_INIT;
     uint64_t want = 1, got = 1, skipped = 1;
     cfb_code rc_a = read_all(name, data + 3, size - 3, columns, 3, &want, &a);
