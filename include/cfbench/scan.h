@@ -42,9 +42,9 @@ typedef struct cfb_scan_meter {
 typedef struct cfb_scan_opts {
     const cfb_scan_column *columns; /* delivered in this order; borrowed during open only */
     size_t n_columns;
-    const char *format;  /* "csv", "jsonl", "json", "arrow", or NULL: told by content and name ("-": else CSV) */
-    int n_threads;       /* 0 = all cores */
-    size_t memory_bytes; /* what a scan may hold (its buffers); 0 = 128 MiB. Longer records need more */
+    const char *format;     /* "csv", "jsonl", "json", "arrow", or NULL: told by content and name ("-": else CSV) */
+    int n_threads;          /* 0 = all cores */
+    size_t memory_bytes;    /* what a scan may hold (its buffers); 0 = 128 MiB. Longer records need more */
     size_t max_field_bytes; /* one value: a larger one is an error; 0 = 64 MiB */
     bool skip_bad_rows;     /* rows with a wrong number of fields, broken UTF-8 or broken JSON are passed over, and listed in
                                cfb_scan_part.bad; otherwise the first one ends the scan with an error */
@@ -107,11 +107,6 @@ CFB_MUST_CHECK cfb_code cfb_scan_text(const cfb_scan_part *part, size_t row, siz
                                       cfb_err *err);
 /* Line where a row starts (CSV, JSON Lines), or its 1-based number. Counts line ends: cheap when rows are asked for in order. */
 uint64_t cfb_scan_line(const cfb_scan_part *part, size_t row);
-
-/* Instruction sets: "avx512", "avx2", "neon", "portable". The best one is taken unless CFBENCH_SIMD or this says otherwise; NULL
- * chooses again. false: unknown, or this machine does not have it. Not while a scan runs. Results never depend on it. */
-bool cfb_scan_use_simd(const char *name);
-const char *cfb_scan_simd(void);
 
 #ifdef __cplusplus
 }

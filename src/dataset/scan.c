@@ -382,8 +382,7 @@ static void run_worker(struct cfb_scan *s, int worker) {
 cfb_code cfb_scan_run(cfb_scan_t *s, const cfb_scan_job *job, cfb_err *err) {
     if (s->job != NULL) return cfb_err_set(err, CFB_EBUG, "a scan was run twice");
     s->job = job;
-    int n = s->n_threads;
-#pragma omp parallel num_threads(n) default(none) shared(s)
+#pragma omp parallel num_threads(s->n_threads) default(none) shared(s)
     run_worker(s, omp_get_thread_num());
     if (s->code != CFB_OK && err) *err = s->err;
     return s->code;

@@ -2,11 +2,8 @@
  * block's bytes become 64-bit masks, not in what is done with the masks. */
 #include "dataset/simd.h"
 
-#include "cfbench/scan.h"
+#include "cfbench/base.h"
 #include "cfbench/utf8.h"
-
-#include <stdatomic.h>
-#include <stdlib.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAVE_X86 1
@@ -55,8 +52,6 @@ INLINE size_t take_block(const block_masks *b, uint64_t inside, uint32_t base, c
 }
 
 /* ---- portable: eight bytes in a word ---- */
-
-static bool always(void) { return true; }
 
 INLINE uint64_t load_word(const char *p) {
     uint64_t v;
@@ -191,16 +186,6 @@ static const uint8_t second_high[16] = {TOO_SHORT,
 
 #define AVX2 __attribute__((target("avx2,pclmul,popcnt,bmi,bmi2,lzcnt")))
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,pclmul,popcnt,bmi,bmi2,lzcnt")))
-
-static bool has_avx2(void) {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("popcnt") &&
-           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-}
-
-static bool has_avx512(void) {
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-}
 
 AVX2 static inline uint64_t prefix_xor_clmul(uint64_t x) {
     __m128i product = _mm_clmulepi64_si128(_mm_set_epi64x(0, (long long)x), _mm_set1_epi8((char)0xFF), 0);
@@ -344,39 +329,16 @@ static size_t scan_neon(const char *p, size_t n_blocks, uint32_t base, csv_marks
 
 /* ---- choosing ---- */
 
-static const simd_ops paths[] = {
+const simd_ops *cfb_simd__ops(void) {
+    static const simd_ops paths[] = {
 #ifdef HAVE_X86
-    {"avx512", has_avx512, scan_avx512, utf8_avx2},
-    {"avx2", has_avx2, scan_avx2, utf8_avx2},
+        [CFB_SIMD_AVX512] = {scan_avx512, utf8_avx2},
+        [CFB_SIMD_AVX2] = {scan_avx2, utf8_avx2},
 #endif
 #ifdef HAVE_NEON
-    {"neon", always, scan_neon, utf8_portable},
+        [CFB_SIMD_NEON] = {scan_neon, utf8_portable},
 #endif
-    {"portable", always, scan_portable, utf8_portable},
-};
-
-static _Atomic(const simd_ops *) chosen;
-
-static const simd_ops *find_path(const char *name) {
-    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-        if ((name == NULL || cfb_str_eqz(cfb_str_from(name), paths[i].name)) && paths[i].here()) return &paths[i];
-    return NULL;
+        [CFB_SIMD_PORTABLE] = {scan_portable, utf8_portable},
+    };
+    return &paths[cfb_simd()];
 }
-
-const simd_ops *cfb_simd__ops(void) {
-    const simd_ops *ops = atomic_load_explicit(&chosen, memory_order_acquire);
-    if (ops != NULL) return ops;
-    ops = find_path(getenv("CFBENCH_SIMD"));
-    if (ops == NULL) ops = find_path(NULL); /* a name that this machine does not have */
-    atomic_store_explicit(&chosen, ops, memory_order_release);
-    return ops;
-}
-
-bool cfb_scan_use_simd(const char *name) {
-    const simd_ops *ops = name ? find_path(name) : NULL;
-    if (name != NULL && ops == NULL) return false;
-    atomic_store_explicit(&chosen, ops, memory_order_release);
-    return true;
-}
-
-const char *cfb_scan_simd(void) { return cfb_simd__ops()->name; }

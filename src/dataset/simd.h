@@ -19,8 +19,6 @@ typedef struct csv_marks {
 } csv_marks;
 
 typedef struct simd_ops {
-    const char *name;
-    bool (*here)(void); /* can this machine run it? */
     /* Looks at n_blocks blocks from p on. The places of commas and line ends outside of quotes go to out, as base + distance
      * from p (room for 64 a block). Returns how many. Stops behind the block that is odd. */
     size_t (*csv_scan)(const char *p, size_t n_blocks, uint32_t base, csv_marks *m, uint32_t *out);
@@ -28,7 +26,7 @@ typedef struct simd_ops {
     bool (*utf8_valid)(const char *p, size_t n);
 } simd_ops;
 
-/* Those in use. Chosen at the first call. */
+/* Those of the instruction set in use. */
 const simd_ops *cfb_simd__ops(void);
 
 #endif

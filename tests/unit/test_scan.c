@@ -116,8 +116,8 @@ static void check_same(const char *name, const void *data, size_t len, const cha
     cfb_buf want = reader_text(name, data, len, columns);
     const char *error = error_of(&want);
     for (size_t k = 0; k < N_SIMD; k++) {
-        if (!cfb_scan_use_simd(simd_names[k])) continue;
-        assert_string_equal(cfb_scan_simd(), simd_names[k]);
+        if (!cfb_simd_use(simd_names[k])) continue;
+        assert_string_equal(cfb_simd_name(), simd_names[k]);
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
                 cfb_scan_opts o = CFB_SCAN_OPTS_INIT;
@@ -132,7 +132,7 @@ static void check_same(const char *name, const void *data, size_t len, const cha
                 cfb_buf_free(&got);
             }
     }
-    cfb_scan_use_simd(NULL);
+    cfb_simd_use(NULL);
     cfb_buf_free(&want);
 }
 

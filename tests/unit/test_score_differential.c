@@ -450,7 +450,7 @@ static void check_fast(cfb_str text, const want *w, int task, int threads, size_
     cfb_code rc = cfb_scan_run(scan, &(cfb_scan_job){&f, fast_work, fast_commit}, &err);
     if (rc != CFB_OK) print_message("%s\n", err.msg);
     assert_int_equal(rc, CFB_OK);
-    if (f.wrong) fail_msg("task %d, %s, %d threads, parts of %zu bytes: %s", task, cfb_scan_simd(), threads, part_bytes, f.wrong);
+    if (f.wrong) fail_msg("task %d, %s, %d threads, parts of %zu bytes: %s", task, cfb_simd_name(), threads, part_bytes, f.wrong);
     assert_int_equal(f.n_seen + f.n_bad, w->n_rows);
     assert_int_equal(cfb_scorer_summary(f.scorer, &sum, &err), CFB_OK);
     assert_int_equal(sum.n_rows, f.n_seen);
@@ -476,12 +476,12 @@ static void all_rows(void **state) {
     for (size_t i = 0; i < w.n_rows; i++) bad += w.bad[i];
     assert_true(bad > 100 && bad < N_ROWS / 4 && w.n_rows > N_ROWS * 9 / 10);
     for (size_t k = 0; k < sizeof simd_names / sizeof *simd_names; k++) {
-        if (!cfb_scan_use_simd(simd_names[k])) continue;
+        if (!cfb_simd_use(simd_names[k])) continue;
         for (size_t t = 0; t < 4; t++)
             for (int task = 0; task < N_TASKS; task++)
                 check_fast(cfb_buf_str(&file), &w, task, threads[t], sizes[(t + k + (size_t)task) % 3]);
     }
-    cfb_scan_use_simd(NULL);
+    cfb_simd_use(NULL);
     free_want(&w);
     cfb_buf_free(&file);
 }
@@ -493,11 +493,11 @@ static void tiny_parts(void **state) {
     cfb_buf file = make_file(700);
     want w = slow_all(cfb_buf_str(&file), 2000);
     for (size_t k = 0; k < sizeof simd_names / sizeof *simd_names; k++) {
-        if (!cfb_scan_use_simd(simd_names[k])) continue;
+        if (!cfb_simd_use(simd_names[k])) continue;
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             for (size_t t = 0; t < 4; t++) check_fast(cfb_buf_str(&file), &w, (int)((i + t) % N_TASKS), threads[t], sizes[i]);
     }
-    cfb_scan_use_simd(NULL);
+    cfb_simd_use(NULL);
     free_want(&w);
     cfb_buf_free(&file);
 }
