@@ -90,6 +90,16 @@ void cfb_log_set(cfb_log_fn fn, void *ctx, cfb_log_level max_level);
 bool cfb_log_enabled(cfb_log_level level);
 void cfb_log(cfb_log_level level, const char *fmt, ...) CFB_PRINTF(2, 3);
 
+/* ---- instruction sets: chosen at run time; results never depend on them ---- */
+
+typedef enum cfb_simd_set { CFB_SIMD_AVX512, CFB_SIMD_AVX2, CFB_SIMD_NEON, CFB_SIMD_PORTABLE } cfb_simd_set;
+/* The best one that this machine has, unless the environment variable CFBENCH_SIMD or cfb_simd_use named another. */
+cfb_simd_set cfb_simd(void);
+const char *cfb_simd_name(void);
+/* "avx512", "avx2", "neon", "portable"; NULL chooses again. false: unknown, or not on this machine. For tests: not while other
+ * threads work. */
+bool cfb_simd_use(const char *name);
+
 /* ---- threads ---- */
 
 /* Was this library built with OpenMP? A SERIAL build does the same things one after the other. */
