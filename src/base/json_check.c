@@ -1,5 +1,6 @@
 /* The grammar of RFC 8259, byte by byte: cJSON accepts more (control characters in strings, numbers like 01, text after a
  * NUL), and cannot hold U+0000. Nothing that passes here is refused by cJSON, apart from running out of memory. */
+#include "base/bytes.h"
 #include "cfbench/json.h"
 #include "cfbench/utf8.h"
 
@@ -78,7 +79,7 @@ static cfb_code scan_string(struct scan *s) {
         }
         if (c < 0x20) return fail(s, CFB_EDATA, s->pos, "control character in a string (write it as an escape)");
         if (c != '\\') {
-            s->pos++;
+            s->pos += cfb_plain_run(s->text + s->pos, s->len - s->pos);
             continue;
         }
         if (s->pos + 1 >= s->len) break;
