@@ -26,9 +26,9 @@ for _ in $(seq 100); do [ -s "$T/url" ] && break; sleep 0.1; done
 url=$(cat "$T/url")
 rows=122 # of the sample suite
 chaos() { curl -sf -X POST "$url/__aimock/chaos" -H 'content-type: application/json' -d "$1" >/dev/null; }
-whole() { # FOLDER: every row has the server's answer
+whole() { # FOLDER [TEXT]: every row has the server's answer
     local n
-    n=$(sqlite3_count "$1/run.db" "SELECT count(*) FROM reply WHERE state = 'ok' AND output LIKE '%another server%' AND prompt_tokens > 0")
+    n=$(sqlite3_count "$1/run.db" "SELECT count(*) FROM reply WHERE state = 'ok' AND output LIKE '%${2:-another server}%' AND prompt_tokens > 0")
     [ "$n" = "$(sqlite3_count "$1/run.db" "SELECT count(*) FROM row")" ] && [ "$n" = "$rows" ] || { echo "$n of $rows rows"; return 1; }
 }
 sqlite3_count() { python3 -c 'import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])' "$1" "$2"; }
@@ -55,7 +55,7 @@ batch() {
         sleep 0.2
     done
     for step in fetch import; do "$CFBENCH" batch $step "${common[@]}" --out "$T/batch" || return 1; done
-    whole "$T/batch"
+    whole "$T/batch" 'Mock batch completion'
 }
 check "another's server: every row is answered" plain
 check "another's server: streamed, with time to first token" streamed
