@@ -3,9 +3,8 @@
 #include "cfbench/base.h"
 #include "cfbench/json.h"
 #include "cfbench/pace.h"
-#include "client/internal.h"
+#include "client/engine.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -18,6 +17,7 @@
 struct cfb_files {
     cfb_files_opts o;
     CURL *curl;
+    cfb_server_t *server;                      /* key, headers, transport: as for calls */
     struct curl_slist *headers, *json_headers; /* the second one says that the body is JSON */
     char base[1024];
     cfb_buf answer; /* the body, but for a download that goes well */
@@ -37,28 +37,13 @@ static bool add_header(struct curl_slist **list, const char *line) {
     return more != NULL;
 }
 
-static bool add_key(cfb_files_t *f, struct curl_slist **list) {
-    const cfb_client_opts *c = f->o.client;
-    cfb_buf line = CFB_BUF_INIT((size_t)1 << 20);
-    cfb_code rc = CFB_OK;
-    if (c->api_key == NULL) return true;
-    if (c->api_key_header)
-        rc = cfb_buf_printf(&line, NULL, "%s: %s", c->api_key_header, c->api_key);
-    else
-        rc = cfb_buf_printf(&line, NULL, "Authorization: Bearer %s", c->api_key);
-    bool ok = rc == CFB_OK && add_header(list, line.ptr);
-    if (line.ptr) memset(line.ptr, 0, line.len);
-    cfb_buf_free(&line);
-    return ok;
-}
-
+/* Key and headers of one's own as in every call; what else a body needs is added for those that have one. */
 static bool set_headers(cfb_files_t *f) {
     struct curl_slist **const lists[] = {&f->headers, &f->json_headers};
     for (int i = 0; i < 2; i++) {
-        if (!add_header(lists[i], "Accept: application/json, */*") || !add_header(lists[i], "Expect:") || !add_key(f, lists[i]))
-            return false;
-        for (size_t k = 0; k < f->o.client->n_headers; k++)
-            if (!add_header(lists[i], f->o.client->headers[k])) return false;
+        if (!add_header(lists[i], "Accept: application/json, */*") || !add_header(lists[i], "Expect:")) return false;
+        for (const struct curl_slist *h = f->server->own_headers; h; h = h->next)
+            if (!add_header(lists[i], h->data)) return false;
     }
     return add_header(&f->json_headers, "Content-Type: application/json");
 }
@@ -82,31 +67,18 @@ static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl
     return f->o.stop && cfb_stop_is_on(f->o.stop);
 }
 
-static long whole_ms(double s) { return s > 0 && s < 1e6 ? (long)(s * 1000) + 1 : 0; }
-
-static bool set_text(CURL *curl, CURLoption option, const char *value) {
-    return value == NULL || curl_easy_setopt(curl, option, value) == CURLE_OK;
-}
-
-static cfb_code set_options(cfb_files_t *f, cfb_err *err) {
-    const cfb_client_opts *c = f->o.client;
+static void set_options(cfb_files_t *f) {
     CURL *h = f->curl;
-    curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
+    cfb_server__set_transport(f->server, h);
+    if (f->server->endpoints[0].loopback) curl_easy_setopt(h, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(h, CURLOPT_ERRORBUFFER, f->curl_error);
     curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_data);
     curl_easy_setopt(h, CURLOPT_WRITEDATA, f);
     curl_easy_setopt(h, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(h, CURLOPT_XFERINFODATA, f);
     curl_easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
-    curl_easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "");
-    curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, whole_ms(c->connect_timeout_s));
     curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
-    curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)ceil(c->timeout_s));
-    curl_easy_setopt(h, CURLOPT_USERAGENT, "cfbench/" CFB_VERSION);
-    bool ok = set_text(h, CURLOPT_PROXY, c->proxy) && set_text(h, CURLOPT_CAINFO, c->ca_file) &&
-              set_text(h, CURLOPT_SSLCERT, c->client_cert) && set_text(h, CURLOPT_SSLKEY, c->client_key) &&
-              set_text(h, CURLOPT_UNIX_SOCKET_PATH, c->unix_socket);
-    return ok ? CFB_OK : cfb_err_set(err, CFB_ECONFIG, "libcurl does not take the proxy, certificate or socket that was given");
+    curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)ceil(f->o.client->timeout_s));
 }
 
 cfb_code cfb_files_new(const cfb_files_opts *o, cfb_files_t **out, cfb_err *err) {
@@ -117,13 +89,14 @@ cfb_code cfb_files_new(const cfb_files_opts *o, cfb_files_t **out, cfb_err *err)
     cfb_code rc = CFB_OK;
     int n = o->client->n_base_urls ? snprintf(f->base, sizeof f->base, "%s", o->client->base_urls[0]) : -1;
     if (n <= 0 || (size_t)n >= sizeof f->base) rc = cfb_err_set(err, CFB_ECONFIG, "--base-url is missing or too long");
+    if (rc == CFB_OK) rc = cfb_server_new(o->client, &f->server, err);
     if (rc == CFB_OK && ((f->curl = curl_easy_init()) == NULL || !set_headers(f)))
         rc = cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    if (rc == CFB_OK) rc = set_options(f, err);
     if (rc != CFB_OK) {
         cfb_files_free(f);
         return rc;
     }
+    set_options(f);
     *out = f;
     return CFB_OK;
 }
@@ -134,6 +107,7 @@ void cfb_files_free(cfb_files_t *f) {
     curl_easy_cleanup(f->curl);
     curl_slist_free_all(f->headers);
     curl_slist_free_all(f->json_headers);
+    cfb_server_free(f->server);
     cfb_buf_free(&f->answer);
     free(f);
 }
@@ -149,13 +123,6 @@ struct call {
     const char *upload_path, *upload_name;
     const char *download_path;
 };
-
-static void redact(const cfb_files_t *f, char *text, size_t len) {
-    size_t n = f->o.client->api_key ? strlen(f->o.client->api_key) : 0;
-    if (n < 4) return;
-    cfb_str hay = {text, len}, key = {f->o.client->api_key, n};
-    for (size_t at = 0; (at = cfb_str_find(hay, key, at)) != SIZE_MAX; at += n) memset(text + at, '*', n);
-}
 
 static enum outcome curl_failed(cfb_files_t *f, CURLcode code, cfb_err *err) {
     const char *words = f->curl_error[0] ? f->curl_error : curl_easy_strerror(code);
@@ -192,7 +159,7 @@ static enum outcome status_failed(cfb_files_t *f, const struct call *c, long sta
     cfb_chat_reply r;
     cfb_chat_reply_init(&r);
     r.http_status = status;
-    if (f->answer.ptr) redact(f, f->answer.ptr, f->answer.len);
+    if (f->answer.ptr) cfb_server__redact(f->server, f->answer.ptr, f->answer.len);
     cfb_client__read_error_reply(cfb_buf_str(&f->answer), &r);
     cfb_code code = r.fail == CFB_FAIL_AUTH || r.fail == CFB_FAIL_PAYMENT ? CFB_EAUTH
                     : cfb_fail_is_retried(r.fail)                         ? CFB_ENET

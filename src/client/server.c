@@ -44,6 +44,8 @@ static cfb_code set_headers(cfb_server_t *s, cfb_err *err) {
     bool ok = add_header(s, "Content-Type: application/json") &&
               (!o->request.stream || add_header(s, "Accept: text/event-stream")) &&
               add_header(s, "Expect:"); /* no 100-continue round trip */
+    struct curl_slist *before = s->headers;
+    while (ok && before->next) before = before->next;
     ok = ok && add_key(s);
     for (size_t i = 0; i < o->n_headers && ok; i++) {
         const char *h = o->headers[i], *colon = strchr(h, ':');
@@ -52,6 +54,7 @@ static cfb_code set_headers(cfb_server_t *s, cfb_err *err) {
                                colon ? (int)(colon - h) : 8, h);
         ok = add_header(s, h);
     }
+    if (ok) s->own_headers = before->next;
     return ok ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
 }
 
