@@ -112,6 +112,9 @@ CFB_MUST_CHECK cfb_code cfb_check_threads(size_t n, cfb_err *err);
 /* Can n files be open? Raises the soft limit as far as it has to. ECONFIG says what the limit is. */
 CFB_MUST_CHECK cfb_code cfb_check_open_files(size_t n, cfb_err *err);
 
+/* Bytes of memory that this process may use: the least of the machine's, its cgroup's, its Slurm job's and its resource limits. */
+uint64_t cfb_memory_allowed(void);
+
 /* Runs fn(ctx, block) for block = 0 .. n_blocks-1 on up to n_threads OpenMP threads (dynamic order). fn must be pure
  * arithmetic on its own slot. worker is 0 .. n_threads-1 and unique among running calls: an index for scratch space. */
 typedef void (*cfb_block_fn)(void *ctx, size_t block, int worker);

@@ -376,6 +376,7 @@ cfb_code cfb_scoring_add_file(cfb_scoring_t *s, const char *path, const char *ex
     o.columns = columns;
     o.n_columns = 3;
     o.n_threads = (int)s->c->threads;
+    o.memory_bytes = s->c->memory ? (size_t)s->c->memory << 20 : (size_t)(cfb_memory_allowed() / 4);
     cfb_code rc = load_suite(s, err);
     if (rc == CFB_OK) rc = task_of_file(s, path, &task, err);
     if (rc == CFB_OK && !cfb_cli_is_picked(s->c, task->name)) return CFB_OK;
