@@ -22,6 +22,8 @@ size_t cfb_utf8_find_invalid(cfb_str s) {
     while (i < s.len) {
         uint64_t w;
         while (s.len - i >= 8 && (memcpy(&w, p + i, 8), (w & UINT64_C(0x8080808080808080)) == 0)) i += 8;
+        /* Runs of three-byte characters that cannot be overlong or surrogates: E1..EC. */
+        while (s.len - i >= 3 && p[i] >= 0xE1 && p[i] <= 0xEC && ((p[i + 1] ^ 0x80u) | (p[i + 2] ^ 0x80u)) < 0x40) i += 3;
         if (i >= s.len) break;
         size_t n = char_len(p + i, s.len - i);
         if (n == 0) return i;
