@@ -107,6 +107,7 @@ typedef struct cfb_config {
     const char *metric;    /* "NAME" for generation tasks, "TASK=NAME,..." for single ones; NULL: the suite's */
     const char *response_column, *output_column;
     int64_t threads; /* 0 = all cores */
+    int64_t memory;  /* MiB for reading files; 0 = by what is allowed */
     /* prompt */
     const char *rows; /* "0,10,20-29" */
     bool hash;        /* print SHA-256 instead of text */

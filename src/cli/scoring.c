@@ -3,8 +3,10 @@
 #include "cfbench/scan.h"
 #include "cli/cli.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define STORE_BATCH 1024
 
@@ -372,8 +374,18 @@ static cfb_code commit_part(void *ctx, const cfb_scan_part *rows, cfb_err *err) 
     return cfb_sink_take(j->sink, j->parts[rows->slot].out, rows->n_rows, text_of_row, j, err);
 }
 
+/* A mapped file that gets shorter takes its pages away from under the scan: there is no way on. */
+static void file_got_shorter(int sig) {
+    static const char text[] = "cfbench: a file got shorter while it was read\n";
+    (void)sig;
+    ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)n;
+    _exit(2); /* as ETRUNCATED */
+}
+
 static cfb_code score_rows(cfb_sink_t *sink, cfb_scan_t *scan, cfb_err *err) {
     struct file_job j = {.sink = sink};
+    signal(SIGBUS, file_got_shorter);
     size_t n = cfb_scan_n_slots(scan);
     j.parts = calloc(n, sizeof *j.parts);
     cfb_code rc = j.parts ? cfb_arena_new(0, &j.texts, err) : cfb_err_set(err, CFB_ENOMEM, "out of memory");
@@ -399,6 +411,7 @@ cfb_code cfb_scoring_add_file(cfb_scoring_t *s, const char *path, const char *ex
     o.columns = columns;
     o.n_columns = 3;
     o.n_threads = (int)s->c->threads;
+    o.memory_bytes = s->c->memory ? (size_t)s->c->memory << 20 : (size_t)(cfb_memory_allowed() / 4);
     cfb_code rc = load_suite(s, err);
     if (rc == CFB_OK) rc = task_of_file(s, path, &task, err);
     if (rc == CFB_OK && !cfb_cli_is_picked(s->c, task->name)) return CFB_OK;

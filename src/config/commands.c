@@ -131,6 +131,7 @@ const cfb_env_info cfb_env_infos[] = {
     {"OPENAI_BASE_URL", "as --base-url; CFBENCH_BASE_URL goes first"},
     {"CFBENCH_HEADERS", "as --header, one header in each line"},
     {"CFBENCH_SUITE_PATH", "folders in which suites are looked for by name, separated by colons"},
+    {"CFBENCH_SIMD", "avx512, avx2, neon or portable: the instruction set for reading; for measuring and tests"},
     {"NO_COLOR", "if set, --color auto means never"},
     {NULL, NULL},
 };

@@ -179,6 +179,10 @@ const cfb_opt cfb_opts[] = {
      .commands = SCORE, .help = "column with the model's answers in response files"},
     {AT("threads", threads), .letter = 'j', .type = OPT_INT, .def = "0", RANGE(0, 1024), .metavar = "N", .group = GROUP_SCORE,
      .commands = RUN | SCORE, .help = "threads for scoring; 0 = all cores. The scores are the same for any number"},
+    {AT("memory", memory), .type = OPT_INT, .def = "0", RANGE(0, 1 << 24), .unit = "MiB", .metavar = "N", .group = GROUP_SCORE,
+     .commands = SCORE,
+     .help = "memory that reading files may take, whatever their size; 0 = a quarter of what this machine, cgroup or "
+             "Slurm job allows"},
 
     /* Batch files and response cache */
     {AT("cache", cache), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_BATCH, .commands = ASK,
