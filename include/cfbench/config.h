@@ -99,6 +99,7 @@ typedef struct cfb_config {
     const char *format;
     bool json, quiet, verbose, force;
     bool moved;           /* another --base-url is the same model at another address */
+    const char *log_file; /* or NULL */
     const char *progress; /* auto, bar, log, off */
     const char *color;    /* auto, always, never */
     /* scoring */
