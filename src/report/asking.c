@@ -13,17 +13,21 @@ const char *const report_quantile_name[CFB_REPORT_QUANTILE_COUNT] = {
 };
 const char *const report_quantile_label[CFB_REPORT_QUANTILE_COUNT] = {"p50", "p90", "p99", "p99.9", "longest"};
 
-/* ---- bins of latencies: the exponent of two, and the next two bits ---- */
+/* ---- bins of latencies: the exponent of two, and quarters of it; exact for any library's log ---- */
+
+static const double quarter[4] = {1, 1.189207115002721, 1.4142135623730951, 1.681792830507429}; /* 2^(k/4) */
 
 size_t cfb_report_latency_bin(int64_t us) {
-    if (us < 4) return us < 2 ? 0 : us == 2 ? 4 : 6;
-    unsigned e = 0;
+    unsigned e = 0, k = 0;
+    if (us < 1) return 0;
     for (int64_t v = us; v > 1; v >>= 1) e++;
-    size_t bin = (size_t)e * 4 + (size_t)((us >> (e - 2)) & 3);
+    double rest = ldexp((double)us, -(int)e);
+    while (k < 3 && rest >= quarter[k + 1]) k++;
+    size_t bin = (size_t)e * 4 + k;
     return bin < CFB_REPORT_LATENCY_BINS ? bin : CFB_REPORT_LATENCY_BINS - 1;
 }
 
-double cfb_report_latency_edge_s(size_t bin) { return ldexp(4 + (double)(bin % 4), (int)(bin / 4) - 2) * 1e-6; }
+double cfb_report_latency_edge_s(size_t bin) { return ldexp(quarter[bin % 4], (int)(bin / 4)) / 1e6; }
 
 /* ---- numbers as text ---- */
 
@@ -39,10 +43,10 @@ cfb_str report_seconds(double s, char scratch[48]) {
         n = snprintf(scratch, 48, s < 9.95e-3 ? "%.1f ms" : "%.0f ms", s * 1e3);
     else if (s < 99.95)
         n = snprintf(scratch, 48, s < 9.995 ? "%.2f s" : "%.1f s", s);
-    else if (s < 5999.5)
-        n = snprintf(scratch, 48, "%d min %02d s", (int)(s + 0.5) / 60, (int)(s + 0.5) % 60);
+    else if (s < 99.95 * 60)
+        n = snprintf(scratch, 48, "%.1f min", s / 60);
     else
-        n = snprintf(scratch, 48, "%.0f h %02d min", floor((s + 30) / 3600), (int)fmod((s + 30) / 60, 60));
+        n = snprintf(scratch, 48, "%.1f h", s / 3600);
     return (cfb_str){scratch, n > 0 && n < 48 ? (size_t)n : 0};
 }
 
@@ -51,6 +55,16 @@ cfb_str report_rate(double v, char scratch[48]) {
     if (v >= 999.5) return report_count((uint64_t)(v + 0.5), scratch);
     int n = snprintf(scratch, 48, v < 9.995 ? "%.2f" : v < 99.95 ? "%.1f" : "%.0f", v);
     return (cfb_str){scratch, n > 0 && n < 48 ? (size_t)n : 0};
+}
+
+cfb_str report_large(int64_t n, char scratch[48]) {
+    static const char units[] = "MGTPE";
+    double v = (double)(n > 0 ? n : 0) / 1e6;
+    size_t u = 0;
+    if (v < 1) return report_count(n > 0 ? (uint64_t)n : 0, scratch);
+    for (; v >= 999.5 && units[u + 1]; u++) v /= 1000;
+    int len = snprintf(scratch, 48, v < 9.995 ? "%.2f %c" : v < 99.95 ? "%.1f %c" : "%.0f %c", v, units[u]);
+    return (cfb_str){scratch, len > 0 && len < 48 ? (size_t)len : 0};
 }
 
 cfb_str report_cost(double v, char scratch[48]) {

@@ -8,10 +8,11 @@
 extern const char *const report_quantile_name[CFB_REPORT_QUANTILE_COUNT];  /* "p999" */
 extern const char *const report_quantile_label[CFB_REPORT_QUANTILE_COUNT]; /* "p99.9" */
 
-/* "850 µs", "12 ms", "1.25 s", "3 min 05 s", "2 h 10 min"; "-" for NaN. In scratch or static. */
+/* "850 µs", "12 ms", "1.25 s", "3.1 min", "2.2 h"; "-" for NaN. In scratch or static. */
 cfb_str report_seconds(double s, char scratch[48]);
-cfb_str report_rate(double v, char scratch[48]); /* three digits, or a whole number; "-" for NaN */
-cfb_str report_cost(double v, char scratch[48]); /* without the currency; "-" for NaN */
+cfb_str report_rate(double v, char scratch[48]);   /* three digits, or a whole number; "-" for NaN */
+cfb_str report_large(int64_t n, char scratch[48]); /* "115,667", "1.08 M" */
+cfb_str report_cost(double v, char scratch[48]);   /* without the currency; "-" for NaN */
 
 /* X(NAME, head) */
 #define REPORT_ASKED_MAP(X)   \

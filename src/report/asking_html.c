@@ -31,19 +31,18 @@ static void put_cost_tile(report_out *o, const cfb_report_asking *a) {
 static void put_tiles(report_out *o, const cfb_report_asking *a) {
     const cfb_report_asked *t = &a->all;
     char big[48], foot[48];
-    report_put(o, "<div class=\"tiles\">\n");
-    put_tile(o, "calls", report_count(t->n_calls, big), "", report_rate(t->calls_per_s, foot), " a second");
-    put_tile(o, "failed calls", report_count(t->n_failed_calls, big), "", report_count(t->n_retries, foot),
+    report_put(o, "<div class=\"tiles small\">\n");
+    put_tile(o, "calls", report_large((int64_t)t->n_calls, big), "", report_rate(t->calls_per_s, foot), " a second");
+    put_tile(o, "failed calls", report_large((int64_t)t->n_failed_calls, big), "", report_count(t->n_retries, foot),
              t->n_retries == 1 ? " retry" : " retries");
-    put_tile(o, "asked for", report_seconds(t->busy_s, big), "", report_seconds(t->waited_s, foot), " waited for the limiter");
+    put_tile(o, "asked for", report_seconds(t->busy_s, big), "", report_seconds(t->waited_s, foot), " at the limiter");
     put_tile(o, "latency p50", report_seconds(t->latency.s[CFB_REPORT_P50], big), "",
              report_seconds(t->latency.s[CFB_REPORT_P99], foot), " p99");
     if (t->ttft.n > 0)
         put_tile(o, "first text p50", report_seconds(t->ttft.s[CFB_REPORT_P50], big), "",
                  report_seconds(t->ttft.s[CFB_REPORT_P99], foot), " p99");
     if (t->n_counted > 0)
-        put_tile(o, "tokens out", report_count((uint64_t)t->completion_tokens, big), "", report_rate(t->tokens_per_s, foot),
-                 " a second");
+        put_tile(o, "tokens out", report_large(t->completion_tokens, big), "", report_rate(t->tokens_per_s, foot), " a second");
     put_cost_tile(o, a);
     report_put(o, "</div>\n");
 }

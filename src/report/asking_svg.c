@@ -61,7 +61,7 @@ static void put_y_tick(const plot *p, double v, cfb_str label) {
 static void put_x_tick(const plot *p, double v, cfb_str label) {
     double x = px(p, v);
     report_putf(p->o, "<text class=\"tk\" x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">", x, TOP + PLOT_H + 17,
-                x > LEFT + PLOT_W - 12 ? "end" : "middle");
+                x > W - 16 ? "end" : "middle");
     report_put_str(p->o, label);
     report_put(p->o, "</text>");
 }

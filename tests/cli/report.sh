@@ -80,7 +80,8 @@ assert {p["limit"] for p in series} - {None} <= limits and any(p["limit"] for p 
 assert {p["phase"] for p in series} - {None} <= {n for (n,) in db.execute("SELECT phase FROM sample")}
 bins = a["latency_histogram"]
 for b in bins:
-    assert b["replies"] == one("SELECT count(*) FROM answer WHERE NOT from_cache AND latency_us >= round(? * 1e6) AND latency_us < round(? * 1e6)", b["from_s"], b["to_s"]), b
+    low, high = (math.ceil(round(b[k] * 1e6, 6)) for k in ("from_s", "to_s"))
+    assert b["replies"] == one("SELECT count(*) FROM answer WHERE NOT from_cache AND latency_us >= ? AND latency_us < ?", low, high), b
 assert sum(b["replies"] for b in bins) == a["all"]["latency"]["n"]
 settings = {s["name"]: s["value"] for s in a["settings"]}
 for name, value in db.execute("SELECT name, value FROM setting"): assert settings.pop(name) == value, name
