@@ -1,4 +1,5 @@
 #include "cli/asking.h"
+#include "cli/asked.h"
 #include "cli/spending.h"
 #include "cfbench/json.h"
 
@@ -274,6 +275,7 @@ static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const si
         o.on_row_ctx = &teacher;
         cfb_cli_spending spending = {0};
         rc = cfb_cli_spending_open(c, &spending, &o, err);
+        if (rc == CFB_OK) rc = cfb_cli_note_asking(c, store, spending.model_price ? spending.model_price->currency : NULL, err);
         if (rc == CFB_OK) {
             cfb_cli_progress_t *display = cfb_cli_progress_start(c, &progress);
             rc = cfb_generate(&o, &sum, err);

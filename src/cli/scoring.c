@@ -2,6 +2,7 @@
 #include "cfbench/json.h"
 #include "cfbench/scan.h"
 #include "cli/cli.h"
+#include "cli/asked.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -23,7 +24,8 @@ struct cfb_scoring {
     cfb_report_task *tasks;
     struct scored *scored;
     size_t n, cap;
-    cfb_report_setting settings[12];
+    cfb_report_asking *asking; /* (n_asking) one for each run store */
+    size_t n_asking;
 };
 
 cfb_code cfb_scoring_new(const cfb_config *c, cfb_scoring_t **out, cfb_err *err) {
@@ -37,7 +39,6 @@ cfb_code cfb_scoring_new(const cfb_config *c, cfb_scoring_t **out, cfb_err *err)
     }
     s->report.title = "cfbench";
     s->report.version = CFB_VERSION;
-    s->report.settings = s->settings;
     *out = s;
     return CFB_OK;
 }
@@ -50,6 +51,7 @@ void cfb_scoring_free(cfb_scoring_t *s) {
     }
     cfb_suite_free(s->suite);
     cfb_arena_free(s->arena);
+    free(s->asking);
     free(s->tasks);
     free(s->scored);
     free(s);
@@ -58,6 +60,8 @@ void cfb_scoring_free(cfb_scoring_t *s) {
 const cfb_report *cfb_scoring_report(cfb_scoring_t *s) {
     s->report.tasks = s->tasks;
     s->report.n_tasks = s->n;
+    s->report.asking = s->asking;
+    s->report.n_asking = s->n_asking;
     return &s->report;
 }
 
@@ -235,17 +239,20 @@ static cfb_code store_scores(cfb_scoring_t *s, size_t first, const char *path, c
     return rc == CFB_OK ? close_rc : rc;
 }
 
-static void take_settings(cfb_scoring_t *s, cfb_store_t *store) {
-    static const char *const names[] = {"suite",    "suite.sha256",  "shot",        "model",
-                                        "base-url", "system-prompt", "temperature", "max-tokens"};
-    if (s->n > 0) return; /* several sources: each task names its own */
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *v = cfb_store_setting_get(store, names[i]), *kept = NULL;
-        if (v == NULL || keep_text(s, v, &kept, NULL) != CFB_OK) continue;
-        s->settings[s->report.n_settings++] = (cfb_report_setting){names[i], kept};
-    }
-    const char *title = cfb_store_setting_get(store, "suite.title"), *kept = NULL;
-    if (title && keep_text(s, title, &kept, NULL) == CFB_OK) s->report.title = kept;
+/* What the tasks share: with several sources each run has its own. */
+static void take_settings(cfb_scoring_t *s, const cfb_report_asking *a, bool single) {
+    s->report.settings = single ? a->settings : NULL;
+    s->report.n_settings = single ? a->n_settings - a->n_notes : 0;
+}
+
+static cfb_code add_asking(cfb_scoring_t *s, const struct store_job *j, bool first, cfb_err *err) {
+    cfb_report_asking *p = realloc(s->asking, (s->n_asking + 1) * sizeof *p);
+    if (p == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    s->asking = p;
+    cfb_code rc = cfb_cli_asked(j->store, j->path, j->model, j->setting, s->arena, &p[s->n_asking], err);
+    if (rc == CFB_OK) take_settings(s, &p[s->n_asking], first && s->n_asking == 0);
+    if (rc == CFB_OK) s->n_asking++;
+    return rc;
 }
 
 cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path, const char *export_dir, unsigned what, cfb_err *err) {
@@ -260,9 +267,11 @@ cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path, const char *e
         const char *model = cfb_store_setting_get(j->store, "model"), *shot = cfb_store_setting_get(j->store, "shot");
         rc = keep_text(s, model ? model : "unknown-model", &j->model, err);
         j->setting = cfb_shot_name(shot && strcmp(shot, "zero") == 0 ? CFB_SHOT_ZERO : CFB_SHOT_FEW);
-        take_settings(s, j->store);
+        const char *title = cfb_store_setting_get(j->store, "suite.title"), *kept = NULL;
+        if (s->n == 0 && title && keep_text(s, title, &kept, NULL) == CFB_OK) s->report.title = kept;
     }
     if (rc == CFB_OK) rc = cfb_store_each_task(j->store, on_task, j, err);
+    if (rc == CFB_OK) rc = add_asking(s, j, first == 0, err);
     cfb_store_close(j->store, NULL);
     cfb_arena_free(j->texts);
     free(j);
@@ -450,7 +459,8 @@ cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, cfb_err *err) {
         if (rc == CFB_OK) rc = cfb_file_write(path, cfb_buf_str(&text), err);
     }
     if (rc == CFB_OK) {
-        cfb_table_style style = {cfb_cli_use_color(s->c, stdout), 0};
+        /* run says on standard error how it asked */
+        cfb_table_style style = {.color = cfb_cli_use_color(s->c, stdout), .asking = s->c->command == CFB_CMD_REPORT};
         cfb_buf_clear(&text);
         rc = s->c->json ? cfb_report_json(r, &text, err) : cfb_report_table(r, &style, &text, err);
         if (rc == CFB_OK) rc = cfb_cli_print(cfb_buf_str(&text), err);
