@@ -259,7 +259,8 @@ static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const si
         rc = cfb_cli_spending_open(c, &spending, &o, err);
         if (rc == CFB_OK) rc = cfb_cli_note_asking(c, store, spending.model_price ? spending.model_price->currency : NULL, err);
         if (rc == CFB_OK) {
-            cfb_cli_progress_t *display = cfb_cli_progress_start(c, &progress);
+            cfb_cli_progress_t *display =
+                cfb_cli_progress_start(c, &progress, spending.model_price ? spending.model_price->currency : NULL);
             rc = cfb_generate(&o, &sum, err);
             cfb_cli_progress_stop(display);
         }
