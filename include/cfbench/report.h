@@ -151,6 +151,10 @@ CFB_MUST_CHECK cfb_code cfb_report_html(const cfb_report *r, cfb_buf *out, cfb_e
 /* Number of terminal columns of valid UTF-8 (East Asian wide = 2). */
 size_t cfb_display_width(cfb_str s);
 
+/* Appends text as a terminal may show it, controls made visible, cut to `width` columns (an ellipsis says so) and, with pad,
+ * filled up with blanks to exactly as many. Errors: those of out. */
+CFB_MUST_CHECK cfb_code cfb_display_fit(cfb_str s, size_t width, bool pad, cfb_buf *out, cfb_err *err);
+
 /* ---- CFBenchmark's layout ---- */
 
 /* Which of upstream's files to write for a task, below dir:

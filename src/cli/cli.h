@@ -24,7 +24,7 @@ cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_batch(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_cache(const cfb_config *c, cfb_err *err);
 
-/* ---- ui.c: signals, log, progress ---- */
+/* ---- ui.c: signals, log; progress.c ---- */
 
 /* On after the first SIGINT/SIGTERM: start nothing more; abort follows with the second: give up calls under way. announce: say so
  * on standard error when the first one comes. */
@@ -36,9 +36,14 @@ CFB_MUST_CHECK cfb_code cfb_cli_log_to_file(const cfb_config *c, cfb_err *err); 
 void cfb_cli_log_end(const char *message); /* closes it, with the error that ended the program, or NULL */
 /* Draws p until stopped: lines that are redrawn on a terminal, or a plain line now and then. */
 typedef struct cfb_cli_progress cfb_cli_progress_t;
-cfb_cli_progress_t *cfb_cli_progress_start(const cfb_config *c, cfb_progress *p);
+/* currency: of p's cost; NULL = costs are unknown. */
+cfb_cli_progress_t *cfb_cli_progress_start(const cfb_config *c, cfb_progress *p, const char *currency);
 void cfb_cli_progress_stop(cfb_cli_progress_t *d);
 bool cfb_cli_use_color(const cfb_config *c, FILE *f);
+/* Around everything that is written to standard error while a run goes on: takes its lock and takes away the lines of the
+ * progress display; n_drawn: lines just written that the next one takes away. */
+void cfb_cli_stderr_begin(void);
+void cfb_cli_stderr_end(size_t n_drawn);
 
 /* ---- pick.c: options -> suite, tasks, rows ---- */
 
