@@ -32,11 +32,20 @@ typedef struct cfb_report_task {
     size_t n_failed_listed;
     const cfb_report_row *worst; /* answered rows with the lowest scores, lowest first */
     size_t n_worst;
+    const cfb_report_row *sample; /* random rows, in row order */
+    size_t n_sample;
+    uint64_t n_selected; /* rows that worst and sample were chosen from */
 } cfb_report_task;
 
 typedef struct cfb_report_setting {
     const char *name, *value;
 } cfb_report_setting;
+
+/* A row of a file that could not be scored and was passed over. Strings are borrowed. */
+typedef struct cfb_report_skipped {
+    const char *source, *message;
+    uint64_t row, line;
+} cfb_report_skipped;
 
 typedef struct cfb_report {
     const char *title;      /* such as the suite's */
@@ -47,6 +56,11 @@ typedef struct cfb_report {
     size_t n_settings;
     const cfb_report_task *tasks; /* in the suite's order, grouped by model and setting */
     size_t n_tasks;
+    const char *where; /* the condition that rows were chosen by, or NULL */
+    uint64_t n_skipped;
+    const cfb_report_skipped *skipped; /* maybe only the first ones */
+    size_t n_skipped_listed;
+    const char *performance; /* a JSON value that goes into the JSON form as it is, or NULL */
 } cfb_report;
 
 typedef struct cfb_table_style {

@@ -142,6 +142,7 @@ const char *cfb_check_names(const char *v);
 const char *cfb_check_metrics(const char *v);
 const char *cfb_check_rows(const char *v);
 const char *cfb_check_line(const char *v);
+const char *cfb_check_size(const char *v); /* "512M" */
 const char *cfb_check_failures(const char *v);
 const char *cfb_check_header(const char *v);      /* "Name: value" */
 bool cfb_header_is_secret(const char *line);      /* does it usually hold a key? */

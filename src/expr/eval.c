@@ -74,7 +74,7 @@ static cfb_expr_value eval(const cfb_expr_t *e, uint32_t i, const cfb_expr_value
     case EXPR_DIV: out.number = a.number / b.number; break;
     case EXPR_NEG: out.number = -a.number; break;
     case EXPR_CHARS: out.number = (double)cfb_utf8_count(a.text); break;
-    case EXPR_CONTAINS: out.truth = cfb_str_find(a.text, b.text, 0) != SIZE_MAX; break;
+    case EXPR_CONTAINS: out.truth = b.text.len == 0 || (a.text.len && cfb_str_find(a.text, b.text, 0) != SIZE_MAX); break;
     case EXPR_STARTS: out.truth = is_at(a.text, 0, b.text); break;
     case EXPR_ENDS: out.truth = a.text.len >= b.text.len && is_at(a.text, a.text.len - b.text.len, b.text); break;
     case EXPR_NUMBER: out.number = to_number(a.text); break;

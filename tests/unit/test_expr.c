@@ -55,6 +55,7 @@ static void values(void **state) {
         {"contains(output, \"银行\")", true},
         {"contains(output, '保险')", false},
         {"contains(output, '')", true},
+        {"!contains(absent, 'a') && contains(absent, absent) && starts(absent, '') && ends(absent, absent)", true},
         {"starts(output, '银')", true},
         {"starts(output, '证')", false},
         {"ends(output, '券')", true},
