@@ -78,6 +78,10 @@ CFB_MUST_CHECK cfb_code cfb_report_markdown(const cfb_report *r, cfb_buf *out, c
 /* One self-contained HTML page: no script, no network, light and dark, model text escaped. */
 CFB_MUST_CHECK cfb_code cfb_report_html(const cfb_report *r, cfb_buf *out, cfb_err *err);
 
+/* A CSV table, a line for each task: model, setting, task, kind, source, metric, counts and means; a mean that does not exist is
+ * an empty field. Appended to out. */
+CFB_MUST_CHECK cfb_code cfb_report_csv(const cfb_report *r, cfb_buf *out, cfb_err *err);
+
 /* Number of terminal columns of valid UTF-8 (East Asian wide = 2). */
 size_t cfb_display_width(cfb_str s);
 

@@ -94,6 +94,7 @@ typedef struct cfb_sink_opts {
     cfb_score_opts score;
     cfb_export_t *export; /* owned from here on; NULL = none */
     bool keep_scores;     /* for cfb_sink_scores */
+    bool in_parts;        /* cfb_sink_add and cfb_sink_score may both be called: see cfb_scorer_score_part */
     size_t n_worst;       /* rows with the lowest scores to keep; 0 = 5 */
     size_t n_sample;      /* random rows to keep */
     uint64_t seed, stream;
@@ -101,7 +102,8 @@ typedef struct cfb_sink_opts {
 CFB_MUST_CHECK cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err);
 /* Scores n rows; strings are read during the call only. pick(ctx, ...), which may be NULL, is told each row's scores and says
  * whether worst rows and samples are to be chosen from it too. */
-typedef cfb_code (*cfb_sink_pick_fn)(void *ctx, const cfb_sink_row *row, const cfb_score_row *score, bool *selected, cfb_err *err);
+typedef cfb_code (*cfb_sink_pick_fn)(void *ctx, const cfb_sink_row *row, const cfb_score_row *score, bool *selected,
+                                     cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_sink_pick_fn pick, void *ctx,
                                      cfb_err *err);
 /* The same in two steps, as cfb_scorer_score_part and cfb_scorer_add_part: from any thread, then in order. */
@@ -178,11 +180,11 @@ CFB_MUST_CHECK cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path
 CFB_MUST_CHECK cfb_code cfb_scoring_add_sources(cfb_scoring_t *s, const char *export_dir, unsigned what, cfb_err *err);
 /* Does every part of --metric concern a task that was scored? EUSAGE names the part that does not. */
 CFB_MUST_CHECK cfb_code cfb_scoring_check_metrics(const cfb_scoring_t *s, cfb_err *err);
-/* The report of all that was added; borrowed from s. */
-const cfb_report *cfb_scoring_report(cfb_scoring_t *s);
+size_t cfb_scoring_n_results(const cfb_scoring_t *s);
 uint64_t cfb_scoring_n_failed(const cfb_scoring_t *s);
 uint64_t cfb_scoring_n_skipped(const cfb_scoring_t *s);
-/* Table or JSON to standard output; scores.json, report.html and report.md into dir (NULL = none). */
-CFB_MUST_CHECK cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, cfb_err *err);
+/* Table or JSON to standard output; scores.json, report.html and report.md into dir (NULL = none); --csv; picked rows, and the
+ * end of --rows-out. performance: JSON for the document on standard output, or NULL. */
+CFB_MUST_CHECK cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, const char *performance, cfb_err *err);
 
 #endif

@@ -28,7 +28,7 @@ struct cfb_sink {
     unsigned char *selected;
     size_t cap;
     uint64_t n_taken;
-    bool keep_scores;
+    bool keep_scores, in_parts;
     int64_t *score_rows;
     double *scores;
     size_t n_scores, cap_scores;
@@ -45,6 +45,7 @@ cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err) {
     s->task = o->task;
     s->export = o->export;
     s->keep_scores = o->keep_scores;
+    s->in_parts = o->in_parts;
     s->failed.max = MAX_FAILED;
     s->worst.max = o->n_worst ? o->n_worst : DEFAULT_WORST;
     s->sample.max = o->n_sample;
@@ -102,7 +103,8 @@ static cfb_code copy_row(const cfb_sink_row *r, const cfb_score_row *score, doub
         p[from[t].len] = '\0';
         p += from[t].len + 1;
     }
-    out->row = (cfb_report_row){r->row, to[0], to[1], to[2], to[3], score->score, cfb_row_state_name(r->state), to[4].ptr, to[5].ptr};
+    out->row =
+        (cfb_report_row){r->row, to[0], to[1], to[2], to[3], score->score, cfb_row_state_name(r->state), to[4].ptr, to[5].ptr};
     return CFB_OK;
 }
 
@@ -124,7 +126,8 @@ static void swap_kept(cfb_sink_kept *a, cfb_sink_kept *b) {
 }
 
 static void sift_up(struct kept *k, size_t i) {
-    for (; i > 0 && goes_before(&k->rows[(i - 1) / 2], &k->rows[i]); i = (i - 1) / 2) swap_kept(&k->rows[(i - 1) / 2], &k->rows[i]);
+    for (; i > 0 && goes_before(&k->rows[(i - 1) / 2], &k->rows[i]); i = (i - 1) / 2)
+        swap_kept(&k->rows[(i - 1) / 2], &k->rows[i]);
 }
 
 static void sift_down(struct kept *k) {
@@ -141,7 +144,8 @@ static void sift_down(struct kept *k) {
 /* Would a row with this key, which comes after all others, be kept? */
 static inline bool wants(const struct kept *k, double key) { return k->n < k->max || (k->max > 0 && key < k->rows[0].key); }
 
-static cfb_code keep(struct kept *k, const cfb_sink_row *r, const cfb_score_row *score, double key, uint64_t order, cfb_err *err) {
+static cfb_code keep(struct kept *k, const cfb_sink_row *r, const cfb_score_row *score, double key, uint64_t order,
+                     cfb_err *err) {
     if (k->n == k->cap && k->n < k->max) {
         size_t cap = k->cap ? k->cap * 2 : 8;
         if (cap > k->max) cap = k->max;
@@ -270,7 +274,9 @@ cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_sin
         if (s->cap == 0) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     }
     for (size_t i = 0; i < n; i++) s->in[i] = (cfb_score_row_in){rows[i].response, rows[i].output, rows[i].state};
-    cfb_code rc = cfb_scorer_add(s->scorer, s->in, n, s->out, err);
+    cfb_code rc = s->in_parts ? cfb_scorer_score_part(s->scorer, 0, s->in, n, s->out, err)
+                              : cfb_scorer_add(s->scorer, s->in, n, s->out, err);
+    if (rc == CFB_OK && s->in_parts) cfb_scorer_add_part(s->scorer, s->out, n);
     for (size_t i = 0; i < n && rc == CFB_OK; i++) {
         bool selected = true;
         if (pick) rc = pick(ctx, &rows[i], &s->out[i], &selected, err);
