@@ -195,7 +195,7 @@ static cfb_code choose_form(const cfb_config *c, bool *csv, cfb_err *err) {
 cfb_code cfb_rows_out_open(const cfb_config *c, cfb_rows_out_t **out, cfb_err *err) {
     *out = NULL;
     if (c->rows_out == NULL)
-        return c->rows_texts || c->format
+        return c->command == CFB_CMD_SCORE && (c->rows_texts || c->format)
                    ? cfb_err_set(err, CFB_EUSAGE, "--%s is for --rows-out, which is missing", c->format ? "format" : "rows-texts")
                    : CFB_OK;
     struct stat st;
