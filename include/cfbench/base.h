@@ -80,8 +80,6 @@ size_t cfb_format_double(double v, char buf[32]);
 /* Whole string only; refuses nan, inf, hex, white space and trailing characters. */
 bool cfb_parse_double(const char *s, double *out);
 bool cfb_parse_int(const char *s, int64_t *out);
-/* "512M": bytes, with K, M, G or T for powers of 1024, and no sign, space or fraction. */
-bool cfb_parse_size(const char *s, uint64_t *out);
 
 /* ---- log: the library never prints; it calls the function that the program set ---- */
 
@@ -112,9 +110,6 @@ int cfb_cpu_count(void);
 /* Can n more threads live at the same time? Tries it. ECONFIG says how many there can be. */
 CFB_MUST_CHECK cfb_code cfb_check_threads(size_t n, cfb_err *err);
 /* Can n files be open? Raises the soft limit as far as it has to. ECONFIG says what the limit is. */
-/* What this process may use of the machine's memory, in bytes: the least of the machine's, the cgroup's limit (v2 and v1) and
- * the Slurm job's (SLURM_MEM_PER_NODE, SLURM_MEM_PER_CPU times SLURM_CPUS_ON_NODE, in MB). 0 = unknown. */
-uint64_t cfb_memory_allowed(void);
 CFB_MUST_CHECK cfb_code cfb_check_open_files(size_t n, cfb_err *err);
 
 /* Names the calling thread for tools that show threads (top, perf, gdb); at most 15 bytes count. The main thread keeps the
@@ -122,6 +117,8 @@ CFB_MUST_CHECK cfb_code cfb_check_open_files(size_t n, cfb_err *err);
 void cfb_thread_name(const char *name);
 /* CPU time of the whole process so far, user and system, in s. */
 double cfb_cpu_time_s(void);
+/* Bytes of memory that this process may use: the least of the machine's, its cgroup's, its Slurm job's and its resource limits. */
+uint64_t cfb_memory_allowed(void);
 
 /* Runs fn(ctx, block) for block = 0 .. n_blocks-1 on up to n_threads OpenMP threads (dynamic order). fn must be pure
  * arithmetic on its own slot. worker is 0 .. n_threads-1 and unique among running calls: an index for scratch space. */

@@ -42,10 +42,11 @@ typedef struct cfb_scan_meter {
 typedef struct cfb_scan_opts {
     const cfb_scan_column *columns; /* delivered in this order; borrowed during open only */
     size_t n_columns;
-    const char *format;     /* "csv", "jsonl", "json", "arrow", or NULL: told by content and name ("-": else CSV) */
-    int n_threads;          /* 0 = all cores */
-    size_t memory_bytes;    /* what a scan may hold (its buffers); 0 = 128 MiB. Longer records need more */
-    size_t max_field_bytes; /* one value: a larger one is an error; 0 = 64 MiB */
+    const char *format;  /* "csv", "jsonl", "json", "arrow", or NULL: told by content and name ("-": else CSV) */
+    int n_threads;       /* 0 = all cores */
+    size_t memory_bytes; /* what a scan may hold (its buffers); 0 = 128 MiB. It also bounds a single value (1/16 of it, at least 1
+                            MiB, at most 64) and a JSON list */
+    size_t max_field_bytes; /* one value: a larger one is an error; 0 = by memory_bytes, or 64 MiB */
     bool skip_bad_rows;     /* rows with a wrong number of fields, broken UTF-8 or broken JSON are passed over, and listed in
                                cfb_scan_part.bad; otherwise the first one ends the scan with an error */
     bool never_map;         /* a plain file may be mapped where that is faster; it must then not get shorter while it is read, or

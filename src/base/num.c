@@ -96,20 +96,3 @@ bool cfb_parse_int(const char *s, int64_t *out) {
     *out = v;
     return true;
 }
-
-bool cfb_parse_size(const char *s, uint64_t *out) {
-    uint64_t v = 0;
-    const char *p = s;
-    for (; *p >= '0' && *p <= '9'; p++) {
-        if (v > (UINT64_MAX - 9) / 10) return false;
-        v = v * 10 + (uint64_t)(*p - '0');
-    }
-    if (p == s) return false;
-    static const char units[] = "KMGT";
-    const char *unit = *p != '\0' ? strchr(units, *p) : NULL;
-    int shift = unit ? 10 * (int)(unit - units + 1) : 0;
-    if (unit) p++;
-    if (*p != '\0' || v > UINT64_MAX >> shift) return false;
-    *out = v << shift;
-    return true;
-}

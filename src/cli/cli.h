@@ -24,6 +24,8 @@ cfb_code cfb_cmd_export(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_convert(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_prompt(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_batch(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_cache(const cfb_config *c, cfb_err *err);
 
 /* ---- ui.c: signals, log, progress ---- */
 

@@ -1,8 +1,10 @@
 /* Response files: parts of a file are scored by several threads and taken in the order of the file. */
 #include "cli/scoring.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define NO_PLACE UINT32_MAX
 #define CACHE 256 /* results that a worker remembers */
@@ -384,8 +386,18 @@ static void say_what_is_odd(const struct file_job *j) {
                 j->n_missing == 1 ? "s" : "", (unsigned long long)j->missing_line);
 }
 
+/* A mapped file that gets shorter takes its pages away from under the scan: there is no way on. */
+static void file_got_shorter(int sig) {
+    static const char text[] = "cfbench: a file got shorter while it was read\n";
+    (void)sig;
+    ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)n;
+    _exit(2); /* as ETRUNCATED */
+}
+
 static cfb_code run_scan(struct file_job *j, cfb_scan_t *scan, cfb_err *err) {
     size_t n = cfb_scan_n_slots(scan), n_threads = (size_t)cfb_scan_n_threads(scan);
+    signal(SIGBUS, file_got_shorter);
     j->parts = calloc(n, sizeof *j->parts);
     j->workers = calloc(n_threads, sizeof *j->workers);
     cfb_code rc = j->parts && j->workers ? cfb_arena_new(0, &j->texts, err) : cfb_err_set(err, CFB_ENOMEM, "out of memory");
@@ -396,15 +408,6 @@ static cfb_code run_scan(struct file_job *j, cfb_scan_t *scan, cfb_err *err) {
     free(j->workers);
     cfb_arena_free(j->texts);
     return rc;
-}
-
-/* --memory, or an eighth of what may be used: labels, scores and the system need room too. */
-static size_t memory_for_reading(const cfb_config *c) {
-    const uint64_t most = (uint64_t)128 << 20, least = (uint64_t)16 << 20;
-    uint64_t bytes = 0;
-    if (c->memory && cfb_parse_size(c->memory, &bytes)) return bytes < SIZE_MAX ? (size_t)bytes : SIZE_MAX;
-    bytes = cfb_memory_allowed() / 8;
-    return (size_t)(bytes == 0 || bytes > most ? most : bytes < least ? least : bytes);
 }
 
 /* The one result of a file whose rows need not say theirs. */
@@ -429,7 +432,7 @@ cfb_code cfb_scoring_read_file(cfb_scoring_t *s, const cfb_source *source, cfb_e
     o.columns = j.columns.list;
     o.n_columns = j.columns.n;
     o.n_threads = (int)s->c->threads;
-    o.memory_bytes = memory_for_reading(s->c);
+    o.memory_bytes = s->c->memory ? (size_t)s->c->memory << 20 : (size_t)(cfb_memory_allowed() / 4);
     o.skip_bad_rows = j.skip;
     o.meter = &s->meter;
     cfb_scan_t *scan = NULL;

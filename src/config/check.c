@@ -107,11 +107,6 @@ const char *cfb_check_failures(const char *v) {
     return cfb_parse_int(text, &count) && count >= 0 ? NULL : "is neither a number of rows nor a share such as 10%";
 }
 
-const char *cfb_check_size(const char *v) {
-    uint64_t bytes;
-    return cfb_parse_size(v, &bytes) && bytes >= (uint64_t)1 << 20 ? NULL : "is no size of at least 1M, such as 512M or 2G";
-}
-
 /* RFC 9110, 5.6.2: the characters of a header's name. */
 static size_t token_length(const char *v) {
     size_t n = 0;

@@ -9,6 +9,9 @@
 
 #define PART_BYTES ((size_t)512 << 10) /* with the rows of a part half a second-level cache */
 #define LEAST_PART_BYTES ((size_t)64 << 10)
+#define LEAST_FIELD ((size_t)1 << 20)
+#define MOST_FIELD ((size_t)64 << 20)
+#define MOST_BATCH ((size_t)32 << 20)
 #define MEMORY_BYTES ((size_t)128 << 20)
 #define KEEP_BYTES ((size_t)256 << 10) /* a buffer that one long record made larger is not kept */
 #define SPINS 4000                     /* before a thread sleeps: the part before is usually just being finished */
@@ -94,8 +97,13 @@ static cfb_code new_scan(const cfb_scan_opts *opts, struct cfb_scan **out, cfb_r
     ro->columns = *columns;
     ro->n_columns = opts->n_columns;
     ro->max_field_bytes = opts->max_field_bytes;
+    if (opts->memory_bytes) { /* the longest record must fit: its bytes, the same once more while a buffer grows, and its texts */
+        size_t most = opts->memory_bytes / 16 < LEAST_FIELD ? LEAST_FIELD : opts->memory_bytes / 16;
+        if (ro->max_field_bytes == 0) ro->max_field_bytes = most < MOST_FIELD ? most : MOST_FIELD;
+        ro->max_json_bytes = opts->memory_bytes;
+    }
     ro->batch_rows = 16 * 1024; /* Arrow and JSON lists: several parts from each batch */
-    ro->batch_bytes = s->memory_bytes / 4;
+    ro->batch_bytes = s->memory_bytes / 4 < MOST_BATCH ? s->memory_bytes / 4 : MOST_BATCH;
     *out = s;
     return CFB_OK;
 }
@@ -208,11 +216,15 @@ static scan_part *next_slot(struct cfb_scan *s, int worker) {
 static scan_part *take_part(struct cfb_scan *s, int worker) {
     scan_worker *w = &s->workers[worker];
     bool end = false;
+    int64_t t0 = cfb_now_ns();
     pthread_mutex_lock(&s->take);
     if (cfb_stop_is_on(s->stop)) fail_scan(s, CFB_EINTERRUPTED, "interrupted");
     scan_part *p = next_slot(s, worker);
+    int64_t t1 = cfb_now_ns();
+    atomic_fetch_add(&s->meter->ns_wait, (unsigned long long)(t1 - t0));
     if (p != NULL && s->mode != SCAN_PLAIN) {
         p->code = scan_input__fetch(s, p, w, &end, &p->err);
+        atomic_fetch_add(&s->meter->ns_read, (unsigned long long)(cfb_now_ns() - t1));
         if (end) {
             pthread_mutex_lock(&s->lock);
             s->n_parts = p->index; /* this one is not there */
@@ -368,11 +380,8 @@ static void commit_parts(struct cfb_scan *s, scan_part *done) {
 static void run_worker(struct cfb_scan *s, int worker) {
     scan_worker *w = &s->workers[worker];
     for (;;) {
-        int64_t t0 = cfb_now_ns();
         scan_part *p = take_part(s, worker);
         if (p == NULL) return;
-        atomic_fetch_add(s->mode == SCAN_PLAIN ? &s->meter->ns_wait : &s->meter->ns_read,
-                         (unsigned long long)(cfb_now_ns() - t0));
         if (!cut_part(s, p, w)) return;
         work_on(s, p, worker);
         commit_parts(s, p);

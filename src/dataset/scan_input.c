@@ -78,9 +78,10 @@ static void choose_way(struct cfb_scan *s, size_t i) {
         if (g->map == MAP_FAILED) {
             g->map = NULL;
             g->way = WAY_READ;
+        } else {
+            (void)madvise(g->map, g->len, MADV_SEQUENTIAL); /* where it is not in the page cache yet */
         }
     }
-    (void)posix_fadvise(s->fd, (off_t)(from + g->len), (off_t)(2 * s->segment_bytes), POSIX_FADV_WILLNEED);
 }
 
 static cfb_code fetch_plain(struct cfb_scan *s, scan_part *p, cfb_err *err) {

@@ -27,8 +27,8 @@ struct confusion {
 /* Our threads are the parallelism: each calls sgemm for its own panel, and BLAS must not start threads of its own below them.
  * OpenBLAS's openmp build sees that it is inside a parallel region; its pthread build does not, and neither does the openmp build
  * where n_threads is 1 and there is no region. openblas_set_num_threads is for the whole process and has no counterpart for one
- * thread in 0.3.21. So the first product under way sets it to 1 and the last one puts back what was there: whoever else uses BLAS in
- * this process finds its own number again. Results do not depend on it. */
+ * thread in 0.3.21. So the first product under way sets it to 1 and the last one puts back what was there: whoever else uses BLAS
+ * in this process finds its own number again. Results do not depend on it. */
 #ifdef OPENBLAS_VERSION
 static pthread_mutex_t blas_lock = PTHREAD_MUTEX_INITIALIZER;
 static int blas_users, blas_threads;

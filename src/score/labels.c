@@ -236,7 +236,13 @@ void label_shard_free(label_shard *s) {
 
 #define TEXT_SLOTS ((size_t)1024) /* each text has one place: whoever comes last has it */
 
-text_entry *text_table_new(void) { return calloc(TEXT_SLOTS, sizeof(text_entry)); }
+_Static_assert(sizeof(text_entry) == 64 + TEXT_BYTES, "labels in one cache line, the text in the next ones");
+
+text_entry *text_table_new(void) {
+    text_entry *table = aligned_alloc(64, TEXT_SLOTS * sizeof *table);
+    if (table != NULL) memset(table, 0, TEXT_SLOTS * sizeof *table);
+    return table;
+}
 
 void text_table_clear(text_entry *table) {
     for (size_t i = 0; i < TEXT_SLOTS; i++) table[i].labels.used = false;
@@ -260,8 +266,15 @@ static inline uint64_t text_hash(cfb_str s) {
     return h * UINT64_C(0xD6E8FEB86659FD93);
 }
 
-text_entry *text_table_find(text_entry *table, cfb_str text, bool *known) {
+uint64_t text_table_hash(const text_entry *table, cfb_str text) {
     uint64_t hash = text_hash(text);
+    const text_entry *e = &table[hash >> 54];
+    __builtin_prefetch(e);
+    __builtin_prefetch(e->text);
+    return hash;
+}
+
+text_entry *text_table_find(text_entry *table, cfb_str text, uint64_t hash, bool *known) {
     text_entry *e = &table[hash >> 54];
     *known = e->labels.used && e->hash == hash && e->labels.len == text.len && memcmp(e->text, text.ptr, text.len) == 0;
     if (!*known) {

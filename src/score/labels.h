@@ -92,8 +92,10 @@ typedef struct text_entry {
     char text[TEXT_BYTES];
 } text_entry;
 
-/* The entry for a text of at most TEXT_BYTES: *known, or to be filled in (it is the caller's from here on). */
-text_entry *text_table_find(text_entry *table, cfb_str text, bool *known);
+/* Hash of a text of 1 to TEXT_BYTES bytes. Asks the processor for the entry, so that it is near when it is looked for. */
+uint64_t text_table_hash(const text_entry *table, cfb_str text);
+/* The entry for a text of that hash: *known, or to be filled in (it is the caller's from here on). */
+text_entry *text_table_find(text_entry *table, cfb_str text, uint64_t hash, bool *known);
 text_entry *text_table_new(void);
 void text_table_clear(text_entry *table);
 

@@ -13,7 +13,8 @@ bool score_worker_init(score_worker *w, const score_plan *plan) {
     if (plan->metric == CFB_METRIC_TF) return cfb_tf_scratch_new(&w->tf, NULL) == CFB_OK;
     if (!plan->f1) return cfb_metric_scratch_new(&w->metric, NULL) == CFB_OK;
     w->texts = text_table_new();
-    if (w->texts == NULL || !label_table_reset(&w->table, &plan->start)) return false;
+    w->hashes = new_array(2 * n, sizeof *w->hashes);
+    if (w->texts == NULL || w->hashes == NULL || !label_table_reset(&w->table, &plan->start)) return false;
     uint32_t **counts[] = {&w->tp, &w->n_true, &w->n_pred, &w->n_items, &w->both, &w->n_ref, &w->n_out};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if ((*counts[i] = new_array(n, sizeof **counts[i])) == NULL) return false;
@@ -31,9 +32,9 @@ bool score_worker_init(score_worker *w, const score_plan *plan) {
 void score_worker_free(score_worker *w) {
     cfb_tf_scratch_free(w->tf);
     cfb_metric_scratch_free(w->metric);
-    void *arrays[] = {w->tp,    w->n_true, w->n_pred,     w->n_items,   w->both,      w->n_ref,
-                      w->n_out, w->score,  w->precision,  w->recall,    w->f1,        w->rows,
-                      w->truth, w->pred,   w->long_truth, w->long_pred, w->long_rows, w->texts};
+    void *arrays[] = {w->tp,         w->n_true,    w->n_pred,    w->n_items, w->both,  w->n_ref, w->n_out,
+                      w->score,      w->precision, w->recall,    w->f1,      w->rows,  w->truth, w->pred,
+                      w->long_truth, w->long_pred, w->long_rows, w->texts,   w->hashes};
     label_table_free(&w->table);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
     memset(w, 0, sizeof *w);
@@ -240,13 +241,13 @@ static bool read_positions(row_reader *r, cfb_str response, bool *unmatchable) {
 /* ---- short texts ---- */
 
 /* The labels of a text of a few labels; NULL with code OK: it is none of those. */
-static const text_labels *short_labels(score_worker *w, cfb_str text, cfb_code *code) {
+static const text_labels *short_labels(score_worker *w, cfb_str text, uint64_t hash, cfb_code *code) {
     static const text_labels none = {.n = 0};
     *code = CFB_OK;
     if (text.len == 0) return &none;
     if (text.len > TEXT_BYTES) return NULL;
     bool known;
-    text_entry *e = text_table_find(w->texts, text, &known);
+    text_entry *e = text_table_find(w->texts, text, hash, &known);
     text_labels *l = &e->labels;
     if (known) return l->n <= TEXT_LABELS ? l : NULL;
     size_t chars = cfb_text_count_valid(text);
@@ -375,10 +376,10 @@ static cfb_code read_long_row(const score_plan *plan, score_worker *w, const cfb
 
 static cfb_code read_row(const score_plan *plan, score_worker *w, const cfb_score_row_in *in, size_t i, cfb_score_row *row) {
     cfb_code code;
-    const text_labels *ref = short_labels(w, in->response, &code);
+    const text_labels *ref = short_labels(w, in->response, w->hashes[2 * i], &code);
     if (ref != NULL && (plan->label_set != CFB_LABELS_ROW || ref->plain)) {
         text_labels kept = *ref; /* the output may take its place */
-        const text_labels *out = short_labels(w, output_of(in), &code);
+        const text_labels *out = short_labels(w, output_of(in), w->hashes[2 * i + 1], &code);
         if (out != NULL) {
             count_short(plan, w, i, &kept, out);
             row->response_chars = kept.chars;
@@ -389,12 +390,24 @@ static cfb_code read_row(const score_plan *plan, score_worker *w, const cfb_scor
     return code == CFB_OK ? read_long_row(plan, w, in, i, row) : code;
 }
 
+/* Hashes run ahead of the rows by so much that the entries have come when a row needs them. */
+#define AHEAD 8
+
+static inline void hash_row(score_worker *w, const score_piece *p, size_t i) {
+    if (i >= p->n) return;
+    const cfb_str texts[] = {p->in[i].response, output_of(&p->in[i])};
+    for (size_t k = 0; k < 2; k++)
+        if (texts[k].len > 0 && texts[k].len <= TEXT_BYTES) w->hashes[2 * i + k] = text_table_hash(w->texts, texts[k]);
+}
+
 static void run_f1(const score_plan *plan, score_worker *w, score_piece *p, cfb_score_row *rows) {
     w->n_long_rows = 0;
     w->n_counted += p->n;
     memset(w->truth, 0, p->n * plan->n_words * sizeof *w->truth);
     memset(w->pred, 0, p->n * plan->n_words * sizeof *w->pred);
+    for (size_t i = 0; i < AHEAD; i++) hash_row(w, p, i);
     for (size_t i = 0; i < p->n; i++) {
+        hash_row(w, p, i + AHEAD);
         cfb_code code = read_row(plan, w, &p->in[i], i, &rows[i]);
         if (code != CFB_OK) {
             fail(p, code, i);
