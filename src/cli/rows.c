@@ -3,7 +3,6 @@
 #include "cfbench/json.h"
 #include "cli/cli.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,78 +105,100 @@ struct cfb_rows_out {
     X(picked, put_text, cfb_str_from(r->picked))                         \
     X(error, put_text, cfb_str_from(r->error))
 
-/* One line under way. Errors stick. */
+/* One line under way. Errors stick. Keys are written as they stand: a general writer of JSON took most of the time. */
 struct line {
     cfb_buf *to;
     cfb_err *err;
     cfb_code rc;
     bool csv, first;
-    cfb_jw w;
 };
 
-static void begin_value(struct line *l, const char *name) {
-    if (!l->csv)
-        cfb_jw_key(&l->w, name);
-    else if (!l->first && l->rc == CFB_OK)
-        l->rc = cfb_buf_append_char(l->to, ',', l->err);
+static void put_raw(struct line *l, const char *text, size_t len) {
+    if (l->rc == CFB_OK) l->rc = cfb_buf_append(l->to, text, len, l->err);
+}
+
+/* key: `,"name":` */
+static void begin_value(struct line *l, cfb_str key) {
+    size_t skip = l->first ? 1 : 0;
+    put_raw(l, key.ptr + skip, l->csv ? 1 - skip : key.len - skip);
     l->first = false;
 }
 
-static void put_text(struct line *l, const char *name, cfb_str v) {
-    begin_value(l, name);
-    if (!l->csv)
-        cfb_jw_str(&l->w, v);
+static void put_nothing(struct line *l) {
+    if (!l->csv) put_raw(l, "null", 4);
+}
+
+static void put_text(struct line *l, cfb_str key, cfb_str v) {
+    begin_value(l, key);
+    if (v.ptr == NULL)
+        put_nothing(l);
     else if (l->rc == CFB_OK)
-        l->rc = cfb_csv_append_field(l->to, v, false, l->err);
+        l->rc = l->csv ? cfb_csv_append_field(l->to, v, false, l->err) : cfb_json_quote(l->to, v, l->err);
 }
 
-static void put_number(struct line *l, const char *name, double v) {
-    char text[32];
-    begin_value(l, name);
-    if (!l->csv)
-        cfb_jw_num(&l->w, v);
-    else if (l->rc == CFB_OK && !isnan(v))
-        l->rc = cfb_buf_append(l->to, text, cfb_format_double(v, text), l->err);
+/* Scores of rows are few different numbers, and shortest texts of numbers are dear: each thread remembers some. */
+#define N_NUMBERS 256
+static cfb_str number_text(double v) {
+    static _Thread_local struct {
+        uint64_t bits;
+        uint8_t len;
+        char text[32];
+    } known[N_NUMBERS];
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    size_t at = (size_t)((bits * UINT64_C(0x9E3779B97F4A7C15)) >> 56);
+    if (known[at].len == 0 || known[at].bits != bits) {
+        known[at].bits = bits;
+        known[at].len = (uint8_t)cfb_format_double(v, known[at].text);
+    }
+    return (cfb_str){known[at].text, known[at].len};
 }
 
-static void put_part(struct line *l, const char *name, int64_t v) {
-    begin_value(l, name);
-    if (!l->csv && v < 0)
-        cfb_jw_null(&l->w);
-    else if (!l->csv)
-        cfb_jw_int(&l->w, v);
-    else if (l->rc == CFB_OK && v >= 0)
-        l->rc = cfb_buf_printf(l->to, l->err, "%" PRId64, v);
+static void put_number(struct line *l, cfb_str key, double v) {
+    begin_value(l, key);
+    if (isnan(v)) {
+        put_nothing(l);
+        return;
+    }
+    cfb_str text = number_text(v);
+    put_raw(l, text.ptr, text.len);
 }
 
-static void put_count(struct line *l, const char *name, uint64_t v) { put_part(l, name, v > INT64_MAX ? INT64_MAX : (int64_t)v); }
-
-static void put_line(struct line *l, const char *name, uint64_t v) {
-    put_part(l, name, v == 0 ? -1 : v > INT64_MAX ? INT64_MAX : (int64_t)v);
+static void put_part(struct line *l, cfb_str key, int64_t v) {
+    char text[20], *p = text + sizeof text;
+    begin_value(l, key);
+    if (v < 0) {
+        put_nothing(l);
+        return;
+    }
+    for (uint64_t u = (uint64_t)v; p == text + sizeof text || u > 0; u /= 10) *--p = (char)('0' + u % 10);
+    put_raw(l, p, (size_t)(text + sizeof text - p));
 }
+
+static void put_count(struct line *l, cfb_str key, uint64_t v) { put_part(l, key, v > INT64_MAX ? INT64_MAX : (int64_t)v); }
+
+static void put_line(struct line *l, cfb_str key, uint64_t v) {
+    put_part(l, key, v == 0 ? -1 : v > INT64_MAX ? INT64_MAX : (int64_t)v);
+}
+
+#define KEY(name) CFB_STR_LIT(",\"" name "\":")
 
 cfb_code cfb_rows_out_format(const cfb_rows_out_t *o, const cfb_row_view *r, cfb_buf *to, cfb_err *err) {
     const cfb_score_row *s = r->score;
     const bool parts = s != NULL && r->over_labels;
     const double none = (double)NAN;
     struct line l = {.to = to, .err = err, .csv = o->csv, .first = true};
-    if (!o->csv) {
-        cfb_jw_init(&l.w, to, 0);
-        cfb_jw_obj(&l.w);
-    }
-#define CFB_X(name, put, value) put(&l, #name, value);
+    if (!o->csv) put_raw(&l, "{", 1);
+#define CFB_X(name, put, value) put(&l, KEY(#name), value);
     COLUMN_MAP(CFB_X)
 #undef CFB_X
     if (o->texts) {
-        put_text(&l, "input", r->input);
-        put_text(&l, "response", r->response);
-        put_text(&l, "output", r->output);
+        put_text(&l, KEY("input"), r->input);
+        put_text(&l, KEY("response"), r->response);
+        put_text(&l, KEY("output"), r->output);
     }
-    if (!o->csv) {
-        cfb_jw_end_obj(&l.w);
-        l.rc = cfb_jw_finish(&l.w, err);
-    }
-    return l.rc == CFB_OK ? cfb_buf_append_char(to, '\n', err) : l.rc;
+    put_raw(&l, "}\n" + (o->csv ? 1 : 0), o->csv ? 1 : 2);
+    return l.rc;
 }
 
 static bool ends_with(const char *s, const char *end) {
