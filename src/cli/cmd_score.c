@@ -1,6 +1,7 @@
 /* cfbench score PATH...: run stores, response files, and folders of them. */
 #include "cli/scoring.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 /* What is left to say at the end: rows that have no score of their own. */
@@ -17,16 +18,33 @@ static cfb_code partial(const cfb_scoring_t *s, cfb_err *err) {
     return cfb_err_set(err, CFB_EPARTIAL, "%s%s%s", what[0], failed && skipped ? "; " : "", what[1]);
 }
 
+static void on_signal(int sig) {
+    (void)sig;
+    cfb_stop_set(&cfb_cli_stop);
+}
+
+/* The first signal ends reading, and nothing half-written stays; a second one ends the program as ever. */
+static void stop_in_order(void) {
+    struct sigaction a = {0};
+    a.sa_handler = on_signal;
+    a.sa_flags = (int)SA_RESETHAND;
+    sigemptyset(&a.sa_mask);
+    sigaction(SIGINT, &a, NULL);
+    sigaction(SIGTERM, &a, NULL);
+}
+
 cfb_code cfb_cmd_score(const cfb_config *c, cfb_err *err) {
     cfb_scoring_t *s = NULL;
     cfb_buf performance = CFB_BUF_INIT(0);
     cfb_watch_t *w = cfb_watch_start(c);
+    stop_in_order();
     cfb_code rc = cfb_scoring_new(c, &s, err);
     if (rc == CFB_OK) rc = cfb_scoring_add_sources(s, c->out, CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS, err);
     if (rc == CFB_OK && cfb_scoring_n_results(s) == 0 && cfb_scoring_n_skipped(s) == 0)
         rc = c->tasks ? cfb_err_set(err, CFB_EUSAGE, "--tasks %s: none of these is in what was given", c->tasks)
                       : cfb_err_set(err, CFB_EDATA, "there is no row to score in what was given");
     if (rc == CFB_OK) rc = cfb_scoring_check_metrics(s, err);
+    cfb_cli_release_signals();
     cfb_watch_stop(w, rc == CFB_OK ? s : NULL, &performance);
     if (rc == CFB_OK) rc = cfb_scoring_publish(s, c->out, c->verbose && performance.len ? performance.ptr : NULL, err);
     if (rc == CFB_OK) rc = partial(s, err);

@@ -435,6 +435,7 @@ cfb_code cfb_scoring_read_file(cfb_scoring_t *s, const cfb_source *source, cfb_e
     o.memory_bytes = s->c->memory ? (size_t)s->c->memory << 20 : (size_t)(cfb_memory_allowed() / 4);
     o.skip_bad_rows = j.skip;
     o.meter = &s->meter;
+    o.stop = &cfb_cli_stop;
     cfb_scan_t *scan = NULL;
     cfb_code rc = by_columns ? CFB_OK : open_only(&j, err);
     if (rc != CFB_OK || (j.only && j.only->sink == NULL)) return rc;

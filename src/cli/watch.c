@@ -10,6 +10,7 @@ struct cfb_watch {
     const cfb_config *c;
     int64_t start_ns;
     double start_cpu_s;
+    uint64_t start_pushed;
     uint64_t start_throttled, start_throttled_us, start_disk;
 };
 
@@ -28,6 +29,12 @@ static uint64_t field_of(const char *path, const char *name) {
     return v;
 }
 
+/* How often the kernel gave a thread's core to someone else. */
+static uint64_t times_pushed(void) {
+    struct rusage u;
+    return getrusage(RUSAGE_SELF, &u) == 0 && u.ru_nivcsw > 0 ? (uint64_t)u.ru_nivcsw : 0;
+}
+
 #define CPU_STAT "/sys/fs/cgroup/cpu.stat"
 
 cfb_watch_t *cfb_watch_start(const cfb_config *c) {
@@ -36,6 +43,7 @@ cfb_watch_t *cfb_watch_start(const cfb_config *c) {
     w->c = c;
     w->start_ns = cfb_now_ns();
     w->start_cpu_s = cfb_cpu_time_s();
+    w->start_pushed = times_pushed();
     w->start_throttled = field_of(CPU_STAT, "nr_throttled");
     w->start_throttled_us = field_of(CPU_STAT, "throttled_usec");
     w->start_disk = field_of("/proc/self/io", "read_bytes");
@@ -46,7 +54,7 @@ struct measured {
     double wall_s, cpu_s, busy;
     uint64_t bytes, text_bytes, rows, disk_bytes, peak_bytes;
     double read_s, cut_s, check_s, work_s, commit_s, wait_s;
-    uint64_t throttled;
+    uint64_t throttled, pushed;
     double throttled_s;
     int threads, cores;
 };
@@ -66,6 +74,7 @@ static struct measured measure(const cfb_watch_t *w, const cfb_scoring_t *s) {
                          .work_s = seconds(&m->ns_work),
                          .commit_s = seconds(&m->ns_commit),
                          .wait_s = seconds(&m->ns_wait),
+                         .pushed = times_pushed() - w->start_pushed,
                          .throttled = field_of(CPU_STAT, "nr_throttled") - w->start_throttled,
                          .throttled_s = (double)(field_of(CPU_STAT, "throttled_usec") - w->start_throttled_us) * 1e-6,
                          .disk_bytes = field_of("/proc/self/io", "read_bytes") - w->start_disk,
@@ -109,6 +118,7 @@ static void write_json(const struct measured *r, cfb_buf *out) {
     put(&j, "score_s", r->work_s);
     put(&j, "commit_s", r->commit_s);
     put(&j, "wait_s", r->wait_s);
+    put_count(&j, "cores_lost", r->pushed);
     put_count(&j, "throttled", r->throttled);
     put(&j, "throttled_s", r->throttled_s);
     cfb_jw_end_obj(&j);
@@ -165,6 +175,13 @@ static void warn(const struct measured *r, const cfb_scoring_t *s) {
             CFB_LOG_WARN,
             "the disk gave %.0f MB/s, while scoring could take %.0f MB/s: compressed files (zstd) or a faster disk would help",
             (double)r->disk_bytes * 1e-6 / r->wall_s, (double)r->text_bytes * 1e-6 / compute_s * r->threads);
+    /* a thread that computes without pause is pushed from its core a few times in a second even on an idle machine */
+    bool computing = r->wait_s + r->read_s < 0.2 * r->wall_s * r->threads;
+    if (r->threads <= r->cores && computing && r->busy < 0.7 * r->threads && (double)r->pushed > 20 * r->wall_s)
+        cfb_log(CFB_LOG_WARN,
+                "other processes took the cores %llu times: %.1f threads were busy of %d; run fewer jobs at once, or say fewer "
+                "--threads",
+                (unsigned long long)r->pushed, r->busy, r->threads);
     warn_about_sources(r, s);
 }
 

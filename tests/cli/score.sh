@@ -315,4 +315,19 @@ check "a short run says nothing on standard error" test ! -s "$T/err"
 { printf 'input,response,output\n'; sleep 0.7; yes q,银行,银行 | head -200; } | score --task sector --progress bar -
 said "progress of a pipe: bytes and rows" " rows, "
 unsaid "progress of a pipe: no time left" " left"
+
+# ---- interrupted ----
+mkfifo "$T/pipe"
+mkdir "$T/cut"
+"$CFBENCH" score --suite datasets/sample --task sector --rows-out "$T/cut/rows.csv" --out "$T/cut" - <"$T/pipe" >"$T/out" 2>"$T/err" &
+scorer=$!
+exec 9>"$T/pipe"
+{ printf 'input,response,output\n'; yes q,银行,银行 | head -100000; } >&9
+kill -INT $scorer
+yes q,银行,银行 2>/dev/null | head -400000 >&9 2>/dev/null
+exec 9>&-
+got=0
+wait $scorer || got=$?
+check "SIGINT: exit status 5" test $got -eq 5
+check "SIGINT: nothing half-written" test -z "$(find "$T/cut" -type f)"
 exit $bad
