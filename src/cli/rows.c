@@ -197,7 +197,7 @@ cfb_code cfb_rows_out_format(const cfb_rows_out_t *o, const cfb_row_view *r, cfb
         put_text(&l, KEY("response"), r->response);
         put_text(&l, KEY("output"), r->output);
     }
-    put_raw(&l, "}\n" + (o->csv ? 1 : 0), o->csv ? 1 : 2);
+    put_raw(&l, o->csv ? "\n" : "}\n", o->csv ? 1 : 2);
     return l.rc;
 }
 

@@ -51,7 +51,8 @@ static cfb_row_state state_by_name(const char *name) {
 
 static cfb_code on_result(void *ctx, const cfb_store_result *r, cfb_err *err) {
     struct store_job *j = ctx;
-    if (cfb_stop_is_on(&cfb_cli_stop)) return cfb_err_set(err, CFB_EINTERRUPTED, "interrupted");
+    if (j->s->c->command == CFB_CMD_SCORE && cfb_stop_is_on(&cfb_cli_stop))
+        return cfb_err_set(err, CFB_EINTERRUPTED, "interrupted");
     cfb_sink_row *row = &j->batch[j->n];
     bool never_asked = r->n_attempts == 0;
     *row = (cfb_sink_row){.row = (uint64_t)r->row, .source = j->s->now, .state = state_by_name(r->state)};
