@@ -114,21 +114,18 @@ static cfb_code store_scores(cfb_scoring_t *s, size_t source, const char *path, 
     return rc == CFB_OK ? close_rc : rc;
 }
 
-static cfb_code take_settings(cfb_scoring_t *s, cfb_store_t *store, const char *path, cfb_err *err) {
-    static const char *const names[N_STORE_SETTINGS] = {"suite",    "suite.sha256",  "shot",        "model",
-                                                        "base-url", "system-prompt", "temperature", "max-tokens"};
-    cfb_store_settings *p = realloc(s->stores, (s->n_stores + 1) * sizeof *p);
+/* The account of the run, under the names that its results have. */
+static cfb_code add_asking(struct store_job *j, cfb_err *err) {
+    cfb_scoring_t *s = j->s;
+    const cfb_source *from = &s->sources[s->now];
+    cfb_report_asking *p = realloc(s->asking, (s->n_asking + 1) * sizeof *p);
     if (p == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    s->stores = p;
-    cfb_store_settings *to = &s->stores[s->n_stores++];
-    *to = (cfb_store_settings){.path = path};
-    cfb_code rc = CFB_OK;
-    for (size_t i = 0; i < N_STORE_SETTINGS && rc == CFB_OK; i++) {
-        const char *v = cfb_store_setting_get(store, names[i]);
-        if (v) rc = cfb_scoring_keep_text(s, v, &to->values[i], err);
-    }
-    const char *title = cfb_store_setting_get(store, "suite.title");
-    if (title) cfb_scoring_set_title(s, title);
+    s->asking = p;
+    const char *model = j->target ? j->target->model : from->model;
+    cfb_code rc = cfb_cli_asked(j->store, from->path, model, from->setting, s->arena, &p[s->n_asking], err);
+    if (rc == CFB_OK) s->n_asking++;
+    const char *title = cfb_store_setting_get(j->store, "suite.title");
+    if (rc == CFB_OK && title) cfb_scoring_set_title(s, title);
     return rc;
 }
 
@@ -141,8 +138,8 @@ cfb_code cfb_scoring_read_store(cfb_scoring_t *s, const char *path, cfb_err *err
     *j = (struct store_job){.s = s, .path = path, .line = CFB_BUF_INIT(0)};
     cfb_code rc = cfb_arena_new(0, &j->texts, err);
     if (rc == CFB_OK) rc = cfb_store_open(path, CFB_STORE_READ, &j->store, err);
-    if (rc == CFB_OK) rc = take_settings(s, j->store, s->sources[s->now].path, err);
     if (rc == CFB_OK) rc = cfb_store_each_task(j->store, on_task, j, err);
+    if (rc == CFB_OK) rc = add_asking(j, err);
     bool read_any = j->target != NULL;
     cfb_store_close(j->store, NULL);
     cfb_arena_free(j->texts);

@@ -36,8 +36,7 @@ void cfb_scoring_free(cfb_scoring_t *s) {
     pthread_mutex_destroy(&s->lock);
     free(s->targets);
     free(s->tasks);
-    free(s->stores);
-    free(s->settings);
+    free(s->asking);
     free(s->skipped);
     free(s);
 }
@@ -365,31 +364,6 @@ cfb_code cfb_scoring_add_sources(cfb_scoring_t *s, const char *export_dir, unsig
 
 static bool same(const char *a, const char *b) { return a == b || (a && b && strcmp(a, b) == 0); }
 
-/* Settings of run stores: those that all share by their names, others with their store's path behind the name. */
-static cfb_code make_settings(cfb_scoring_t *s, cfb_err *err) {
-    static const char *const names[N_STORE_SETTINGS] = {"suite",    "suite.sha256",  "shot",        "model",
-                                                        "base-url", "system-prompt", "temperature", "max-tokens"};
-    s->settings = calloc(s->n_stores * N_STORE_SETTINGS + 1, sizeof *s->settings);
-    if (s->settings == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    size_t n = 0;
-    cfb_code rc = CFB_OK;
-    for (size_t i = 0; i < N_STORE_SETTINGS; i++) {
-        bool shared = s->n_stores == s->n_sources;
-        for (size_t k = 1; k < s->n_stores && shared; k++) shared = same(s->stores[0].values[i], s->stores[k].values[i]);
-        for (size_t k = 0; k < s->n_stores && rc == CFB_OK; k++) {
-            const cfb_store_settings *of = &s->stores[k];
-            char name[PATH_MAX + 64];
-            if (of->values[i] == NULL || (shared && k > 0)) continue;
-            snprintf(name, sizeof name, shared ? "%s" : "%s (%s)", names[i], of->path);
-            rc = cfb_scoring_keep_text(s, name, &s->settings[n].name, err);
-            s->settings[n++].value = of->values[i];
-        }
-    }
-    s->report.settings = s->settings;
-    s->report.n_settings = n;
-    return rc;
-}
-
 /* Results of one model and setting stand together, in the order in which they came; those of one file with a task column in the
  * suite's order, as rows come in any. */
 static size_t group_of(const cfb_scoring_t *s, const cfb_target *t) {
@@ -448,8 +422,13 @@ static cfb_code make_report(cfb_scoring_t *s, cfb_err *err) {
     if (s->tasks) return CFB_OK;
     if (s->report.title == NULL) s->report.title = "cfbench";
     s->report.skipped = s->skipped;
-    cfb_code rc = make_settings(s, err);
-    return rc == CFB_OK ? make_tasks(s, err) : rc;
+    s->report.asking = s->asking;
+    s->report.n_asking = s->n_asking;
+    if (s->n_sources == 1 && s->n_asking == 1) { /* what the tasks share; of several sources each run has its own */
+        s->report.settings = s->asking->settings;
+        s->report.n_settings = s->asking->n_settings - s->asking->n_notes;
+    }
+    return make_tasks(s, err);
 }
 
 size_t cfb_scoring_n_results(const cfb_scoring_t *s) {
@@ -572,7 +551,8 @@ cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, const char *perf
         if (rc == CFB_OK) rc = cfb_file_write(s->c->csv, cfb_buf_str(&text), err);
     }
     if (rc == CFB_OK) {
-        cfb_table_style style = {cfb_cli_use_color(s->c, stdout), 0};
+        /* run says on standard error how it asked */
+        cfb_table_style style = {.color = cfb_cli_use_color(s->c, stdout), .asking = s->c->command == CFB_CMD_REPORT};
         cfb_buf_clear(&text);
         s->report.performance = performance;
         rc = s->c->json ? cfb_report_json(r, &text, err) : cfb_report_table(r, &style, &text, err);

@@ -2,7 +2,7 @@
 #ifndef CFB_CLI_SCORING_H
 #define CFB_CLI_SCORING_H
 
-#include "cli/cli.h"
+#include "cli/asked.h"
 
 #include <pthread.h>
 
@@ -24,12 +24,6 @@ typedef struct cfb_target {
     cfb_report_task result;
 } cfb_target;
 
-/* Settings of a run store, for the report. */
-#define N_STORE_SETTINGS 8
-typedef struct cfb_store_settings {
-    const char *path, *values[N_STORE_SETTINGS];
-} cfb_store_settings;
-
 struct cfb_scoring {
     const cfb_config *c;
     cfb_arena_t *arena; /* behind lock while a scan runs */
@@ -45,10 +39,9 @@ struct cfb_scoring {
     cfb_rows_out_t *rows_out;
     bool pick_only; /* --rows-out has sampled and worst rows only */
     cfb_source *sources;
-    size_t n_sources, now; /* now: the one that is being read */
-    cfb_store_settings *stores;
-    size_t n_stores;
-    cfb_report_setting *settings;
+    size_t n_sources, now;     /* now: the one that is being read */
+    cfb_report_asking *asking; /* (n_asking) one for each run store */
+    size_t n_asking;
     cfb_report_skipped *skipped;
     size_t cap_skipped;
     uint64_t n_missing; /* rows without an output, in the source that is being read */

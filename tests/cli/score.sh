@@ -122,9 +122,8 @@ assert [x["model"] for x in d["tasks"]] == ["mock@a"] * 8 + ["mock@b"] * 8, [x["
 for run, model in (("plain", "mock@a"), ("b", "mock@b")):
     assert {x["task"]: x["score_all"] for x in doc(f"{run}.json")["tasks"]} == {x["task"]: x["score_all"] for x in d["tasks"] if x["model"] == model}
     assert len(rows(f"both/cfbenchmark-scores/few-shot/{model}/sector-scores.csv")) == 16
-settings = {s["name"]: s["value"] for s in d["settings"]}
-assert settings["model"] == "mock", settings
-assert sorted(k for k in settings if k.startswith("temperature")) == [f"temperature ({t}/runs/{r}/run.db)" for r in "ab"], settings
+assert d["settings"] == [], d["settings"]
+assert [(a["model"], float({s["name"]: s["value"] for s in a["settings"]}["temperature"])) for a in d["asking"]] == [("mock@a", 0), ("mock@b", 0.5)], [a["settings"] for a in d["asking"]]
 E2
 expect "two runs of one model: fail" 1 score "$T/runs/a" "$T/runs/b" --duplicates fail
 said "two runs of one model: fail names both and the option" "runs/b/run.db both hold task 'company' of one model and setting: --duplicates"
