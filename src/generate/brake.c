@@ -9,6 +9,8 @@
 #define HOPELESS_REFUSALS 20
 /* Calls in a row that failed before a server that has answered counts as gone. */
 #define GONE_CALLS 10
+/* From so many on it may be: no row is given up until that is known. */
+#define SUSPECT_CALLS 5
 #define PROBE_FIRST_S 0.5
 #define PROBE_LONGEST_S 15.0
 /* A share of failed rows is judged from so many rows on. */
@@ -105,6 +107,13 @@ bool cfb_brake_is_open(struct job *j) {
 #pragma omp critical(cfb_brake)
     open = j->brake.open_ns != 0;
     return open;
+}
+
+bool cfb_brake_suspects(struct job *j) {
+    bool suspects;
+#pragma omp critical(cfb_brake)
+    suspects = j->brake.bad_in_a_row >= SUSPECT_CALLS && atomic_load(&j->n_ok) > 0;
+    return suspects;
 }
 
 /* ---- rows that are given up ---- */

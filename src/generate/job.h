@@ -129,6 +129,8 @@ double cfb_job_latency_quantile(const struct job *j, double q); /* s */
 /* A call ended: is the server still there? */
 void cfb_brake_on_call(struct job *j, const cfb_chat_reply *r);
 bool cfb_brake_is_open(struct job *j); /* the server is gone: failures are not the rows' fault */
+/* It may be: calls fail one after the other. Soon one succeeds, or it is open. */
+bool cfb_brake_suspects(struct job *j);
 /* A row is given up. A non-OK code ends the run. */
 cfb_code cfb_brake_on_row(struct job *j, const cfb_chat_reply *r, cfb_err *err);
 /* Part of the budgets that is set aside for a call. */

@@ -169,8 +169,11 @@ static bool may_try_again(struct job *j, struct lane *l, const cfb_chat_reply *r
         l->tries--;
         return true;
     }
-    if (l->tries > j->o->max_retries) return false;
     if (t->failed && t->failed[l->index] + (uint32_t)l->failed >= (uint32_t)j->o->max_attempts) return false;
+    if (l->tries > j->o->max_retries) {
+        if (j->o->max_retries == 0 || !cfb_brake_suspects(j)) return false;
+        l->tries--;
+    }
     return !is_late(j, l, l->due_ns);
 }
 
