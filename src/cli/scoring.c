@@ -121,10 +121,11 @@ cfb_code cfb_scoring_check_metrics(const cfb_scoring_t *s, cfb_err *err) {
 
 /* Opens the export (where one is wanted) and the sink of one task. */
 static cfb_code open_sink(cfb_scoring_t *s, const cfb_task *t, const cfb_report_task *r, const char *export_dir, unsigned what,
-                          bool keep_scores, cfb_sink_t **out, cfb_err *err) {
+                          bool from_store, cfb_sink_t **out, cfb_err *err) {
     cfb_code rc = task_to_score(s, &t, err);
-    cfb_sink_opts o = {.task = t, .keep_scores = keep_scores};
+    cfb_sink_opts o = {.task = t, .keep_scores = from_store};
     if (rc == CFB_OK) rc = score_opts(s, t, &o.score, err);
+    o.score.valid_utf8 = !from_store; /* a scan has checked its cells */
     if (rc == CFB_OK && export_dir && what)
         rc = cfb_export_open(export_dir, r->setting ? r->setting : "few-shot", r->model ? r->model : "unknown-model", t, what,
                              &o.export, err);
