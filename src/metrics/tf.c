@@ -205,7 +205,15 @@ __attribute__((target("avx2"))) static size_t count_chars_avx2(uint32_t *counts,
             n_rest = count_chars(counts, t, i, i + 8, rest, n_rest);
             continue;
         }
-        for (size_t k = 0; k < 8; k++) counts[2 * (size_t)t[i + k]]++;
+        for (size_t k = 0; k < 8; k += 4) { /* two characters in a load */
+            uint64_t low, high;
+            memcpy(&low, t + i + k, 8);
+            memcpy(&high, t + i + k + 2, 8);
+            counts[2 * (size_t)(uint32_t)low]++;
+            counts[2 * (size_t)(low >> 32)]++;
+            counts[2 * (size_t)(uint32_t)high]++;
+            counts[2 * (size_t)(high >> 32)]++;
+        }
         for (; noted != 0; noted &= noted - 1) rest[n_rest++] = (uint32_t)i + (uint32_t)__builtin_ctz(noted);
     }
     return count_chars(counts, t, i, n, rest, n_rest);
