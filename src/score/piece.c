@@ -1,5 +1,6 @@
 #include "score/piece.h"
 #include "cfbench/text.h"
+#include "cfbench/utf8.h"
 
 #include <stdlib.h>
 
@@ -238,23 +239,17 @@ static bool read_positions(row_reader *r, cfb_str response, bool *unmatchable) {
     }
 }
 
+/* Length in code points; SIZE_MAX: not valid UTF-8. */
+static inline size_t count_chars(const score_plan *plan, cfb_str s) {
+    return plan->valid_utf8 ? cfb_utf8_count(s) : cfb_text_count_valid(s);
+}
+
 /* ---- short texts ---- */
 
-/* The labels of a text of a few labels; NULL with code OK: it is none of those. */
-static const text_labels *short_labels(score_worker *w, cfb_str text, uint64_t hash, cfb_code *code) {
-    static const text_labels none = {.n = 0};
-    *code = CFB_OK;
-    if (text.len == 0) return &none;
-    if (text.len > TEXT_BYTES) return NULL;
-    bool known;
-    text_entry *e = text_table_find(w->texts, text, hash, &known);
-    text_labels *l = &e->labels;
-    if (known) return l->n <= TEXT_LABELS ? l : NULL;
-    size_t chars = cfb_text_count_valid(text);
-    if (chars == SIZE_MAX) {
-        *code = CFB_EENCODING;
-        return NULL;
-    }
+/* The labels of a text that is new to the table of texts. */
+static cfb_code read_short(const score_plan *plan, score_worker *w, cfb_str text, text_labels *l) {
+    size_t chars = count_chars(plan, text);
+    if (chars == SIZE_MAX) return CFB_EENCODING;
     cfb_str t = strip_item(text.ptr, text.ptr + text.len);
     const char *p = t.ptr, *end = t.ptr + t.len;
     uint32_t n = 0;
@@ -266,10 +261,7 @@ static const text_labels *short_labels(score_worker *w, cfb_str text, uint64_t h
             cfb_str item = strip_item(p, q);
             plain = plain && item.len == (size_t)(q - p);
             uint32_t id = label_table_intern(&w->table, item), k = 0;
-            if (id == LABEL_NONE) {
-                *code = CFB_ENOMEM;
-                return NULL;
-            }
+            if (id == LABEL_NONE) return CFB_ENOMEM;
             while (k < n && k < TEXT_LABELS && l->ids[k] != id) k++;
             plain = plain && k == n;
             if (k == n && n < TEXT_LABELS) l->ids[n] = id;
@@ -279,10 +271,23 @@ static const text_labels *short_labels(score_worker *w, cfb_str text, uint64_t h
         p = q + comma_len;
     }
     l->n = (uint8_t)n;
-    l->chars = (uint32_t)chars;
+    l->chars = (uint16_t)chars;
     l->plain = plain;
     l->used = true;
-    return n <= TEXT_LABELS ? l : NULL;
+    return CFB_OK;
+}
+
+/* The entry of a text of a few labels; NULL with code OK: it is none of those. */
+static inline const text_entry *short_labels(const score_plan *plan, score_worker *w, cfb_str text, uint64_t hash,
+                                             const text_entry *keep, cfb_code *code) {
+    static const text_entry none = {.hash = 0};
+    *code = CFB_OK;
+    if (text.len == 0) return &none;
+    if (text.len > TEXT_BYTES) return NULL;
+    bool known;
+    text_entry *e = text_table_find(w->texts, text, hash, keep, &known);
+    if (!known) *code = read_short(plan, w, text, &e->labels);
+    return *code == CFB_OK && e->labels.n <= TEXT_LABELS ? e : NULL;
 }
 
 static inline void set_row_bit(uint64_t *words, uint32_t bit) { words[bit / 64] |= UINT64_C(1) << (bit % 64); }
@@ -329,10 +334,10 @@ static void fail(score_piece *p, cfb_code code, size_t row) {
     p->bad_row = row;
 }
 
-static cfb_code check_texts(const cfb_score_row_in *in, cfb_str output, cfb_score_row *row) {
+static cfb_code check_texts(const score_plan *plan, const cfb_score_row_in *in, cfb_str output, cfb_score_row *row) {
     /* A label's length and a row's number of labels are 32-bit. */
     if (in->response.len >= UINT32_MAX || output.len >= UINT32_MAX) return CFB_ELIMIT;
-    size_t response_chars = cfb_text_count_valid(in->response), output_chars = cfb_text_count_valid(output);
+    size_t response_chars = count_chars(plan, in->response), output_chars = count_chars(plan, output);
     if (response_chars == SIZE_MAX || output_chars == SIZE_MAX) return CFB_EENCODING;
     row->response_chars = (uint32_t)response_chars;
     row->output_chars = (uint32_t)output_chars;
@@ -351,7 +356,7 @@ static uint32_t next_stamp(score_worker *w) {
 
 static cfb_code read_long_row(const score_plan *plan, score_worker *w, const cfb_score_row_in *in, size_t i, cfb_score_row *row) {
     cfb_str output = output_of(in), response = in->response;
-    cfb_code code = check_texts(in, output, row);
+    cfb_code code = check_texts(plan, in, output, row);
     if (code != CFB_OK) return code;
     row_reader r = {.table = &w->table,
                     .w = w,
@@ -376,14 +381,13 @@ static cfb_code read_long_row(const score_plan *plan, score_worker *w, const cfb
 
 static cfb_code read_row(const score_plan *plan, score_worker *w, const cfb_score_row_in *in, size_t i, cfb_score_row *row) {
     cfb_code code;
-    const text_labels *ref = short_labels(w, in->response, w->hashes[2 * i], &code);
-    if (ref != NULL && (plan->label_set != CFB_LABELS_ROW || ref->plain)) {
-        text_labels kept = *ref; /* the output may take its place */
-        const text_labels *out = short_labels(w, output_of(in), w->hashes[2 * i + 1], &code);
+    const text_entry *ref = short_labels(plan, w, in->response, w->hashes[2 * i], NULL, &code);
+    if (ref != NULL && (plan->label_set != CFB_LABELS_ROW || ref->labels.plain)) {
+        const text_entry *out = short_labels(plan, w, output_of(in), w->hashes[2 * i + 1], ref, &code);
         if (out != NULL) {
-            count_short(plan, w, i, &kept, out);
-            row->response_chars = kept.chars;
-            row->output_chars = out->chars;
+            count_short(plan, w, i, &ref->labels, &out->labels);
+            row->response_chars = ref->labels.chars;
+            row->output_chars = out->labels.chars;
             return CFB_OK;
         }
     }

@@ -23,6 +23,7 @@ typedef struct score_plan {
     cfb_label_set label_set;
     size_t n_words;    /* of a row of the bit matrices: the suite's labels, or 1 where rows number their own */
     label_table start; /* the table that every worker begins with */
+    bool valid_utf8;   /* all texts are: only count their characters */
     bool keep_bits;    /* leave each piece's bit matrices for the confusion matrix */
 } score_plan;
 
