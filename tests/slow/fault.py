@@ -106,7 +106,7 @@ with check("too few descriptors: said before the first call"):
         assert m.stats()["requests"] == 0
 if os.getuid() == 0 and not SERIAL:
     with check("too few threads: said before the first call"):
-        os.chmod(T, 0o755)
+        for folder in (os.environ.get("T", T), T): os.chmod(folder, 0o755)
         with Mock(SUITE) as m:
             for n in (2, 3, 5):
                 code, err, _ = limited(m, [(resource.RLIMIT_NPROC, n)], "--in-flight", "32", "--calls-per-thread", "1", uid=64321)
