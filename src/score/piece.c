@@ -23,19 +23,17 @@ bool score_worker_init(score_worker *w, const score_plan *plan) {
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         if ((*values[i] = new_array(n, sizeof **values[i])) == NULL) return false;
     size_t words;
-    if (!cfb_size_mul(n, plan->n_words, &words)) return false;
+    if (!cfb_size_mul(plan->keep_bits ? n : 1, plan->n_words, &words)) return false;
     w->truth = new_array(words, sizeof *w->truth);
     w->pred = new_array(words, sizeof *w->pred);
-    w->long_rows = new_array(n, sizeof *w->long_rows);
-    return w->truth && w->pred && w->long_rows;
+    return w->truth && w->pred;
 }
 
 void score_worker_free(score_worker *w) {
     cfb_tf_scratch_free(w->tf);
     cfb_metric_scratch_free(w->metric);
-    void *arrays[] = {w->tp,         w->n_true,    w->n_pred,    w->n_items, w->both,  w->n_ref, w->n_out,
-                      w->score,      w->precision, w->recall,    w->f1,      w->rows,  w->truth, w->pred,
-                      w->long_truth, w->long_pred, w->long_rows, w->texts,   w->hashes};
+    void *arrays[] = {w->tp,     w->n_true, w->n_pred, w->n_items, w->both, w->n_ref,      w->n_out,     w->score, w->precision,
+                      w->recall, w->f1,     w->rows,   w->truth,   w->pred, w->long_truth, w->long_pred, w->texts, w->hashes};
     label_table_free(&w->table);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
     memset(w, 0, sizeof *w);
@@ -290,41 +288,63 @@ static inline const text_entry *short_labels(const score_plan *plan, score_worke
     return *code == CFB_OK && e->labels.n <= TEXT_LABELS ? e : NULL;
 }
 
-static inline void set_row_bit(uint64_t *words, uint32_t bit) { words[bit / 64] |= UINT64_C(1) << (bit % 64); }
+static inline void set_row_bit(uint64_t *words, uint32_t bit) {
+    if (bit != LABEL_NONE) words[bit / 64] |= UINT64_C(1) << (bit % 64);
+}
 
-/* A row whose texts have a few labels each: no stamps, every label of the output is looked for among those of the reference. The
- * same counts and bits as read_items and read_positions give. */
-static void count_short(const score_plan *plan, score_worker *w, size_t i, const text_labels *ref, const text_labels *out) {
-    uint64_t *truth = w->truth + i * plan->n_words, *pred = w->pred + i * plan->n_words;
+/* The row of the bit matrices: each has its own where they are kept, else it is used by one row after the other. */
+static inline size_t bit_row(const score_plan *plan, size_t i) { return plan->keep_bits ? i * plan->n_words : 0; }
+
+/* A row whose texts have a few labels each: no stamps and no bits, every label of the output is looked for among those of the
+ * reference. The same counts as read_items, read_positions and the bits give. `set` is a constant for the compiler. */
+static inline __attribute__((always_inline)) void match_short(score_worker *w, size_t i, const text_labels *ref,
+                                                              const text_labels *out, cfb_label_set set) {
     label_count *counts = w->table.counts;
-    uint32_t own[TEXT_LABELS], n_own = 0, n_ref = 0, n_out = 0, both = 0;
+    uint32_t n_ref = 0, n_out = 0, both = 0, n_found = 0, n_true = 0, n_pred = 0, tp = 0;
     for (uint32_t k = 0; k < ref->n; k++) {
-        uint32_t id = ref->ids[k], bit = k;
-        bool named = id != LABEL_EMPTY;
+        label_count *c = &counts[ref->ids[k]];
+        bool named = ref->ids[k] != LABEL_EMPTY;
         n_ref += named;
-        counts[id].actual += named;
-        if (plan->label_set == CFB_LABELS_SUITE) bit = counts[id].bit;
-        if (plan->label_set == CFB_LABELS_OBSERVED) own[k] = bit = named ? n_own++ : LABEL_NONE;
-        if (bit != LABEL_NONE) set_row_bit(truth, bit);
+        c->actual += named;
+        if (set == CFB_LABELS_SUITE) n_true += c->bit != LABEL_NONE;
     }
     for (uint32_t k = 0; k < out->n; k++) {
-        uint32_t id = out->ids[k], bit = LABEL_NONE, at = 0;
+        uint32_t id = out->ids[k], at = k < ref->n && ref->ids[k] == id ? k : 0;
+        label_count *c = &counts[id];
         bool named = id != LABEL_EMPTY;
         while (at < ref->n && ref->ids[at] != id) at++;
         bool found = at < ref->n;
         n_out += named;
-        counts[id].predicted += named;
-        counts[id].correct += named & found;
+        n_found += found;
         both += named & found;
-        if (plan->label_set == CFB_LABELS_ROW && found) bit = at;
-        if (plan->label_set == CFB_LABELS_SUITE) bit = counts[id].bit;
-        if (plan->label_set == CFB_LABELS_OBSERVED) bit = !named ? LABEL_NONE : found ? own[at] : n_own++;
-        if (bit != LABEL_NONE) set_row_bit(pred, bit);
+        c->predicted += named;
+        c->correct += named & found;
+        if (set == CFB_LABELS_SUITE) {
+            bool known = c->bit != LABEL_NONE;
+            n_pred += known;
+            tp += known & found;
+        }
     }
     w->n_items[i] = out->n;
     w->both[i] = both;
     w->n_ref[i] = n_ref;
     w->n_out[i] = n_out;
+    /* Row labels: L is the reference's items. Observed ones: the row's own non-empty labels, see set_label_bit. */
+    w->n_true[i] = set == CFB_LABELS_SUITE ? n_true : set == CFB_LABELS_ROW ? ref->n : n_ref;
+    w->n_pred[i] = set == CFB_LABELS_SUITE ? n_pred : set == CFB_LABELS_ROW ? n_found : n_out;
+    w->tp[i] = set == CFB_LABELS_SUITE ? tp : set == CFB_LABELS_ROW ? n_found : both;
+}
+
+static void count_short(const score_plan *plan, score_worker *w, size_t i, const text_labels *ref, const text_labels *out) {
+    switch (plan->label_set) {
+    case CFB_LABELS_ROW: match_short(w, i, ref, out, CFB_LABELS_ROW); break;
+    case CFB_LABELS_SUITE: match_short(w, i, ref, out, CFB_LABELS_SUITE); break;
+    default: match_short(w, i, ref, out, CFB_LABELS_OBSERVED); break;
+    }
+    if (!plan->keep_bits) return;
+    uint64_t *truth = w->truth + bit_row(plan, i), *pred = w->pred + bit_row(plan, i);
+    for (uint32_t k = 0; k < ref->n; k++) set_row_bit(truth, w->table.counts[ref->ids[k]].bit);
+    for (uint32_t k = 0; k < out->n; k++) set_row_bit(pred, w->table.counts[out->ids[k]].bit);
 }
 
 /* ---- pieces ---- */
@@ -363,18 +383,23 @@ static cfb_code read_long_row(const score_plan *plan, score_worker *w, const cfb
                     .label_set = plan->label_set,
                     .stamp = next_stamp(w),
                     .plain = true,
-                    .truth = w->truth + i * plan->n_words,
-                    .pred = w->pred + i * plan->n_words};
+                    .truth = w->truth + bit_row(plan, i),
+                    .pred = w->pred + bit_row(plan, i)};
+    memset(r.truth, 0, plan->n_words * sizeof *r.truth);
+    memset(r.pred, 0, plan->n_words * sizeof *r.pred);
     if (!read_items(&r, response, true) || !read_items(&r, output, false)) return CFB_ENOMEM;
     if (plan->label_set == CFB_LABELS_ROW && !read_positions(&r, response, &row->reference_unmatchable)) return CFB_ENOMEM;
     w->n_items[i] = r.n_items;
     w->both[i] = r.both;
     w->n_ref[i] = r.n_ref;
     w->n_out[i] = r.n_out;
+    cfb_bits_count(r.truth, r.pred, 1, plan->n_words, &w->tp[i], &w->n_true[i], &w->n_pred[i]);
     if (r.long_words > 0) {
-        struct long_row *l = &w->long_rows[w->n_long_rows++];
-        l->row = (uint32_t)i;
-        cfb_bits_count(w->long_truth, w->long_pred, 1, r.long_words, &l->tp, &l->n_true, &l->n_pred);
+        uint32_t tp, n_true, n_pred;
+        cfb_bits_count(w->long_truth, w->long_pred, 1, r.long_words, &tp, &n_true, &n_pred);
+        w->tp[i] += tp;
+        w->n_true[i] += n_true;
+        w->n_pred[i] += n_pred;
     }
     return CFB_OK;
 }
@@ -405,10 +430,11 @@ static inline void hash_row(score_worker *w, const score_piece *p, size_t i) {
 }
 
 static void run_f1(const score_plan *plan, score_worker *w, score_piece *p, cfb_score_row *rows) {
-    w->n_long_rows = 0;
     w->n_counted += p->n;
-    memset(w->truth, 0, p->n * plan->n_words * sizeof *w->truth);
-    memset(w->pred, 0, p->n * plan->n_words * sizeof *w->pred);
+    if (plan->keep_bits) {
+        memset(w->truth, 0, p->n * plan->n_words * sizeof *w->truth);
+        memset(w->pred, 0, p->n * plan->n_words * sizeof *w->pred);
+    }
     for (size_t i = 0; i < AHEAD; i++) hash_row(w, p, i);
     for (size_t i = 0; i < p->n; i++) {
         hash_row(w, p, i + AHEAD);
@@ -417,13 +443,6 @@ static void run_f1(const score_plan *plan, score_worker *w, score_piece *p, cfb_
             fail(p, code, i);
             return;
         }
-    }
-    cfb_bits_count(w->truth, w->pred, p->n, plan->n_words, w->tp, w->n_true, w->n_pred);
-    for (size_t k = 0; k < w->n_long_rows; k++) {
-        const struct long_row *l = &w->long_rows[k];
-        w->tp[l->row] += l->tp;
-        w->n_true[l->row] += l->n_true;
-        w->n_pred[l->row] += l->n_pred;
     }
     cfb_f1_finish(w->tp, w->n_true, w->n_pred, w->n_items, p->n, w->score);
     cfb_set_scores(w->both, w->n_ref, w->n_out, p->n, w->precision, w->recall, w->f1);
