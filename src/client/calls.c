@@ -239,7 +239,6 @@ static void too_large(cfb_chat_reply *r, const cfb_err *err) {
 static void read_answer(struct call *k, cfb_chat_reply *r) {
     cfb_calls_t *c = k->owner;
     cfb_err err = CFB_ERR_INIT;
-    long status = r->http_status;
     cfb_code rc;
     if (k->sse) {
         rc = cfb_sse_finish(k->sse, r, &err);
@@ -248,8 +247,6 @@ static void read_answer(struct call *k, cfb_chat_reply *r) {
         rc = cfb_client_parse_reply(cfb_buf_str(&k->body), &c->scratch, r, &err);
     }
     if (rc == CFB_OK && r->fail != CFB_FAIL_NONE) cfb_server__redact(c->server, r->message, strlen(r->message));
-    if (rc == CFB_OK && r->fail == CFB_FAIL_SERVER && r->http_status != status)
-        r->fail = cfb_client__class_of_status(r->http_status);
     if (rc != CFB_OK) too_large(r, &err); /* repairing broken characters makes a text longer */
 }
 

@@ -76,7 +76,8 @@ static cfb_code insert_attempt(cfb_store_t *s, const cfb_store_attempt *a, cfb_e
     sqlite3_bind_text(q, 16, a->state, -1, SQLITE_STATIC);
     sqlite3_bind_text(q, 17, a->finish_reason ? a->finish_reason : "", -1, SQLITE_STATIC);
     cfb_store__bind_str(q, 18, a->content);
-    cfb_store__bind_str(q, 19, a->output.ptr && cfb_str_eq(a->output, a->content) ? CFB_STR_NULL : a->output);
+    bool one_text = a->output.ptr == a->content.ptr && a->output.len == a->content.len; /* see copy_attempt */
+    cfb_store__bind_str(q, 19, one_text ? CFB_STR_NULL : a->output);
     cfb_store__bind_str(q, 20, a->reasoning);
     cfb_code rc = cfb_store__step_done(s, q, err);
     return rc == CFB_OK && sqlite3_changes(s->db) == 0 ? insert_failure(s, a, err)
@@ -274,8 +275,8 @@ static const char *copy_text(char **to, const char *v) {
 
 static struct queued *copy_attempt(const cfb_store_attempt *a) {
     bool same = a->output.ptr && cfb_str_eq(a->output, a->content); /* mostly nothing was taken off the reply */
-    size_t bytes =
-        sizeof(struct queued) + a->content.len + a->output.len + a->reasoning.len + (a->message ? strlen(a->message) + 1 : 0);
+    size_t bytes = sizeof(struct queued) + a->content.len + (same ? 0 : a->output.len) + a->reasoning.len +
+                   (a->message ? strlen(a->message) + 1 : 0);
     struct queued *q = malloc(bytes);
     if (q == NULL) return NULL;
     *q = (struct queued){.bytes = bytes, .u.attempt = *a};
