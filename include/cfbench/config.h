@@ -23,6 +23,7 @@ extern "C" {
     X(PROMPT, "prompt", "show exactly what would be sent for given rows")                  \
     X(BATCH, "batch", "ask by the server's batch files: cheaper, and later")               \
     X(CACHE, "cache", "show or prune a response cache")                                    \
+    X(MERGE, "merge", "join the shards of a run")                                          \
     X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")
 
 typedef enum cfb_command {
@@ -117,6 +118,11 @@ typedef struct cfb_config {
     const char *csv; /* file for the summary, or NULL */
     int64_t threads; /* 0 = all cores */
     int64_t memory;  /* MiB for reading files; 0 = by what is allowed */
+    /* cluster jobs */
+    const char *shard;                /* "i/N" or "auto"; NULL: the whole run */
+    int64_t shard_index, shard_count; /* what that means, once cfb_cli_place has looked; count 0: the whole run */
+    int64_t share_rate;               /* this process takes 1/N of the rates; 0 = by the number of shards */
+    const char *store_locks;          /* auto, shared, exclusive */
     /* prompt */
     const char *rows; /* "0,10,20-29" */
     bool hash;        /* print SHA-256 instead of text */

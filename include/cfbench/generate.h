@@ -4,6 +4,7 @@
 
 #include "cfbench/cache.h"
 #include "cfbench/client.h"
+#include "cfbench/cluster.h"
 #include "cfbench/pace.h"
 #include "cfbench/store.h"
 #include "cfbench/suite.h"
@@ -82,7 +83,10 @@ typedef struct cfb_generate_opts {
     const size_t *tasks; /* (n_tasks) indices of the tasks to run, in the suite's order */
     size_t n_tasks;
     cfb_shot shot;
-    size_t limit; /* first rows of each task; 0 = all */
+    size_t limit;                /* first rows of each task; 0 = all */
+    cfb_shard shard;             /* only the rows of this shard; count 0 = all */
+    cfb_store_t *const *earlier; /* (n_earlier) other stores of the same configuration: replies in them are taken over */
+    size_t n_earlier;
     cfb_client_opts client;
     int max_tokens;          /* 0 = the task's own */
     double max_tokens_scale; /* times the task's own; 0 = 1 */

@@ -26,6 +26,7 @@ cfb_code cfb_cmd_prompt(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_batch(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_cache(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_merge(const cfb_config *c, cfb_err *err);
 
 /* ---- ui.c: signals, log; progress.c ---- */
 
@@ -69,6 +70,18 @@ bool cfb_cli_is_picked(const cfb_config *c, const char *task);
 CFB_MUST_CHECK cfb_code cfb_cli_store_path(const char *out, char path[PATH_MAX], cfb_err *err);
 /* Writes all of b to standard output. EIO/ENOSPACE if that fails (a full disk behind a redirection). */
 CFB_MUST_CHECK cfb_code cfb_cli_print(cfb_str text, cfb_err *err);
+
+/* ---- place.c: this process's place in a cluster job ---- */
+
+/* Settles --shard: c->shard_index, shard_count; c->out becomes the shard's folder; rates become this process's share. Nothing
+ * without --shard. EUSAGE: what is wrong with it, or not known. */
+CFB_MUST_CHECK cfb_code cfb_cli_place(cfb_config *c, cfb_err *err);
+cfb_store_mode cfb_cli_store_mode(const cfb_config *c); /* --store-locks */
+/* Stores of the same run beside a shard's own, with another number of shards, or whole: their replies are taken over. Those that
+ * are of another configuration, or cannot be read, are left out with a word. *stores: malloc, each to be closed. */
+CFB_MUST_CHECK cfb_code cfb_cli_earlier_stores(const cfb_config *c, cfb_store_t *own, cfb_store_t ***stores, size_t *n,
+                                               cfb_err *err);
+void cfb_cli_close_stores(cfb_store_t **stores, size_t n);
 
 /* ---- metric.c: --metric ---- */
 

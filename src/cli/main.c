@@ -15,6 +15,7 @@ static cfb_code dispatch(const cfb_config *c, cfb_err *err) {
     case CFB_CMD_PROMPT: return cfb_cmd_prompt(c, err);
     case CFB_CMD_BATCH: return cfb_cmd_batch(c, err);
     case CFB_CMD_CACHE: return cfb_cmd_cache(c, err);
+    case CFB_CMD_MERGE: return cfb_cmd_merge(c, err);
     case CFB_CMD_MOCK: return cfb_cmd_mock(c, err);
     case CFB_CMD_COUNT: break;
     }
@@ -76,6 +77,7 @@ int main(int argc, char **argv) {
     } else if (rc == CFB_OK) {
         cfb_cli_log_to_stderr(&config);
         rc = cfb_cli_log_to_file(&config, &err);
+        if (rc == CFB_OK) rc = cfb_cli_place(&config, &err);
         if (rc == CFB_OK) rc = dispatch(&config, &err);
         cfb_cli_log_end(rc == CFB_OK ? NULL : err.msg);
     }

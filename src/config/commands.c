@@ -104,6 +104,14 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
          "by runs meanwhile.",
          {"What is in it:", "cfbench cache stats replies.db", "Forget what is older than 30 days, and stay below 1 GB:",
           "cfbench cache prune --older-than 30d --max-bytes 1G replies.db"}},
+    [CFB_CMD_MERGE] =
+        {"OUT SHARD...",
+         2,
+         SIZE_MAX,
+         "Joins the shards of a run (made with --shard) into the run store of OUT, scores it and writes its reports, as one "
+         "process would have. SHARD is a shard's folder, its run.db, or a folder that holds shards. All must be of one "
+         "configuration, and together hold every row once.",
+         {"A run of 8 shards, made with --out runs/qwen --shard i/8:", "cfbench merge runs/qwen-whole runs/qwen"}},
     [CFB_CMD_MOCK] = {"",
                       0,
                       0,

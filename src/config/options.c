@@ -13,6 +13,7 @@
 #define PROMPT CMD_BIT(CFB_CMD_PROMPT)
 #define BATCH CMD_BIT(CFB_CMD_BATCH)
 #define CACHE CMD_BIT(CFB_CMD_CACHE)
+#define MERGE CMD_BIT(CFB_CMD_MERGE)
 #define MOCK CMD_BIT(CFB_CMD_MOCK)
 #define ASK (RUN | GENERATE)
 #define ALL (CMD_BIT(CFB_CMD_COUNT) - 1u)
@@ -169,9 +170,10 @@ const cfb_opt cfb_opts[] = {
     {AT("task", task), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE,
      .help = "task of the given files, where their names do not say it"},
     {AT("metric", metric), .type = OPT_STRING, .metavar = "NAME|TASK=NAME,...", .group = GROUP_SCORE, .check = cfb_check_metrics,
-     .commands = RUN | SCORE,
+     .commands = RUN | SCORE | MERGE,
      .help = "metric of the generation tasks, or of single tasks, in place of the suite's: docs/metrics.md lists them"},
-    {AT("label-set", label_set), .type = OPT_ENUM, .choices = "suite|observed", .group = GROUP_SCORE, .commands = RUN | SCORE,
+    {AT("label-set", label_set), .type = OPT_ENUM, .choices = "suite|observed", .group = GROUP_SCORE,
+     .commands = RUN | SCORE | MERGE,
      .help = "labels that F1 counts: the suite's list, or all that the file holds; without it, as the suite says"},
     {AT("response-column", response_column), .type = OPT_STRING, .def = "response", .metavar = "NAME", .group = GROUP_SCORE,
      .commands = SCORE, .help = "column with the reference answers in response files"},
@@ -196,7 +198,7 @@ const cfb_opt cfb_opts[] = {
     {AT("on-bad-row", on_bad_row), .type = OPT_ENUM, .choices = "fail|skip", .def = "fail", .group = GROUP_SCORE,
      .commands = SCORE, .help = "a row that cannot be read: end with an error, or pass over it, list it and end with status 3"},
     {AT("threads", threads), .letter = 'j', .type = OPT_INT, .def = "0", RANGE(0, 1024), .metavar = "N", .group = GROUP_SCORE,
-     .commands = RUN | SCORE, .help = "threads for scoring; 0 = all cores. The scores are the same for any number"},
+     .commands = RUN | SCORE | MERGE, .help = "threads for scoring; 0 = all cores. The scores are the same for any number"},
     {AT("memory", memory), .type = OPT_INT, .def = "0", RANGE(0, 1 << 24), .unit = "MiB", .metavar = "N", .group = GROUP_SCORE,
      .commands = SCORE,
      .help = "memory that reading files may take, whatever their size; 0 = a quarter of what this machine, cgroup or "
@@ -216,6 +218,21 @@ const cfb_opt cfb_opts[] = {
     {AT("max-bytes", max_bytes), .type = OPT_STRING, .flags = OPT_NO_FILE | OPT_NO_ENV, .metavar = "SIZE", .group = GROUP_BATCH,
      .check = cfb_check_size, .commands = CACHE,
      .help = "prune what was not used for longest until the cache is at most so large, such as 1G"},
+
+    /* Cluster jobs */
+    {AT("shard", shard), .type = OPT_STRING, .metavar = "i/N|auto", .group = GROUP_CLUSTER, .commands = ASK,
+     .help =
+         "only the rows of shard i of N (from 0), into OUT/shard-i-of-N; auto = by the job array or step of Slurm, PBS, LSF or "
+         "Grid Engine. 'cfbench merge' joins the shards"},
+    {AT("share-rate", share_rate), .type = OPT_INT, .def = "0", RANGE(0, 1000000), .unit = "processes", .metavar = "N",
+     .group = GROUP_CLUSTER, .commands = ASK,
+     .help = "N processes share the limits: this one takes 1/N of --rps, --rpm, --tpm, and of the starts that --api-rate-limit "
+             "allows; 0 = the number of shards"},
+    {AT("store-locks", store_locks), .type = OPT_ENUM, .choices = "auto|shared|exclusive", .def = "auto", .group = GROUP_CLUSTER,
+     .commands = ASK | BATCH,
+     .help =
+         "how the run store is opened: shared lets other programs read it meanwhile, exclusive needs no shared memory; auto = "
+         "exclusive on a network file system"},
 
     /* Mock model */
     {AT("port", port), .type = OPT_INT, .def = "0", RANGE(0, 65535), .metavar = "N", .group = GROUP_MOCK, .commands = MOCK,
@@ -299,20 +316,21 @@ const cfb_opt cfb_opts[] = {
      .help = "the N answered rows of each task with the lowest scores, in reports and --rows-out; 0 = 5, in reports only"},
     {AT("csv", csv), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = SCORE,
      .help = "CSV file that gets the summary: a line for each model, setting and task"},
-    {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT,
+    {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT | MERGE,
      .help = "replace files that are there"},
     {AT("moved", moved), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ASK | BATCH,
      .help = "continue a run although --base-url changed: the same model now answers at another address"},
     {AT("hash", hash), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = PROMPT,
      .help = "print the SHA-256 of each prompt instead of its text"},
-    {AT("json", json), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ASK | BATCH | SCORE | REPORT | PROMPT | CACHE,
+    {AT("json", json), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ASK | BATCH | SCORE | REPORT | PROMPT | CACHE | MERGE,
      .help = "standard output is one JSON document"},
     {AT("quiet", quiet), .letter = 'q', .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ALL,
      .help = "no progress; on standard error only warnings and errors"},
     {AT("verbose", verbose), .letter = 'v', .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ALL,
      .help = "say more on standard error"},
     {AT("log", log_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = ASK,
-     .help = "append everything that --verbose says to this file, with times; every failed call and every change of the calls in flight"},
+     .help = "append everything that --verbose says to this file, with times; every failed call and every change of the calls in "
+             "flight"},
     {AT("progress", progress), .type = OPT_ENUM, .choices = "auto|bar|log|off", .def = "auto", .group = GROUP_OUTPUT,
      .commands = ASK | SCORE, .help = "progress on standard error; auto = bar on a terminal, else log"},
     {AT("color", color), .type = OPT_ENUM, .choices = "auto|always|never", .def = "auto", .group = GROUP_OUTPUT, .commands = ALL,
