@@ -42,7 +42,7 @@ script() { # path, log
 # measures time says so in a line "# alone" and has the machine to itself.
 started_jobs=0 told=0
 tell() { # prints the finished tests, in their order
-    local n name counts
+    local name counts
     while [ -e "$work/$((told + 1)).count" ]; do
         told=$((told + 1))
         cat "$work/$told.out"
