@@ -124,6 +124,10 @@ typedef struct cfb_config {
     int64_t shard_index, shard_count; /* what that means, once cfb_cli_place has looked; count 0: the whole run */
     int64_t share_rate;               /* this process takes 1/N of the rates; 0 = by the number of shards */
     const char *store_locks;          /* auto, shared, exclusive */
+    double time_limit, time_margin;   /* s; limit 0 = by the job, if it says */
+    int64_t end_ns;                   /* cfb_now_ns at which the job ends, 0 = never; settled by cfb_cli_place */
+    const char *scratch;              /* folder for temporary files of this job, or NULL; settled by cfb_cli_place */
+    int64_t requeue_exit;             /* status in place of 5; 0 = 5 */
     /* prompt */
     const char *rows; /* "0,10,20-29" */
     bool hash;        /* print SHA-256 instead of text */

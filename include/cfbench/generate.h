@@ -109,9 +109,13 @@ typedef struct cfb_generate_opts {
     cfb_cache_t *cache; /* replies of earlier runs; NULL: none. A hit takes no permit and no start */
     uint64_t seed;
     cfb_store_t *store;
-    cfb_stop *stop;         /* when on: start nothing more; calls under way finish. May be NULL */
-    cfb_stop *abort;        /* when on: give up the calls under way. May be NULL */
-    double grace_s;         /* calls under way are given up so long after stop; negative = never */
+    cfb_stop *stop;  /* when on: start nothing more; calls under way finish. May be NULL */
+    cfb_stop *abort; /* when on: give up the calls under way. May be NULL */
+    double grace_s;  /* calls under way are given up so long after stop; negative = never */
+    int64_t end_ns;  /* 0, or cfb_now_ns by which all calls must have ended: rows whose calls are expected to take longer
+                        are not started; calls still under way then are given up after end_grace_s */
+    double end_grace_s;
+    const char *scratch;    /* folder for the temporary file; NULL: beside the store */
     cfb_progress *progress; /* may be NULL */
     /* Called once, before the first call, for each row (for a mock that must know the answers). May be NULL. */
     cfb_code (*on_row)(void *ctx, const cfb_task *task, cfb_str prompt, cfb_str response, cfb_err *err);
@@ -131,6 +135,7 @@ typedef struct cfb_failed_row {
 typedef struct cfb_generate_summary {
     size_t n_rows, n_done_before, n_done, n_failed; /* n_failed: asked in this call, without a reply at its end */
     size_t n_given_up;                              /* not asked: they used up max_attempts before */
+    size_t n_unfit;                                 /* not asked: they would not have been answered before end_ns */
     size_t n_calls, n_retries, n_from_cache;
     size_t n_truncated, n_thought; /* replies of this call that met the token limit; and those of them without any answer */
     size_t n_fail[CFB_FAIL_COUNT]; /* failed rows by class of their last attempt */

@@ -241,6 +241,9 @@ static void set_pace(const cfb_config *c, cfb_generate_opts *o) {
     o->row_deadline_s = c->row_deadline;
     o->patience_s = c->patience;
     o->grace_s = c->grace;
+    if (c->end_ns) o->end_ns = c->end_ns - (int64_t)(c->time_margin * 1e9);
+    o->end_grace_s = c->time_margin / 2;
+    o->scratch = c->scratch;
     o->max_failures = -1;
     size_t n = c->max_failures ? strlen(c->max_failures) : 0;
     if (n > 0 && c->max_failures[n - 1] == '%')

@@ -73,8 +73,8 @@ CFB_MUST_CHECK cfb_code cfb_cli_print(cfb_str text, cfb_err *err);
 
 /* ---- place.c: this process's place in a cluster job ---- */
 
-/* Settles --shard: c->shard_index, shard_count; c->out becomes the shard's folder; rates become this process's share. Nothing
- * without --shard. EUSAGE: what is wrong with it, or not known. */
+/* Settles when the job ends (c->end_ns) and where its scratch is, and --shard: c->shard_index, shard_count; c->out becomes the
+ * shard's folder. EUSAGE: what is wrong with it, or not known. */
 CFB_MUST_CHECK cfb_code cfb_cli_place(cfb_config *c, cfb_err *err);
 cfb_store_mode cfb_cli_store_mode(const cfb_config *c); /* --store-locks */
 /* Stores of the same run beside a shard's own, with another number of shards, or whole: their replies are taken over. Those that

@@ -101,6 +101,8 @@ int main(int argc, char **argv) {
     }
     if (rc == CFB_OK) rc = cfb_cli_print(CFB_STR_LIT(""), &err); /* what stdio still holds */
     if (rc != CFB_OK) fprintf(stderr, "cfbench: %s\n", err.msg[0] ? err.msg : cfb_code_text(rc));
+    status = cfb_code_exit_status(rc);
+    if (rc == CFB_EINTERRUPTED && config.requeue_exit > 0) status = (int)config.requeue_exit;
     cfb_config_free(&config);
-    return cfb_code_exit_status(rc);
+    return status;
 }

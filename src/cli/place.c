@@ -11,18 +11,33 @@ cfb_store_mode cfb_cli_store_mode(const cfb_config *c) {
     return c->store_locks && strcmp(c->store_locks, "shared") == 0 ? CFB_STORE_WRITE_SHARED : CFB_STORE_WRITE;
 }
 
+/* When the job ends, and where its temporary files go. */
+static void settle_job(cfb_config *c, const cfb_jobenv *env) {
+    int64_t now = cfb_now_ns();
+    double left_s = c->time_limit;
+    if (left_s <= 0 && env->end_wall_ms > 0) {
+        left_s = (double)(env->end_wall_ms - cfb_wall_ms()) * 1e-3;
+        if (left_s <= 0 || left_s > 31536000) return; /* no limit, or a variable of another job */
+        cfb_log(CFB_LOG_DEBUG, "job %s ends in %.0f s", env->job_id ? env->job_id : "", left_s);
+    }
+    if (left_s > 0) c->end_ns = now + (int64_t)(left_s * 1e9);
+    if (env->scratch && cfb_path_is_dir(env->scratch)) c->scratch = env->scratch;
+    if (env->restarts > 0)
+        cfb_log(CFB_LOG_INFO, "job %s was requeued (%lld so far): going on where it stopped", env->job_id ? env->job_id : "",
+                (long long)env->restarts);
+}
+
 cfb_code cfb_cli_place(cfb_config *c, cfb_err *err) {
     cfb_jobenv env;
     cfb_shard shard;
     char name[48], path[PATH_MAX];
     cfb_str copy;
+    if (c->command != CFB_CMD_RUN && c->command != CFB_CMD_GENERATE) return CFB_OK;
     cfb_jobenv_read(&env);
+    settle_job(c, &env);
     if (c->shard == NULL) return CFB_OK;
     cfb_code rc = cfb_shard_parse(c->shard, &env, &shard, err);
     if (rc != CFB_OK) return rc;
-    if (env.restarts > 0)
-        cfb_log(CFB_LOG_INFO, "job %s was requeued %lld times: going on where it stopped", env.job_id ? env.job_id : "",
-                (long long)env.restarts);
     cfb_shard_folder(shard, name);
     rc = cfb_path_join(path, sizeof path, c->out, name, err);
     if (rc == CFB_OK) rc = cfb_arena_dup(c->arena, cfb_str_from(path), &copy, err);

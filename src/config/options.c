@@ -228,6 +228,17 @@ const cfb_opt cfb_opts[] = {
      .group = GROUP_CLUSTER, .commands = ASK,
      .help = "N processes share the limits: this one takes 1/N of --rps, --rpm, --tpm, and of the starts that --api-rate-limit "
              "allows; 0 = the number of shards"},
+    {AT("time-limit", time_limit), .type = OPT_DOUBLE, .def = "0", RANGE(0, 31536000), .unit = "s", .metavar = "SECONDS",
+     .group = GROUP_CLUSTER, .commands = ASK,
+     .help =
+         "end, resumable, so long after the start: rows that would not be answered by then are not asked; 0 = when the Slurm job "
+         "ends, if there is one, else never"},
+    {AT("time-margin", time_margin), .type = OPT_DOUBLE, .def = "20", RANGE(0, 86400), .unit = "s", .metavar = "SECONDS",
+     .group = GROUP_CLUSTER, .commands = ASK,
+     .help = "so long before the end of --time-limit or the job no call is under way any more: for commits, and what the job "
+             "does next"},
+    {AT("requeue-exit", requeue_exit), .type = OPT_INT, .def = "0", RANGE(0, 255), .metavar = "STATUS", .group = GROUP_CLUSTER,
+     .commands = ASK, .help = "exit status of an interrupted, resumable run, in place of 5: what the site's requeue rule wants"},
     {AT("store-locks", store_locks), .type = OPT_ENUM, .choices = "auto|shared|exclusive", .def = "auto", .group = GROUP_CLUSTER,
      .commands = ASK | BATCH,
      .help =

@@ -1,6 +1,7 @@
 /* The whole: prepare, ask, sum up. */
 #include "generate/job.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -127,6 +128,7 @@ static void sum_up(struct job *j) {
     for (int f = 0; f < CFB_FAIL_COUNT; f++) sum->n_fail[f] = atomic_load(&j->n_fail[f]);
     for (int f = 0; f < CFB_FAIL_COUNT; f++) sum->n_failed_calls[f] = atomic_load(&j->n_failed_calls[f]);
     sum->n_calls = atomic_load(&j->n_calls);
+    sum->n_unfit = atomic_load(&j->n_unfit);
     sum->n_truncated = atomic_load(&j->n_truncated);
     sum->n_thought = atomic_load(&j->n_thought);
     sum->n_from_cache = atomic_load(&j->n_from_cache);
@@ -151,7 +153,9 @@ static cfb_code begin(struct job *j, const cfb_generate_opts *o, cfb_generate_su
     j->spool.fd = -1;
     j->latency = calloc(LATENCY_BUCKETS, sizeof *j->latency);
     if (j->latency == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    cfb_code rc = cfb_spool_open(&j->spool, cfb_store_path(o->store), err);
+    char scratch[PATH_MAX];
+    snprintf(scratch, sizeof scratch, "%.4000s/cfbench", o->scratch ? o->scratch : "");
+    cfb_code rc = cfb_spool_open(&j->spool, o->scratch ? scratch : cfb_store_path(o->store), err);
     return rc == CFB_OK ? cfb_job_prepare(j, fn, ctx, err) : rc;
 }
 
@@ -163,8 +167,8 @@ cfb_code cfb_generate(const cfb_generate_opts *opts, cfb_generate_summary *sum, 
     if (rc == CFB_OK) {
         rc = ask(&j, err);
         if (rc == CFB_OK || rc == CFB_EINTERRUPTED) {
-            cfb_code verdict = cfb_brake_at_end(&j, err);
-            if (verdict != CFB_OK) rc = verdict;
+            cfb_code verdict = cfb_brake_at_end(&j, err), end = verdict == CFB_OK ? cfb_fit_at_end(&j, err) : CFB_OK;
+            if (verdict != CFB_OK || end != CFB_OK) rc = verdict != CFB_OK ? verdict : end;
         }
         if (atomic_load(&j.n_calls) > 0 || atomic_load(&j.n_from_cache) > 0)
             cfb_job_sample(&j, true); /* a run that asks nothing leaves no trace */

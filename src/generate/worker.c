@@ -217,6 +217,7 @@ static void on_done(void *ctx, void *tag, const cfb_chat_reply *r) {
     if (r->fail == CFB_FAIL_NONE) {
         l->trace.answered = true;
         cfb_job_count_reply(j, l->task, r, prompt_bytes(j, l));
+        cfb_fit_learn(j, l->task, (double)r->latency_us * 1e-6);
         free_lane(w, l);
         return;
     }
@@ -338,6 +339,10 @@ static void fill(struct worker *w, int64_t *until_ns) {
             give_up_late(w);
             continue;
         }
+        if (!cfb_fit_starts(j, l->task, now)) { /* not failed: not done */
+            free_lane(w, take_back_next(w));
+            continue;
+        }
         if (!w->has_permit) {
             l->tokens = estimate(j, l);
             if (!cfb_gate_enter(&j->gate, w->number)) {
@@ -378,7 +383,8 @@ static void wind_down(struct worker *w) {
     long long since = 0, now = cfb_now_ns();
     if (!atomic_compare_exchange_strong(&j->stopped_ns, &since, now)) now = cfb_now_ns();
     if (since == 0) since = now;
-    bool out_of_time = j->o->grace_s >= 0 && (double)(now - since) * 1e-9 >= j->o->grace_s;
+    double grace_s = cfb_fit_grace_s(j);
+    bool out_of_time = grace_s >= 0 && (double)(now - since) * 1e-9 >= grace_s;
     if (out_of_time || cfb_stop_is_on(j->o->abort)) cfb_calls_cut(w->calls);
 }
 
@@ -397,6 +403,7 @@ static void run(struct worker *w) {
     cfb_gate_sit(&j->gate, w->number, w->calls);
     for (;;) {
         int64_t until = cfb_now_ns() + TICK_NS;
+        cfb_fit_watch(j, until - TICK_NS);
         if (cfb_stop_is_on(&j->stop))
             wind_down(w);
         else
