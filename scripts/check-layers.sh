@@ -9,7 +9,7 @@ declare -A may=(
     [base]="" [config]="" [text]="" [dataset]="text" [prompt]="text dataset" [client]="" [store]=""
     [metrics]="text" [score]="text dataset metrics" [generate]="text dataset prompt client store score cluster"
     [report]="text dataset score" [mock]="" [batch]="client" [expr]="text"
-    [cluster]="" [cli]="cluster config text dataset prompt client batch store generate metrics score report mock expr"
+    [cluster]="client" [cli]="cluster config text dataset prompt client batch store generate metrics score report mock expr"
 )
 # public header: the room it belongs to
 declare -A room_of=(

@@ -3,7 +3,8 @@
 #ifndef CFBENCH_CLUSTER_H
 #define CFBENCH_CLUSTER_H
 
-#include "cfbench/buf.h"
+#include "cfbench/base.h"
+#include "cfbench/pace.h"
 
 #include <stdbool.h>
 
@@ -45,6 +46,33 @@ int64_t cfb_shard_of(int64_t count, cfb_str task, cfb_str id);
 void cfb_shard_folder(cfb_shard s, char buf[48]);
 /* The reverse. False: not such a name. */
 bool cfb_shard_folder_parse(const char *name, cfb_shard *out);
+
+/* ---- limiter_server.c, limiter_client.c: one pace for processes of many machines, over TCP ---- */
+
+typedef struct cfb_limiter_opts {
+    const char *listen; /* "HOST:PORT" (port 0: any free one), "[::1]:PORT", or "unix:PATH" */
+    const char *token;  /* what clients must know; at least 8 bytes */
+    cfb_limits limits;
+    int in_flight; /* over all clients; 0 = no limit */
+    bool adaptive; /* in_flight follows what the server takes well */
+} cfb_limiter_opts;
+typedef struct cfb_limiter_server cfb_limiter_server_t;
+/* Listens. Errors: ECONFIG (address, token), EACCESS, EIO. Owns: *out. */
+CFB_MUST_CHECK cfb_code cfb_limiter_server_open(const cfb_limiter_opts *o, cfb_limiter_server_t **out, cfb_err *err);
+const char *cfb_limiter_server_address(const cfb_limiter_server_t *s); /* as a client gives it; borrowed */
+/* Serves in this thread until stop is on. Clients that go give back what they had. */
+CFB_MUST_CHECK cfb_code cfb_limiter_server_run(cfb_limiter_server_t *s, cfb_stop *stop, cfb_err *err);
+typedef struct cfb_limiter_counts {
+    uint64_t clients, refused, granted, lost, exchanges;
+} cfb_limiter_counts;
+cfb_limiter_counts cfb_limiter_server_counts(const cfb_limiter_server_t *s);
+void cfb_limiter_server_close(cfb_limiter_server_t *s); /* NULL is fine */
+
+/* A client: a thread that keeps a few starts at hand. Errors: ENET (nobody there), EAUTH (token). Owns: *out. */
+typedef struct cfb_member cfb_member_t;
+CFB_MUST_CHECK cfb_code cfb_limiter_join(const char *address, const char *token, cfb_member_t **out, cfb_err *err);
+const cfb_pace_source *cfb_member_source(cfb_member_t *m); /* borrowed */
+void cfb_member_leave(cfb_member_t *m);                    /* ends the thread; NULL is fine */
 
 #ifdef __cplusplus
 }

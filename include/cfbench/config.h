@@ -24,6 +24,7 @@ extern "C" {
     X(BATCH, "batch", "ask by the server's batch files: cheaper, and later")               \
     X(CACHE, "cache", "show or prune a response cache")                                    \
     X(MERGE, "merge", "join the shards of a run")                                          \
+    X(LIMITER, "limiter", "share one rate and one number of calls among many processes")   \
     X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")
 
 typedef enum cfb_command {
@@ -123,6 +124,9 @@ typedef struct cfb_config {
     const char *shard;                /* "i/N" or "auto"; NULL: the whole run */
     int64_t shard_index, shard_count; /* what that means, once cfb_cli_place has looked; count 0: the whole run */
     int64_t share_rate;               /* this process takes 1/N of the rates; 0 = by the number of shards */
+    const char *limiter, *listen;     /* "HOST:PORT" or "unix:PATH"; limiter NULL: none */
+    const char *address_file;         /* where the limiter writes its address */
+    const char *limiter_token_file;   /* NULL: CFBENCH_LIMITER_TOKEN */
     const char *store_locks;          /* auto, shared, exclusive */
     double time_limit, time_margin;   /* s; limit 0 = by the job, if it says */
     int64_t end_ns;                   /* cfb_now_ns at which the job ends, 0 = never; settled by cfb_cli_place */

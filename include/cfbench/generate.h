@@ -94,6 +94,7 @@ typedef struct cfb_generate_opts {
     /* pace */
     cfb_limits limits;
     bool adaptive;
+    const cfb_pace_source *source; /* NULL, or who shares one pace among several processes */
     int task_workers, row_workers; /* as upstream: so many tasks side by side, so many calls in each */
     int in_flight;                 /* calls at once, over all tasks; 0 = task_workers (at most n_tasks) * row_workers */
     int calls_per_thread;          /* 0 = chosen; 1 = a thread for each call */

@@ -220,12 +220,18 @@ static void set_client(const cfb_config *c, const char *const *urls, size_t n_ur
                                .extra_body = c->extra_body};
 }
 
+void cfb_cli_set_limits(const cfb_config *c, cfb_limits *out) {
+    out->spacing_s = c->api_rate_limit;
+    out->calls_per_s = c->rps;
+    if (c->rpm > 0 && (c->rps <= 0 || c->rpm / 60 < c->rps)) out->calls_per_s = c->rpm / 60;
+    out->tokens_per_s = c->tpm / 60;
+}
+
 static void set_pace(const cfb_config *c, cfb_generate_opts *o) {
-    o->limits.spacing_s = c->api_rate_limit;
-    o->limits.calls_per_s = c->rps;
-    if (c->rpm > 0 && (c->rps <= 0 || c->rpm / 60 < c->rps)) o->limits.calls_per_s = c->rpm / 60;
-    o->limits.tokens_per_s = c->tpm / 60;
-    double share = c->share_rate > 0 ? (double)c->share_rate : c->shard_count > 0 ? (double)c->shard_count : 1;
+    cfb_cli_set_limits(c, &o->limits);
+    double share = c->share_rate > 0                          ? (double)c->share_rate
+                   : c->shard_count > 0 && c->limiter == NULL ? (double)c->shard_count
+                                                              : 1;
     o->limits.spacing_s *= share;
     o->limits.calls_per_s /= share;
     o->limits.tokens_per_s /= share;
@@ -264,6 +270,14 @@ void cfb_cli_set_asking(const cfb_config *c, cfb_generate_opts *o) {
     o->seed = (uint64_t)c->seed;
 }
 
+static cfb_code join_limiter(const cfb_config *c, cfb_member_t **out, cfb_err *err) {
+    char token[CFB_LIMITER_TOKEN_SIZE];
+    cfb_code rc = cfb_cli_limiter_token(c, token, err);
+    if (rc == CFB_OK) rc = cfb_limiter_join(c->limiter, token, out, err);
+    memset(token, 0, sizeof token);
+    return rc;
+}
+
 /* mock: started already, or NULL. */
 static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const size_t *tasks, size_t n, cfb_store_t *store,
                          const char *path, cfb_mock_t *mock, const char *const *urls, size_t n_urls, size_t *n_failed,
@@ -288,6 +302,9 @@ static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const si
         o.earlier = earlier;
         cfb_cli_spending spending = {0};
         if (rc == CFB_OK) rc = cfb_cli_spending_open(c, &spending, &o, err);
+        cfb_member_t *member = NULL;
+        if (rc == CFB_OK && c->limiter) rc = join_limiter(c, &member, err);
+        o.source = member ? cfb_member_source(member) : NULL;
         const char *currency = rc == CFB_OK && spending.model_price ? spending.model_price->currency : NULL;
         cfb_cli_notes notes = {.n = 0};
         if (rc == CFB_OK) rc = cfb_cli_note_asking(c, store, currency, &notes, err);
@@ -297,6 +314,7 @@ static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const si
             cfb_cli_progress_stop(display);
             if (rc == CFB_OK && sum.n_calls + sum.n_from_cache == 0) rc = cfb_cli_unnote_asking(store, &notes, err);
         }
+        cfb_member_leave(member);
         cfb_cli_spending_close(&spending);
         cfb_cli_close_stores(earlier, o.n_earlier);
         say_summary(c, &sum, rc == CFB_OK, path);

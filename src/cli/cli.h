@@ -27,6 +27,7 @@ cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_batch(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_cache(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_merge(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_limiter(const cfb_config *c, cfb_err *err);
 
 /* ---- ui.c: signals, log; progress.c ---- */
 
@@ -70,6 +71,13 @@ bool cfb_cli_is_picked(const cfb_config *c, const char *task);
 CFB_MUST_CHECK cfb_code cfb_cli_store_path(const char *out, char path[PATH_MAX], cfb_err *err);
 /* Writes all of b to standard output. EIO/ENOSPACE if that fails (a full disk behind a redirection). */
 CFB_MUST_CHECK cfb_code cfb_cli_print(cfb_str text, cfb_err *err);
+
+/* ---- cmd_limiter.c ---- */
+
+#define CFB_LIMITER_TOKEN_SIZE 256
+/* The token of --limiter-token-file or CFBENCH_LIMITER_TOKEN. Errors: ECONFIG, those of reading the file. */
+CFB_MUST_CHECK cfb_code cfb_cli_limiter_token(const cfb_config *c, char token[CFB_LIMITER_TOKEN_SIZE], cfb_err *err);
+void cfb_cli_set_limits(const cfb_config *c, cfb_limits *out); /* asking.c: --rps, --rpm, --tpm, --api-rate-limit */
 
 /* ---- place.c: this process's place in a cluster job ---- */
 

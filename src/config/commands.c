@@ -112,6 +112,14 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
          "process would have. SHARD is a shard's folder, its run.db, or a folder that holds shards. All must be of one "
          "configuration, and together hold every row once.",
          {"A run of 8 shards, made with --out runs/qwen --shard i/8:", "cfbench merge runs/qwen-whole runs/qwen"}},
+    [CFB_CMD_LIMITER] =
+        {"",
+         0,
+         0,
+         "Hands out starts of calls, and calls in flight, to any number of processes with --limiter, so that all of "
+         "them together keep to one limit. Clients must know its token (CFBENCH_LIMITER_TOKEN or "
+         "--limiter-token-file). What a killed client had goes to the others.",
+         {"One rate for all jobs of a user:", "cfbench limiter --listen 0.0.0.0:7700 --rps 50 --in-flight 200"}},
     [CFB_CMD_MOCK] = {"",
                       0,
                       0,
@@ -142,6 +150,7 @@ const cfb_env_info cfb_env_infos[] = {
     {"CFBENCH_HEADERS", "as --header, one header in each line"},
     {"CFBENCH_SUITE_PATH", "folders in which suites are looked for by name, separated by colons"},
     {"CFBENCH_SIMD", "avx512, avx2, neon or portable: the instruction set for reading; for measuring and tests"},
+    {"CFBENCH_LIMITER_TOKEN", "what a limiter and its clients must have in common; a token file goes first"},
     {"NO_COLOR", "if set, --color auto means never"},
     {NULL, NULL},
 };

@@ -14,6 +14,7 @@
 #define BATCH CMD_BIT(CFB_CMD_BATCH)
 #define CACHE CMD_BIT(CFB_CMD_CACHE)
 #define MERGE CMD_BIT(CFB_CMD_MERGE)
+#define LIMITER CMD_BIT(CFB_CMD_LIMITER)
 #define MOCK CMD_BIT(CFB_CMD_MOCK)
 #define ASK (RUN | GENERATE)
 #define ALL (CMD_BIT(CFB_CMD_COUNT) - 1u)
@@ -110,21 +111,26 @@ const cfb_opt cfb_opts[] = {
     {AT("api-rate-limit", api_rate_limit), .type = OPT_DOUBLE, .def = "1.0", RANGE(0, 3600), .unit = "s", .metavar = "SECONDS",
      .group = GROUP_PACE, .commands = ASK,
      .help = "shortest time between the starts of two calls, over all workers; 0 = no limit, which is the default with --mock"},
+    {AT("api-rate-limit", api_rate_limit), .type = OPT_DOUBLE, .def = "0", RANGE(0, 3600), .unit = "s", .metavar = "SECONDS",
+     .group = GROUP_PACE, .commands = LIMITER,
+     .help = "shortest time between the starts of two calls, over all clients; 0 = no limit"},
     {AT("in-flight", in_flight), .type = OPT_INT, .def = "0", RANGE(0, 65536), .unit = "calls", .metavar = "N",
      .group = GROUP_PACE, .commands = ASK,
      .help =
          "calls at once, over all tasks; 0 = tasks side by side times --max-workers. A few threads keep many calls in flight"},
+    {AT("in-flight", in_flight), .type = OPT_INT, .def = "0", RANGE(0, 1000000), .unit = "calls", .metavar = "N",
+     .group = GROUP_PACE, .commands = LIMITER, .help = "calls at once, over all clients; 0 = no limit"},
     {AT("calls-per-thread", calls_per_thread), .type = OPT_INT, .def = "0", RANGE(0, 4096), .unit = "calls", .metavar = "N",
      .group = GROUP_PACE, .commands = ASK, .help = "calls that one thread keeps in flight; 0 = chosen by the number of cores"},
-    {AT("adaptive", adaptive), .type = OPT_BOOL, .def = "true", .group = GROUP_PACE, .commands = ASK,
+    {AT("adaptive", adaptive), .type = OPT_BOOL, .def = "true", .group = GROUP_PACE, .commands = ASK | LIMITER,
      .help =
          "let the number of calls in flight follow what the server takes well, up to --in-flight; --no-adaptive keeps it fixed"},
     {AT("rps", rps), .type = OPT_DOUBLE, .def = "0", RANGE(0, 1000000), .unit = "calls/s", .metavar = "RATE", .group = GROUP_PACE,
-     .commands = ASK, .help = "starts of calls in a second; 0 = no limit"},
+     .commands = ASK | LIMITER, .help = "starts of calls in a second; 0 = no limit"},
     {AT("rpm", rpm), .type = OPT_DOUBLE, .def = "0", RANGE(0, 60000000), .unit = "calls/min", .metavar = "RATE",
-     .group = GROUP_PACE, .commands = ASK, .help = "starts of calls in a minute, evenly spread; 0 = no limit"},
+     .group = GROUP_PACE, .commands = ASK | LIMITER, .help = "starts of calls in a minute, evenly spread; 0 = no limit"},
     {AT("tpm", tpm), .type = OPT_DOUBLE, .def = "0", RANGE(0, 1e12), .unit = "tokens/min", .metavar = "RATE", .group = GROUP_PACE,
-     .commands = ASK,
+     .commands = ASK | LIMITER,
      .help = "tokens in a minute, of prompts and replies: estimated before a call, corrected by what the server counts; 0 = no "
              "limit"},
     {AT("max-retries", max_retries), .type = OPT_INT, .def = "3", RANGE(0, 100), .metavar = "N", .group = GROUP_PACE,
@@ -228,6 +234,15 @@ const cfb_opt cfb_opts[] = {
      .group = GROUP_CLUSTER, .commands = ASK,
      .help = "N processes share the limits: this one takes 1/N of --rps, --rpm, --tpm, and of the starts that --api-rate-limit "
              "allows; 0 = the number of shards"},
+    {AT("limiter", limiter), .type = OPT_STRING, .metavar = "ADDRESS", .group = GROUP_CLUSTER, .commands = ASK,
+     .help =
+         "take starts, and calls in flight, from the 'cfbench limiter' at HOST:PORT or unix:PATH, beside the limits given here; "
+         "its token is in CFBENCH_LIMITER_TOKEN"},
+    {AT("listen", listen), .type = OPT_STRING, .def = "127.0.0.1:0", .metavar = "ADDRESS", .group = GROUP_CLUSTER,
+     .commands = LIMITER,
+     .help = "where the limiter serves: HOST:PORT (0 = any free port; 0.0.0.0 = all networks of this machine) or unix:PATH"},
+    {AT("limiter-token-file", limiter_token_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_CLUSTER,
+     .commands = ASK | LIMITER, .help = "file whose first line is the limiter's token; without it, CFBENCH_LIMITER_TOKEN"},
     {AT("time-limit", time_limit), .type = OPT_DOUBLE, .def = "0", RANGE(0, 31536000), .unit = "s", .metavar = "SECONDS",
      .group = GROUP_CLUSTER, .commands = ASK,
      .help =
@@ -250,6 +265,8 @@ const cfb_opt cfb_opts[] = {
      .help = "port on 127.0.0.1; 0 = any free one"},
     {AT("port-file", port_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_MOCK, .commands = MOCK,
      .help = "file that gets the port's number once the mock serves"},
+    {AT("address-file", address_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_CLUSTER, .commands = LIMITER,
+     .help = "file that gets the address once the limiter serves"},
     {AT("replies", replies), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_MOCK, .commands = ASK | MOCK,
      .help = "JSON Lines file with the mock's replies, by the SHA-256 of the prompt"},
     {AT("mock-latency", mock_latency), .type = OPT_DOUBLE, .def = "0.0", RANGE(0, 3600), .unit = "s", .metavar = "SECONDS",

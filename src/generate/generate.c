@@ -54,7 +54,7 @@ static cfb_code check_limits(struct shape s, cfb_err *err) {
 }
 
 static cfb_code set_up(struct job *j, struct shape s, cfb_err *err) {
-    int start = j->o->adaptive && s.in_flight > ADAPTIVE_START ? ADAPTIVE_START : s.in_flight;
+    int start = j->o->source ? 0 : j->o->adaptive && s.in_flight > ADAPTIVE_START ? ADAPTIVE_START : s.in_flight;
     cfb_code rc = check_limits(s, err);
     j->calls_per_worker = s.calls_each;
     j->sum->in_flight = s.in_flight;
@@ -63,9 +63,11 @@ static cfb_code set_up(struct job *j, struct shape s, cfb_err *err) {
     if (rc == CFB_OK && j->o->cache)
         rc = cfb_recall_new(j->o->cache, &j->o->client.request, j->o->client.base_urls[0], &j->recall, err);
     cfb_limiter_init(&j->limiter, &j->o->limits);
+    j->limiter.source = j->o->source;
+    if (j->o->source) j->o->source->watch(j->o->source->ctx, &j->gate.used, s.in_flight);
     cfb_adaptive_init(&j->adaptive, start, s.in_flight, cfb_now_ns());
     atomic_store(&j->progress->limit, start);
-    atomic_store(&j->progress->phase, j->o->adaptive ? (int)j->adaptive.phase : -1);
+    atomic_store(&j->progress->phase, j->o->adaptive && !j->o->source ? (int)j->adaptive.phase : -1);
     return rc;
 }
 
@@ -95,6 +97,7 @@ static cfb_code ask(struct job *j, cfb_err *err) {
             rc = cfb_sched_run(&sched, &j->sum->sched, err);
             say_if_fewer(&j->sum->sched, s);
         }
+        if (j->o->source) j->o->source->watch(j->o->source->ctx, NULL, 0);
         cfb_err flush_err = CFB_ERR_INIT;
         cfb_code flushed = cfb_store_flush(j->o->store, &flush_err);
         if (flushed != CFB_OK && (rc == CFB_OK || rc == CFB_EINTERRUPTED)) {

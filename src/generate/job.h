@@ -157,6 +157,7 @@ bool cfb_brake_reserve(struct job *j, double tokens, struct cfb_spending *out);
 void cfb_brake_count_call(struct job *j, struct cfb_spending *s); /* the call starts: from now on it is one of n_calls */
 /* What was set aside is free again, or really spent and counted. */
 void cfb_brake_settle(struct job *j, struct cfb_spending *s);
+void cfb_brake_stop(struct job *j, const cfb_err *why); /* the run ends with this verdict, if it has none yet */
 CFB_MUST_CHECK cfb_code cfb_brake_at_end(struct job *j, cfb_err *err);
 
 /* ---- traced.c: call these while a trace is open ---- */

@@ -104,13 +104,33 @@ static void obey_hints(struct job *j, const cfb_chat_reply *r) {
     cfb_limiter_pause(&j->limiter, wait_s < j->o->retry_max_s ? wait_s : j->o->retry_max_s);
 }
 
+/* With other processes: the number of calls that is this one's part. */
+static void follow_source(struct job *j) {
+    const cfb_pace_source *s = j->o->source;
+    cfb_err err = CFB_ERR_INIT;
+    if (s == NULL) return;
+    if (s->check(s->ctx, &err) != CFB_OK) cfb_brake_stop(j, &err);
+    if (cfb_brake_is_open(j)) return;
+#pragma omp critical(cfb_follow)
+    {
+        int most = j->sum->in_flight, limit = s->in_flight(s->ctx);
+        if (limit > most) limit = most;
+        if (limit != atomic_exchange(&j->progress->limit, limit)) cfb_gate_set_limit(&j->gate, limit);
+        s->keep_to(s->ctx, limit);
+    }
+}
+
 static void adapt(struct job *j, const struct lane *l, const cfb_chat_reply *r) {
-    if (!j->o->adaptive || r->fail == CFB_FAIL_STOPPED) return;
+    if ((!j->o->adaptive && !j->o->source) || r->fail == CFB_FAIL_STOPPED) return;
     cfb_signal signal = CFB_SIGNAL_OTHER;
     if (r->fail == CFB_FAIL_NONE) signal = CFB_SIGNAL_OK;
     if (r->fail == CFB_FAIL_RATE_LIMIT || r->fail == CFB_FAIL_OVERLOADED || r->fail == CFB_FAIL_TIMEOUT)
         signal = CFB_SIGNAL_REFUSED;
     if (signal == CFB_SIGNAL_REFUSED) atomic_fetch_add(&j->n_refused, 1);
+    if (j->o->source) {
+        j->o->source->call_done(j->o->source->ctx, (int)signal, l->start_ns, cfb_now_ns(), l->in_flight);
+        return;
+    }
     int limit = 0, before = 0;
     cfb_adaptive_phase phase = CFB_ADAPTIVE_GROW;
 #pragma omp critical(cfb_adaptive)
@@ -404,6 +424,7 @@ static void run(struct worker *w) {
     for (;;) {
         int64_t until = cfb_now_ns() + TICK_NS;
         cfb_fit_watch(j, until - TICK_NS);
+        follow_source(j);
         if (cfb_stop_is_on(&j->stop))
             wind_down(w);
         else

@@ -1,4 +1,5 @@
 # The end of a job's time: what does not fit is not started, nothing is lost or asked twice, and the exit status says what to do.
+# alone
 . "$(dirname "$0")/../lib.sh"
 make_suite 40 || exit 1
 sqlite() { python3 -c 'import sqlite3,sys; print(sqlite3.connect(sys.argv[1]).execute(sys.argv[2]).fetchone()[0])' "$1/run.db" "$2"; }

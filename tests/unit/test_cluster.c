@@ -1,5 +1,6 @@
 /* Shards: stable, balanced, moved little by another count; and what a job's environment says. */
 #include "cfbench/cluster.h"
+#include "cluster/wire.h"
 #include "test.h"
 
 #include <stdio.h>
@@ -82,12 +83,151 @@ static void test_job(void **state) {
     assert_int_equal(e.array_index, -1);
 }
 
+/* ---- the hub ---- */
+
+static void test_grid(void **state) {
+    (void)state;
+    static cfb_hub h;
+    const cfb_limits limits = {.calls_per_s = 1000};
+    int64_t now = 1000000000, last = 0, first = 0;
+    size_t n = 0;
+    cfb_hub_init(&h, &limits, 0, false, now);
+    int m[3];
+    for (int i = 0; i < 3; i++) m[i] = cfb_hub_join(&h, now);
+    for (size_t i = 0; i < 3000; i++) { /* three members in turn, each 1 ms or so: more than is given */
+        const cfb_hub_ask a = {.n_starts = 64};
+        cfb_hub_grant g;
+        cfb_hub_exchange(&h, m[i % 3], now, &a, &g);
+        assert_in_range(g.n_starts, 1, 6); /* 5 ms at most */
+        assert_int_equal(g.in_flight, INT32_MAX);
+        if (last) assert_true(g.first_ns - last >= 999999 && g.first_ns - last <= 1000001); /* one grid */
+        if (!first) first = g.first_ns;
+        last = g.first_ns + (g.n_starts - 1) * g.step_ns;
+        n += (size_t)g.n_starts;
+        now = g.first_ns - 2000000 + (int64_t)(cfb_rand_unit(1, 2, i) * 1e6);
+    }
+    double rate = (double)(n - 1) / ((double)(last - first) * 1e-9);
+    assert_true(rate > 999.99 && rate < 1000.01);
+    /* after a pause of all, no rush */
+    cfb_hub_ask a = {.n_starts = 1};
+    cfb_hub_grant g;
+    now = last + 2000000000;
+    cfb_hub_exchange(&h, m[0], now, &a, &g);
+    assert_true(g.first_ns >= now - CFB_LIMITER_SLACK_NS);
+    a.pause_s = 3;
+    cfb_hub_exchange(&h, m[1], now, &a, &g);
+    assert_true(g.first_ns >= now + 2999999999 && g.paused_until_ns >= now + 2999999999);
+}
+
+/* Members that start and end calls at random, late with their words, some of them dying: never more calls than the limit. */
+static void test_in_flight(void **state) {
+    (void)state;
+    enum { MEMBERS = 9, LIMIT = 40, STEPS = 200000 };
+    static cfb_hub h;
+    const cfb_limits none = {0};
+    int64_t now = 1000000000;
+    struct {
+        int id, used, limit, told, want;
+    } m[MEMBERS] = {{0}};
+    cfb_hub_init(&h, &none, LIMIT, false, now);
+    for (int i = 0; i < MEMBERS; i++) {
+        m[i].id = cfb_hub_join(&h, now);
+        m[i].want = i == 0 ? 3 : 30;
+    }
+    int most = 0;
+    for (uint64_t s = 0; s < STEPS; s++) {
+        int i = (int)(cfb_rand_u64(7, 1, s) % MEMBERS), what = (int)(cfb_rand_u64(7, 2, s) % 5), sum = 0;
+        now += 100000;
+        if (what == 0 && m[i].used > 0) m[i].used--;
+        if (what == 1 && m[i].used < m[i].limit) m[i].used++;
+        if (what == 2) m[i].limit = m[i].told; /* keeps to what it was told, at some time */
+        if (what >= 3) {
+            const cfb_hub_ask a = {.in_use = m[i].used, .held = m[i].limit, .want = m[i].want};
+            cfb_hub_grant g;
+            cfb_hub_exchange(&h, m[i].id, now, &a, &g);
+            m[i].told = g.in_flight;
+        }
+        if (s % 5000 == 4999) { /* killed, and another one comes */
+            cfb_hub_leave(&h, m[i].id);
+            m[i].used = m[i].limit = m[i].told = 0;
+            m[i].id = cfb_hub_join(&h, now);
+        }
+        for (int k = 0; k < MEMBERS; k++) sum += m[k].used;
+        assert_true(sum <= LIMIT);
+        if (sum > most) most = sum;
+    }
+    assert_true(most >= LIMIT - 4); /* and it is used */
+}
+
+static void test_silent_member(void **state) {
+    (void)state;
+    static cfb_hub h;
+    const cfb_limits none = {0};
+    cfb_hub_grant g;
+    cfb_hub_init(&h, &none, 10, false, 1);
+    int a = cfb_hub_join(&h, 1), b = cfb_hub_join(&h, 1);
+    cfb_hub_ask ask = {.want = 10};
+    cfb_hub_exchange(&h, a, 1, &ask, &g);
+    assert_int_equal(g.in_flight, 10);
+    cfb_hub_exchange(&h, b, 2, &ask, &g);
+    assert_int_equal(g.in_flight, 0);
+    cfb_hub_exchange(&h, b, CFB_HUB_SILENT_NS + 100, &ask, &g);
+    assert_int_equal(g.in_flight, 10);
+}
+
+static void test_wire(void **state) {
+    (void)state;
+    char line[CFB_WIRE_LINE];
+    cfb_hub_event events[CFB_HUB_EVENTS], back[CFB_HUB_EVENTS];
+    for (int i = 0; i < CFB_HUB_EVENTS; i++)
+        events[i] =
+            (cfb_hub_event){(cfb_signal)(i % 3), 1000 + i, INT64_C(8000000000000000000) - i * 1000, INT64_C(8000000000000000000)};
+    const int64_t now = INT64_C(8000000000000000001);
+    const cfb_hub_ask a = {7, 123.25, -0.5, 2.5, 3, 40, 60, 50, events, CFB_HUB_EVENTS};
+    cfb_hub_ask b;
+    size_t n = cfb_wire_put_ask(&a, now, line);
+    assert_true(n < CFB_WIRE_LINE - 1 && strlen(line) == n);
+    assert_true(cfb_wire_get_ask(line, now, &b, back));
+    assert_true(b.n_starts == 7 && b.tokens == 123.25 && b.settle_tokens == -0.5 && b.pause_s == 2.5 && b.n_lost == 3);
+    assert_true(b.in_use == 40 && b.want == 60 && b.held == 50 && b.n_events == CFB_HUB_EVENTS);
+    for (int i = 0; i < CFB_HUB_EVENTS; i++)
+        assert_true(back[i].started_ns == events[i].started_ns && back[i].ended_ns == events[i].ended_ns &&
+                    back[i].signal == events[i].signal && back[i].in_flight == events[i].in_flight);
+    static const char *const wrong[] = {"",
+                                        "ask",
+                                        "ask ",
+                                        "ask 1 1 1 1 1 1 1 1",
+                                        "ask 1 1 1 1 1 1 1 1 1",
+                                        "ask 1 nan 0 0 0 0 0 0 0",
+                                        "ask 1 inf 0 0 0 0 0 0 0",
+                                        "ask -1 0 0 0 0 0 0 0 0",
+                                        "ask 1 0 0 0 0 0 0 0 0 ",
+                                        "ask 1 0 0 0 0 0 0 0 65",
+                                        "ask 1 0 0 -1 0 0 0 0 0",
+                                        "ask 1 0 0 0 0 0 0 0 1 9,0,0,0",
+                                        "ask 1 0 0 0 0 0 0 0 1 0,1,2,0",
+                                        "grant 1 2 3 4 5 6"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) assert_false(cfb_wire_get_ask(wrong[i], now, &b, back));
+    assert_true(cfb_wire_get_ask("ask 1 0 0 0 0 0 0 0 0", now, &b, back));
+    const cfb_hub_grant g = {5, -77, 1000, INT64_MIN / 2, INT32_MAX};
+    cfb_hub_grant k;
+    int64_t theirs;
+    cfb_wire_put_grant(&g, 99, line);
+    assert_true(cfb_wire_get_grant(line, &k, &theirs));
+    assert_true(k.n_starts == 5 && k.first_ns == -77 && k.step_ns == 1000 && k.in_flight == INT32_MAX &&
+                k.paused_until_ns == INT64_MIN / 2 && theirs == 99);
+    assert_false(cfb_wire_get_grant("no", &k, &theirs));
+    assert_true(cfb_wire_same("abc", "abc"));
+    assert_false(cfb_wire_same("abc", "abd") || cfb_wire_same("abc", "ab") || cfb_wire_same("abc", "abcd") ||
+                 cfb_wire_same("abc", ""));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values_stay),
-        cmocka_unit_test(test_balanced_and_lazy),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_job),
+        cmocka_unit_test(test_values_stay),   cmocka_unit_test(test_balanced_and_lazy),
+        cmocka_unit_test(test_names),         cmocka_unit_test(test_job),
+        cmocka_unit_test(test_grid),          cmocka_unit_test(test_in_flight),
+        cmocka_unit_test(test_silent_member), cmocka_unit_test(test_wire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
