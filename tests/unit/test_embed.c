@@ -1,0 +1,254 @@
+/* The encoder against ../shared/bert and against a plain-loop encoder in binary64; threads, batches, cosines, cache. */
+#include "test.h"
+
+#include "../bert_model.h"
+#include "bert_plain.h"
+#include "cfbench/embed.h"
+#include "cfbench/json.h"
+
+#include <math.h>
+#include <unistd.h>
+
+#define SHARED "../shared/bert/"
+
+static const bert_shape small = {48, 2, 4, 100, 400, 64, "F32", "", 0.05f};
+
+static void make_model(const bert_shape *s, char dir[64]) {
+    assert_non_null(test_folder(dir));
+    assert_true(bert_write(dir, s));
+}
+
+static cfb_encoder_t *open_model(const char *dir, int n_threads, cfb_pooling pooling) {
+    cfb_encoder_opts o = CFB_ENCODER_OPTS_INIT;
+    cfb_encoder_t *e = NULL;
+    o.n_threads = n_threads;
+    o.pooling = pooling;
+    assert_ok(cfb_encoder_open(dir, &o, &e, &test_err));
+    return e;
+}
+
+/* n texts of different lengths, of characters that the small vocabulary knows. Freed with free(texts[0].ptr) and free(texts). */
+static cfb_str *make_texts(size_t n, size_t longest) {
+    cfb_str *t = calloc(n, sizeof *t);
+    char *p = malloc(n * longest * 3);
+    assert_non_null(t);
+    assert_non_null(p);
+    for (size_t i = 0; i < n; i++) {
+        char *begin = p;
+        size_t len = cfb_rand_u64(3, i, 0) % (longest + 1);
+        for (size_t k = 0; k < len; k++) {
+            unsigned c = 0x4E00 + (unsigned)(cfb_rand_u64(3, i, k + 1) % 300);
+            *p++ = (char)(0xE0 | c >> 12);
+            *p++ = (char)(0x80 | (c >> 6 & 0x3F));
+            *p++ = (char)(0x80 | (c & 0x3F));
+        }
+        t[i] = (cfb_str){begin, (size_t)(p - begin)};
+    }
+    return t;
+}
+
+static void free_texts(cfb_str *t) {
+    free((void *)(uintptr_t)t[0].ptr);
+    free(t);
+}
+
+/* ---- the reference data ---- */
+
+static void compare_embedding(const cfb_json *want, const float *got, size_t dim, size_t line, double *worst) {
+    size_t i = 0;
+    assert_int_equal(cfb_json_count(want), dim);
+    for (const cfb_json *v = cfb_json_first(want); v != NULL; v = cfb_json_next(v), i++) {
+        double x = NAN;
+        (void)cfb_json_num(v, &x);
+        double d = fabs(x - (double)got[i]);
+        if (!(d <= 2e-6)) fail_msg("line %zu, component %zu: %.9g, not %.9g", line, i, (double)got[i], x);
+        if (d > *worst) *worst = d;
+    }
+}
+
+static void test_shared(void **state) {
+    (void)state;
+    cfb_buf file = CFB_BUF_INIT(0);
+    cfb_wordpiece_opts w = CFB_WORDPIECE_OPTS_INIT;
+    cfb_encoder_opts o = {SHARED "bert-base-chinese-vocab.txt", &w, CFB_WORDPIECE_CUT, CFB_POOL_AUTO, 0, 2};
+    cfb_encoder_t *e = NULL;
+    cfb_json *roots[200];
+    cfb_str texts[200];
+    size_t n = 0;
+    double worst = 0;
+    if (!cfb_path_exists(SHARED "tiny/expected.jsonl")) {
+        print_message("skipped: no " SHARED "\n");
+        skip();
+    }
+    w.split_cjk = CFB_WORDPIECE_CJK_BMP;
+    assert_ok(cfb_encoder_open(SHARED "tiny", &o, &e, &test_err));
+    assert_int_equal(cfb_encoder_dim(e), 64);
+    assert_ok(cfb_file_read(SHARED "tiny/expected.jsonl", 1 << 24, &file, &test_err));
+    for (size_t at = 0; at < file.len; n++) {
+        const char *end = memchr(file.ptr + at, '\n', file.len - at);
+        size_t len = end ? (size_t)(end - file.ptr) - at : file.len - at;
+        assert_true(n < 200);
+        assert_ok(cfb_json_parse(file.ptr + at, len, CFB_JSON_REPAIR, &roots[n], &test_err));
+        texts[n] = cfb_json_str(cfb_json_get(roots[n], "text"));
+        at += len + 1;
+    }
+    assert_int_equal(n, 180);
+    float *got = malloc(n * 64 * sizeof *got);
+    assert_non_null(got);
+    assert_ok(cfb_encoder_embed(e, texts, n, got, &test_err));
+    for (size_t i = 0; i < n; i++) compare_embedding(cfb_json_get(roots[i], "cls_embedding"), got + i * 64, 64, i + 1, &worst);
+    print_message("largest difference: %.2g\n", worst);
+    for (size_t i = 0; i < n; i++) cfb_json_free(roots[i]);
+    free(got);
+    cfb_buf_free(&file);
+    cfb_encoder_free(e);
+}
+
+/* ---- against the plain encoder ---- */
+
+static void compare_with_plain(const bert_shape *s, cfb_pooling pooling, size_t n, double tolerance) {
+    char dir[64];
+    make_model(s, dir);
+    cfb_encoder_t *e = open_model(dir, 2, pooling);
+    cfb_str *texts = make_texts(n, s->positions + 10);
+    float *got = malloc(n * s->hidden * sizeof *got);
+    double *want = malloc(s->hidden * sizeof *want);
+    plain_bert *plain = plain_open(dir);
+    assert_non_null(got);
+    assert_non_null(want);
+    assert_non_null(plain);
+    assert_ok(cfb_encoder_embed(e, texts, n, got, &test_err));
+    for (size_t i = 0; i < n; i++) {
+        uint32_t ids[512];
+        size_t len;
+        assert_ok(cfb_wordpiece_encode(cfb_encoder_tokenizer(e), texts[i], CFB_WORDPIECE_KEEP_SEP,
+                                       s->positions < 512 ? s->positions : 512, ids, &len, &test_err));
+        assert_true(plain_embed(plain, ids, len, pooling == CFB_POOL_MEAN, want));
+        for (size_t k = 0; k < s->hidden; k++)
+            if (!(fabs(want[k] - (double)got[i * s->hidden + k]) <= tolerance))
+                fail_msg("text %zu, component %zu: %.9g, not %.9g", i, k, (double)got[i * s->hidden + k], want[k]);
+    }
+    plain_close(plain);
+    free(got);
+    free(want);
+    free_texts(texts);
+    cfb_encoder_free(e);
+}
+
+static void test_plain(void **state) {
+    (void)state;
+    bert_shape s = small;
+    compare_with_plain(&s, CFB_POOL_CLS, 40, 2e-6);
+    compare_with_plain(&s, CFB_POOL_MEAN, 40, 2e-6);
+    s.dtype = "F16";
+    s.prefix = "bert.";
+    compare_with_plain(&s, CFB_POOL_CLS, 20, 2e-6);
+    s.dtype = "BF16";
+    compare_with_plain(&s, CFB_POOL_AUTO, 20, 2e-6);
+    const bert_shape odd = {40, 3, 5, 1100, 400, 512, "F32", "", 0.08f}; /* heads of 8, pieces of the intermediate */
+    compare_with_plain(&odd, CFB_POOL_CLS, 12, 2e-6);
+    const bert_shape one = {16, 1, 1, 8, 400, 16, "F32", "", 0.3f}; /* one layer, narrow intermediate */
+    compare_with_plain(&one, CFB_POOL_CLS, 12, 2e-6);
+}
+
+/* ---- the same bytes ---- */
+
+static void test_threads_and_batches(void **state) {
+    (void)state;
+    char dir[64];
+    const size_t n = 300;
+    bert_shape s = small;
+    s.positions = 200;
+    make_model(&s, dir);
+    cfb_str *texts = make_texts(n, 180), *shuffled = malloc(n * sizeof *shuffled);
+    size_t bytes = n * s.hidden * sizeof(float);
+    float *first = malloc(bytes), *other = malloc(bytes);
+    assert_non_null(first);
+    assert_non_null(other);
+    assert_non_null(shuffled);
+    for (int pooling = CFB_POOL_CLS; pooling <= CFB_POOL_MEAN; pooling++) {
+        static const int threads[] = {1, 2, 8};
+        for (size_t t = 0; t < 3; t++) {
+            cfb_encoder_t *e = open_model(dir, threads[t], (cfb_pooling)pooling);
+            assert_ok(cfb_encoder_embed(e, texts, n, t ? other : first, &test_err));
+            if (t) assert_memory_equal(first, other, bytes);
+            if (t == 0) assert_true(cfb_encoder_work_done(e).batches > 3);
+            /* alone, and among others in another order */
+            for (size_t i = 0; i < n; i += 37) {
+                assert_ok(cfb_encoder_embed(e, texts + i, 1, other, &test_err));
+                assert_memory_equal(first + i * s.hidden, other, s.hidden * sizeof(float));
+            }
+            for (size_t i = 0; i < n; i++) shuffled[i] = texts[(i * 7 + 5) % n];
+            assert_ok(cfb_encoder_embed(e, shuffled, n, other, &test_err));
+            for (size_t i = 0; i < n; i++)
+                assert_memory_equal(first + (i * 7 + 5) % n * s.hidden, other + i * s.hidden, s.hidden * sizeof(float));
+            cfb_encoder_free(e);
+        }
+    }
+    free(first);
+    free(other);
+    free(shuffled);
+    free_texts(texts);
+}
+
+static void test_texts(void **state) {
+    (void)state;
+    char dir[64];
+    make_model(&small, dir);
+    cfb_encoder_t *e = open_model(dir, 2, CFB_POOL_AUTO);
+    const cfb_str texts[] = {CFB_STR_LIT("abc"), CFB_STR_LIT(""), CFB_STR_NULL, CFB_STR_LIT("abc"), CFB_STR_LIT("x")};
+    float out[5][48];
+    assert_ok(cfb_encoder_embed(e, texts, 5, out[0], &test_err));
+    assert_int_equal(cfb_encoder_work_done(e).texts, 3); /* equal ones once; null is empty */
+    assert_memory_equal(out[0], out[3], sizeof out[0]);
+    assert_memory_equal(out[1], out[2], sizeof out[0]);
+    for (size_t i = 0; i < 5; i++) {
+        double norm = 0;
+        for (size_t k = 0; k < 48; k++) norm += (double)out[i][k] * (double)out[i][k];
+        assert_true(fabs(norm - 1) < 1e-6);
+    }
+    const cfb_str bad[] = {CFB_STR_LIT("a"), CFB_STR_LIT("\xFF"), CFB_STR_LIT("\xFE")};
+    assert_fails(cfb_encoder_embed(e, bad, 3, out[0], &test_err), CFB_EENCODING, "UTF-8");
+    assert_int_equal(test_err.offset, 1);
+    assert_ok(cfb_encoder_embed(e, texts, 0, out[0], &test_err));
+    assert_non_null(strstr(cfb_encoder_name(e), ", cls, 64 tokens, fp32"));
+    assert_int_equal(strlen(cfb_encoder_hash(e)), 64);
+    cfb_encoder_free(e);
+}
+
+static void test_cosines(void **state) {
+    (void)state;
+    const float a[] = {1, 0, 0.6f, 0.8f, 2, 0}, b[] = {0, 1, 0.8f, 0.6f, 2, 0};
+    double out[3];
+    cfb_embed_cosines(a, b, 3, 2, out);
+    assert_true(out[0] == 0);
+    assert_true(fabs(out[1] - 0.96) < 1e-6);
+    assert_true(out[2] == 1); /* clamped */
+    const size_t na = 300, nb = 1100, dim = 20;
+    float *x = malloc(na * dim * sizeof *x), *y = malloc(nb * dim * sizeof *y), *one = malloc(na * nb * sizeof *one),
+          *two = malloc(na * nb * sizeof *two);
+    assert_true(x && y && one && two);
+    for (size_t i = 0; i < na * dim; i++) x[i] = (float)cfb_rand_unit(1, 0, i);
+    for (size_t i = 0; i < nb * dim; i++) y[i] = (float)cfb_rand_unit(1, 1, i);
+    cfb_embed_cross(x, na, y, nb, dim, 1, one);
+    cfb_embed_cross(x, na, y, nb, dim, 3, two);
+    assert_memory_equal(one, two, na * nb * sizeof *one);
+    for (size_t i = 0; i < na; i += 13)
+        for (size_t j = 0; j < nb; j += 17) {
+            double want = 0;
+            for (size_t k = 0; k < dim; k++) want += (double)x[i * dim + k] * (double)y[j * dim + k];
+            assert_true(fabs(want - (double)one[i * nb + j]) < 1e-5);
+        }
+    free(x);
+    free(y);
+    free(one);
+    free(two);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shared), cmocka_unit_test(test_plain),   cmocka_unit_test(test_threads_and_batches),
+        cmocka_unit_test(test_texts),  cmocka_unit_test(test_cosines),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
