@@ -102,7 +102,7 @@ static cfb_code embed_group(job *j, size_t *index, cfb_err *err) {
     int before = embed_blas_enter();
     for (size_t first = 0; first < j->n; first += j->n_spans) {
         fill_batch(j, first);
-        j->states = embed_pass_run(j->e->pass, j->spans, j->n_spans);
+        j->states = embed_pass_run(j->e->pass, j->spans, j->n_spans, j->e->pooling == CFB_POOL_CLS);
         cfb_par_blocks(j->n_spans, j->e->n_threads, pool, j);
         j->e->work.batches++;
     }

@@ -24,6 +24,7 @@ struct embed_pass {
     size_t n_spans, rows;
     const float *w[EMBED_N_WEIGHTS];
     size_t wide_pieces; /* of a row of the intermediate, or of q, k and v each */
+    size_t from_weight; /* 0: q, k and v; 1: k and v */
 };
 
 /* ---- BLAS ---- */
@@ -86,10 +87,11 @@ static void embed_text(void *ctx, size_t block, int worker) {
     }
 }
 
-/* q, k and v: one region over tiles, three weights and pieces of their columns. */
+/* q, k and v, or k and v: one region over tiles, the weights and pieces of their columns. */
 static void qkv_tile(void *ctx, size_t block, int worker) {
     embed_pass *p = ctx;
-    size_t h = p->m->config.hidden, pieces = p->wide_pieces, tile = block / (3 * pieces), which = block / pieces % 3;
+    size_t h = p->m->config.hidden, pieces = p->wide_pieces, weights = 3 - p->from_weight;
+    size_t tile = block / (weights * pieces), which = p->from_weight + block / pieces % weights;
     size_t from = piece_begin(h, pieces, block % pieces), to = piece_begin(h, pieces, block % pieces + 1),
            row = tile * EMBED_TILE;
     size_t rows = tile_rows(p->rows, tile);
@@ -112,6 +114,29 @@ static void attend(void *ctx, size_t block, int worker) {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, n, width, 1.0f, q, ld, key, ld, 0.0f, scores, n);
     p->k->softmax(scores, s->n, s->n, 1.0f / sqrtf((float)d));
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, width, n, 1.0f, scores, n, value, ld, 0.0f, context, (blasint)h);
+}
+
+/* The queries of first rows. */
+static void first_queries(void *ctx, size_t tile, int worker) {
+    embed_pass *p = ctx;
+    size_t h = p->m->config.hidden, row = tile * EMBED_TILE, rows = tile_rows(p->rows, tile);
+    (void)worker;
+    product(p->x + row * h, h, p->w[EMBED_Q_W], rows, h, h, p->sum + row * h, h);
+    p->k->bias(p->sum + row * h, rows, h, h, p->w[EMBED_Q_B]);
+}
+
+/* One head of the first row of one text. */
+static void attend_first(void *ctx, size_t block, int worker) {
+    embed_pass *p = ctx;
+    size_t h = p->m->config.hidden, heads = p->m->config.heads, d = h / heads, head = block % heads, text = block / heads;
+    const embed_span *s = &p->spans[text];
+    const float *q = p->sum + text * p->align * h + head * d, *key = p->wide + s->first_row * 3 * h + h + head * d;
+    float *scores = p->scores + (size_t)worker * p->max_len * p->max_len;
+    float *context = p->wide + EMBED_BATCH_ROWS * 3 * h + text * p->align * h + head * d;
+    blasint n = (blasint)s->n, width = (blasint)d, ld = (blasint)(3 * h);
+    cblas_sgemv(CblasRowMajor, CblasNoTrans, n, width, 1.0f, key, ld, q, 1, 0.0f, scores, 1);
+    p->k->softmax(scores, 1, s->n, 1.0f / sqrtf((float)d));
+    cblas_sgemv(CblasRowMajor, CblasTrans, n, width, 1.0f, key + h, ld, scores, 1, 0.0f, context, 1);
 }
 
 /* x = LayerNorm(x + context W^T + b): a whole row per tile, so that the norm can follow at once. */
@@ -149,13 +174,30 @@ static void feed_out(void *ctx, size_t tile, int worker) {
 
 /* ---- the whole ---- */
 
-static void run_layer(embed_pass *p, size_t layer) {
+/* Keys and values of all rows; then x shrinks to the first rows. A text's first row is never above its place among them. */
+static void shrink(embed_pass *p) {
     const embed_config *c = &p->m->config;
-    size_t tiles = n_tiles(p->rows);
+    p->from_weight = 1;
+    cfb_par_blocks(n_tiles(p->rows) * 2 * p->wide_pieces, p->n_threads, qkv_tile, p);
+    for (size_t i = 0; i < p->n_spans; i++)
+        memmove(p->x + i * p->align * c->hidden, p->x + p->spans[i].first_row * c->hidden, c->hidden * sizeof *p->x);
+    p->rows = (p->n_spans - 1) * p->align + 1;
+    cfb_par_blocks(n_tiles(p->rows), p->n_threads, first_queries, p);
+    cfb_par_blocks(p->n_spans * c->heads, p->n_threads, attend_first, p);
+}
+
+static void run_layer(embed_pass *p, size_t layer, bool only_first) {
+    const embed_config *c = &p->m->config;
     embed_model_layer(p->m, layer, p->scratch, p->w);
     p->wide_pieces = (c->hidden + COLUMNS - 1) / COLUMNS;
-    cfb_par_blocks(tiles * 3 * p->wide_pieces, p->n_threads, qkv_tile, p);
-    cfb_par_blocks(p->n_spans * c->heads, p->n_threads, attend, p);
+    if (only_first) {
+        shrink(p);
+    } else {
+        p->from_weight = 0;
+        cfb_par_blocks(n_tiles(p->rows) * 3 * p->wide_pieces, p->n_threads, qkv_tile, p);
+        cfb_par_blocks(p->n_spans * c->heads, p->n_threads, attend, p);
+    }
+    size_t tiles = n_tiles(p->rows);
     cfb_par_blocks(tiles, p->n_threads, attention_out, p);
     p->wide_pieces = (c->intermediate + COLUMNS - 1) / COLUMNS;
     cfb_par_blocks(tiles * p->wide_pieces, p->n_threads, feed_in, p);
@@ -174,14 +216,15 @@ static void clear_gaps(embed_pass *p) {
     }
 }
 
-const float *embed_pass_run(embed_pass *p, const embed_span *spans, size_t n) {
+const float *embed_pass_run(embed_pass *p, embed_span *spans, size_t n, bool only_first) {
     if (n == 0) return p->x;
     p->spans = spans;
     p->n_spans = n;
     p->rows = spans[n - 1].first_row + spans[n - 1].n;
     clear_gaps(p);
     cfb_par_blocks(n, p->n_threads, embed_text, p);
-    for (size_t i = 0; i < p->m->config.layers; i++) run_layer(p, i);
+    for (size_t i = 0, last = p->m->config.layers - 1; i <= last; i++) run_layer(p, i, only_first && i == last);
+    for (size_t i = 0; only_first && i < n; i++) spans[i].first_row = i * p->align;
     return p->x;
 }
 
