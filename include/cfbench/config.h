@@ -21,7 +21,8 @@ extern "C" {
     X(EXPORT, "export", "write a run store in CFBenchmark's CSV layout, or as JSON Lines") \
     X(CONVERT, "convert", "turn Arrow, CSV or JSON data into JSON Lines or CSV")           \
     X(PROMPT, "prompt", "show exactly what would be sent for given rows")                  \
-    X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")
+    X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")                   \
+    X(EMBED, "embed", "turn texts into vectors (.npy) with an embedding model")
 
 typedef enum cfb_command {
 #define CFB_X(NAME, name, help) CFB_CMD_##NAME,
@@ -99,6 +100,12 @@ typedef struct cfb_config {
     const char *metric;    /* "NAME" for generation tasks, "TASK=NAME,..." for single ones; NULL: the suite's */
     const char *response_column, *output_column;
     int64_t threads; /* 0 = all cores */
+    /* embedding */
+    const char *embed_model; /* folder of the model, or NULL */
+    const char *embed_cache; /* folder, "off", or NULL: below the user's cache folder */
+    const char *vocab;       /* vocabulary file in place of the model's, or NULL */
+    const char *pooling;     /* auto, cls, mean */
+    const char *column;      /* of a data set; NULL: the file has one text per line */
     /* prompt */
     const char *rows; /* "0,10,20-29" */
     bool hash;        /* print SHA-256 instead of text */

@@ -4,6 +4,7 @@
 
 #include "cfbench/base.h"
 #include "cfbench/config.h"
+#include "cfbench/embed.h"
 #include "cfbench/generate.h"
 #include "cfbench/report.h"
 #include "cfbench/score.h"
@@ -21,6 +22,7 @@ cfb_code cfb_cmd_export(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_convert(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_prompt(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_embed(const cfb_config *c, cfb_err *err);
 
 /* ---- ui.c: signals, log, progress ---- */
 
@@ -48,6 +50,15 @@ bool cfb_cli_is_picked(const cfb_config *c, const char *task);
 CFB_MUST_CHECK cfb_code cfb_cli_store_path(const char *out, char path[PATH_MAX], cfb_err *err);
 /* Writes all of b to standard output. EIO/ENOSPACE if that fails (a full disk behind a redirection). */
 CFB_MUST_CHECK cfb_code cfb_cli_print(cfb_str text, cfb_err *err);
+
+/* ---- embedding.c: the embedding model ---- */
+
+/* The encoder of --embed-model and the cache of --embed-cache (NULL if off), opened when first asked for and kept until
+ * cfb_cli_embed_close. ECONFIG and ENOTFOUND say how to get a model, or how to do without. */
+CFB_MUST_CHECK cfb_code cfb_cli_embed_open(const cfb_config *c, cfb_encoder_t **encoder, cfb_embed_cache_t **cache, cfb_err *err);
+/* The metric bge: cosines of embeddings. */
+CFB_MUST_CHECK cfb_code cfb_cli_embed_pairs(const cfb_config *c, cfb_score_pairs *out, cfb_err *err);
+void cfb_cli_embed_close(void);
 
 /* ---- metric.c: --metric ---- */
 

@@ -14,6 +14,7 @@ static cfb_code dispatch(const cfb_config *c, cfb_err *err) {
     case CFB_CMD_CONVERT: return cfb_cmd_convert(c, err);
     case CFB_CMD_PROMPT: return cfb_cmd_prompt(c, err);
     case CFB_CMD_MOCK: return cfb_cmd_mock(c, err);
+    case CFB_CMD_EMBED: return cfb_cmd_embed(c, err);
     case CFB_CMD_COUNT: break;
     }
     return cfb_err_set(err, CFB_EBUG, "no such command");
@@ -74,6 +75,7 @@ int main(int argc, char **argv) {
     } else if (rc == CFB_OK) {
         cfb_cli_log_to_stderr(&config);
         rc = dispatch(&config, &err);
+        cfb_cli_embed_close();
     }
     if (rc == CFB_OK) rc = cfb_cli_print(CFB_STR_LIT(""), &err); /* what stdio still holds */
     if (rc != CFB_OK) fprintf(stderr, "cfbench: %s\n", err.msg[0] ? err.msg : cfb_code_text(rc));

@@ -12,6 +12,7 @@
 #define CONVERT CMD_BIT(CFB_CMD_CONVERT)
 #define PROMPT CMD_BIT(CFB_CMD_PROMPT)
 #define MOCK CMD_BIT(CFB_CMD_MOCK)
+#define EMBED CMD_BIT(CFB_CMD_EMBED)
 #define ASK (RUN | GENERATE)
 #define ALL (CMD_BIT(CFB_CMD_COUNT) - 1u)
 
@@ -160,7 +161,17 @@ const cfb_opt cfb_opts[] = {
     {AT("output-column", output_column), .type = OPT_STRING, .def = "output", .metavar = "NAME", .group = GROUP_SCORE,
      .commands = SCORE, .help = "column with the model's answers in response files"},
     {AT("threads", threads), .letter = 'j', .type = OPT_INT, .def = "0", RANGE(0, 1024), .metavar = "N", .group = GROUP_SCORE,
-     .commands = RUN | SCORE, .help = "threads for scoring; 0 = all cores. The scores are the same for any number"},
+     .commands = RUN | SCORE | EMBED, .help = "threads for scoring and embedding; 0 = all cores. The scores are the same for any number"},
+    {AT("embed-model", embed_model), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_SCORE, .commands = RUN | SCORE | REPORT | EXPORT | EMBED,
+     .help = "folder of the embedding model for --metric bge, as Hugging Face lays it out; scripts/get-bge.sh fetches one"},
+    {AT("embed-cache", embed_cache), .type = OPT_PATH, .metavar = "DIR|off", .group = GROUP_SCORE, .commands = RUN | SCORE | REPORT | EXPORT | EMBED,
+     .help = "folder with vectors of texts seen before; without it, cfbench/embeddings in the user's cache folder"},
+    {AT("vocab", vocab), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_SCORE, .commands = RUN | SCORE | REPORT | EXPORT | EMBED,
+     .help = "vocab.txt or tokenizer.json in place of the embedding model's own"},
+    {AT("pooling", pooling), .type = OPT_ENUM, .choices = "auto|cls|mean", .def = "auto", .group = GROUP_SCORE,
+     .commands = RUN | SCORE | REPORT | EXPORT | EMBED, .help = "how a text's vectors become one; auto = as the model says, else cls"},
+    {AT("column", column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = EMBED,
+     .help = "IN is a data set, and its texts stand in this column; without it, IN has one text per line"},
 
     /* Mock model */
     {AT("port", port), .type = OPT_INT, .def = "0", RANGE(0, 65535), .metavar = "N", .group = GROUP_MOCK, .commands = MOCK,
@@ -224,7 +235,7 @@ const cfb_opt cfb_opts[] = {
      .help = "CFBenchmark's CSV layout, or JSON Lines"},
     {AT("format", format), .type = OPT_ENUM, .choices = "csv|jsonl", .def = "jsonl", .group = GROUP_OUTPUT, .commands = CONVERT,
      .help = "CSV, or JSON Lines"},
-    {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT,
+    {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT | EMBED,
      .help = "replace files that are there"},
     {AT("moved", moved), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ASK,
      .help = "continue a run although --base-url changed: the same model now answers at another address"},

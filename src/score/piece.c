@@ -349,6 +349,21 @@ static void run_rows(const score_plan *plan, score_worker *w, score_piece *p) {
     }
 }
 
+/* Scores that came for the whole wave. */
+static void run_given(score_worker *w, score_piece *p) {
+    for (size_t i = 0; i < p->n; i++) {
+        cfb_score_row *row = &w->rows[i];
+        size_t response = cfb_text_count_valid(p->in[i].response), output = cfb_text_count_valid(output_of(&p->in[i]));
+        if (response == SIZE_MAX || output == SIZE_MAX) {
+            fail(p, CFB_EENCODING, i);
+            return;
+        }
+        row->score = row->state == CFB_ROW_FAILED ? 0.0 : p->given[i];
+        row->response_chars = (uint32_t)response;
+        row->output_chars = (uint32_t)output;
+    }
+}
+
 /* Row by row, in order: what a block's partial sums are must not depend on how the rows arrived. */
 static void add_up(const score_worker *w, score_piece *p) {
     score_sums s = p->sums;
@@ -393,6 +408,8 @@ void score_piece_run(const score_plan *plan, score_worker *w, score_piece *p) {
         run_f1(plan, w, p);
     else if (plan->metric == CFB_METRIC_TF)
         run_tf(w, p);
+    else if (plan->pairs.score != NULL)
+        run_given(w, p);
     else
         run_rows(plan, w, p);
     if (p->code != CFB_OK) return;

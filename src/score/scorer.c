@@ -26,7 +26,8 @@ struct cfb_scorer {
     cfb_metric_sums corpus, corpus_answered;
     cfb_code broken; /* the error that ended this scorer */
     cfb_label_stat *stats;
-    char metric[128];
+    double *given; /* (WAVE blocks): scores of a wave, with pairs */
+    char metric[400];
 };
 
 const char *cfb_row_state_name(cfb_row_state s) {
@@ -52,7 +53,7 @@ static void name_metric(cfb_scorer_t *s) {
     if (s->plan.f1)
         snprintf(s->metric, sizeof s->metric, "%s (labels: %s)", name, label_set_text(set));
     else
-        snprintf(s->metric, sizeof s->metric, "%s", name);
+        snprintf(s->metric, sizeof s->metric, "%s", s->plan.pairs.score && s->plan.pairs.name ? s->plan.pairs.name : name);
 }
 
 static cfb_code check_options(const cfb_task *task, const cfb_score_opts *opts, const score_plan *plan, cfb_err *err) {
@@ -62,6 +63,8 @@ static cfb_code check_options(const cfb_task *task, const cfb_score_opts *opts, 
                            "task '%s' has no label list for the label set 'suite'; load its labels, or use "
                            "the label set 'observed'",
                            task->name);
+    if (plan->metric == CFB_METRIC_BGE && opts->pairs.score == NULL)
+        return cfb_err_set(err, CFB_ECONFIG, "task '%s': the metric bge needs an embedding model", task->name);
     if (opts->confusion && !suite_labels)
         return cfb_err_set(err, CFB_ECONFIG, "task '%s': a confusion matrix needs F1 with the label set 'suite'", task->name);
     if (opts->confusion && task->n_labels > CFB_SCORE_CONFUSION_LABELS)
@@ -78,6 +81,7 @@ static void make_plan(const cfb_task *task, const cfb_score_opts *opts, score_pl
     plan->n_words = 1;
     if (plan->f1 && plan->label_set == CFB_LABELS_SUITE) plan->n_words = (task->n_labels + 63) / 64;
     plan->keep_bits = opts->confusion;
+    if (plan->metric == CFB_METRIC_BGE) plan->pairs = opts->pairs;
 }
 
 static bool allocate(cfb_scorer_t *s) {
@@ -85,6 +89,7 @@ static bool allocate(cfb_scorer_t *s) {
     if (s->plan.f1 && !label_table_init(&s->plan.start, s->task->labels, suite_labels ? s->task->n_labels : 0)) return false;
     s->workers = calloc((size_t)s->n_threads, sizeof *s->workers);
     if (s->workers == NULL) return false;
+    if (s->plan.pairs.score && (s->given = malloc((size_t)WAVE * CFB_SCORE_BLOCK * sizeof *s->given)) == NULL) return false;
     for (int i = 0; i < s->n_threads; i++)
         if (!score_worker_init(&s->workers[i], &s->plan)) return false;
     for (size_t i = 0; s->plan.keep_bits && i < WAVE; i++) {
@@ -133,6 +138,7 @@ void cfb_scorer_free(cfb_scorer_t *s) {
     label_table_free(&s->plan.start);
     confusion_free(s->confusion);
     free(s->stats);
+    free(s->given);
     free(s);
 }
 
@@ -250,11 +256,25 @@ static cfb_code still_broken(const cfb_scorer_t *s, cfb_err *err) {
     return cfb_err_set(err, s->broken, "scoring of task '%s' ended with an error before", s->task->name);
 }
 
+/* The scores of a wave by a metric of pairs. */
+static cfb_code score_pairs(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n, size_t first_row, cfb_err *err) {
+    if (s->plan.pairs.score == NULL) return CFB_OK;
+    cfb_err why = CFB_ERR_INIT;
+    cfb_code rc = s->plan.pairs.score(s->plan.pairs.ctx, rows, n, s->given, &why);
+    for (size_t i = 0, row = 0; i < s->n_pieces; row += s->pieces[i++].n) s->pieces[i].given = s->given + row;
+    if (rc == CFB_OK) return CFB_OK;
+    cfb_err_set(err, rc, "%s", why.msg);
+    if (rc == CFB_EENCODING) cfb_err_set(err, rc, "row %zu of these: %s", first_row + (size_t)why.offset, why.msg);
+    if (err) err->offset = first_row + why.offset;
+    return rc;
+}
+
 cfb_code cfb_scorer_add(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n, cfb_score_row *out, cfb_err *err) {
     if (s->broken != CFB_OK) return still_broken(s, err);
     for (size_t done = 0; done < n;) {
         size_t taken = cut_pieces(s, rows + done, n - done, out ? out + done : NULL);
-        s->broken = run_wave(s, done, err);
+        s->broken = score_pairs(s, rows + done, taken, done, err);
+        if (s->broken == CFB_OK) s->broken = run_wave(s, done, err);
         if (s->broken != CFB_OK) return s->broken;
         done += taken;
     }
