@@ -66,6 +66,26 @@ if [ -e "$T/run" ]; then not_ok "a refused run leaves nothing" "$T/run is there"
 printf 'ok\n\xff\n' >"$T/bad.txt"
 refused "a line that is not UTF-8" 2 "text 2: text is not valid UTF-8" "$CFBENCH" embed --embed-model "$T/model" "$T/bad.txt" "$T/bad.npy"
 if [ -e "$T/bad.npy" ]; then not_ok "no half file" "bad.npy is there"; else ok "no half file"; fi
+# scripts/get-bge.sh against a mirror in a folder
+from=$T/site/BAAI/bge-small-zh-v1.5
+mkdir -p "$from/resolve/main/1_Pooling" "$from/raw/main"
+cp "$T/model/config.json" "$T/model/vocab.txt" "$T/model/model.safetensors" "$from/resolve/main/"
+echo '{"pooling_mode_cls_token": true}' >"$from/resolve/main/1_Pooling/config.json"
+echo '{"do_lower_case": true}' >"$from/resolve/main/tokenizer_config.json"
+echo '{}' >"$from/resolve/main/tokenizer.json"
+sum=$(sha256sum "$T/model/model.safetensors" | cut -c 1-64)
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n' "$sum" "$(stat -c %s "$T/model/model.safetensors")" >"$from/raw/main/model.safetensors"
+get() { CFB_BGE_URL=file://$T/site scripts/get-bge.sh "$@" 2>"$T/err"; }
+if get --sha256 "$sum" small "$T/got" && cmp -s "$T/model/model.safetensors" "$T/got/model.safetensors" && get small "$T/got" && grep -q 'is complete' "$T/err"; then ok "get-bge.sh"; else not_ok "get-bge.sh" "$(cat "$T/err")"; fi
+sed -i 's/oid sha256:../oid sha256:00/' "$from/raw/main/model.safetensors"
+get small "$T/wrong"
+if [ $? -eq 2 ] && grep -q 'wrong checksum' "$T/err" && [ ! -e "$T/wrong" ]; then ok "get-bge.sh refuses a wrong checksum"; else not_ok "get-bge.sh refuses a wrong checksum" "$(cat "$T/err")"; fi
+get --sha256 "$sum" small "$T/other"
+if [ $? -eq 2 ] && grep -q 'not that of --sha256' "$T/err"; then ok "get-bge.sh refuses another hash"; else not_ok "get-bge.sh refuses another hash" "$(cat "$T/err")"; fi
+echo x >>"$T/got/config.json"
+get small "$T/got"
+if [ $? -eq 2 ]; then ok "get-bge.sh sees a changed folder"; else not_ok "get-bge.sh sees a changed folder" "$(cat "$T/err")"; fi
+
 head -c 100000 "$T/model/model.safetensors" >"$T/cut" && cp "$T/cut" "$T/model/model.safetensors"
 refused "a model that was cut" 2 "model.safetensors: tensor 'embeddings" "$CFBENCH" embed --embed-model "$T/model" "$T/lines.txt" "$T/d.npy"
 exit $bad
