@@ -7,11 +7,12 @@
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define LANES 16
 
-/* exp(x) for x <= 0: 2^k * exp(r), |r| <= ln(2)/2, Taylor's series to r^7. Below -87 it is that of -87 (1.6e-38). */
+/* exp(x) for x <= 0: 2^k * exp(r), |r| <= ln(2)/2, Taylor's series to r^7. Below -80 (1.8e-35) it is 0:
+ * numbers that are not normal would make the products slow. */
 ALWAYS_INLINE float exp_negative(float x) {
-    x = x < -87.0f ? -87.0f : x;
-    float k = (x * 1.44269504f + 12582912.0f) - 12582912.0f; /* rounds to the nearest whole number */
-    float r = (x - k * 0.693359375f) + k * 2.12194440e-4f;   /* ln(2) in two parts; the first product is exact */
+    float low = x < -80.0f ? -80.0f : x;
+    float k = (low * 1.44269504f + 12582912.0f) - 12582912.0f; /* rounds to the nearest whole number */
+    float r = (low - k * 0.693359375f) + k * 2.12194440e-4f;   /* ln(2) in two parts; the first product is exact */
     float p = 1.0f / 5040;
     p = p * r + 1.0f / 720;
     p = p * r + 1.0f / 120;
@@ -23,7 +24,7 @@ ALWAYS_INLINE float exp_negative(float x) {
     uint32_t bits = (uint32_t)((int32_t)k + 127) << 23;
     float scale;
     memcpy(&scale, &bits, sizeof scale);
-    return p * scale;
+    return x < -80.0f ? 0.0f : p * scale;
 }
 
 /* x * Phi(x). With z = |x| / sqrt(2) and t = 1 / (1 + 0.55 z): Phi(-|x|) = erfc(z) / 2, erfc(z) = exp(-z^2) t P(t). P was fitted
@@ -95,6 +96,19 @@ ALWAYS_INLINE float sum_squares(const float *x, size_t n, float mean) {
     return fold(lane);
 }
 
+ALWAYS_INLINE float highest(const float *x, size_t n) {
+    float lane[LANES];
+    size_t j = 0;
+    for (size_t k = 0; k < LANES; k++) lane[k] = x[0];
+    for (; j + LANES <= n; j += LANES) {
+#pragma omp simd
+        for (size_t k = 0; k < LANES; k++) lane[k] = x[j + k] > lane[k] ? x[j + k] : lane[k];
+    }
+    for (; j < n; j++) lane[0] = x[j] > lane[0] ? x[j] : lane[0];
+    for (size_t k = 1; k < LANES; k++) lane[0] = lane[k] > lane[0] ? lane[k] : lane[0];
+    return lane[0];
+}
+
 ALWAYS_INLINE void add_norm_body(float *x, const float *t, const float *bias, size_t m, size_t n, const float *w, const float *b,
                                  float eps) {
     for (size_t i = 0; i < m; i++) {
@@ -113,9 +127,7 @@ ALWAYS_INLINE void add_norm_body(float *x, const float *t, const float *bias, si
 
 ALWAYS_INLINE void softmax_body(float *s, size_t m, size_t n, float scale) {
     for (size_t i = 0; i < m; i++) {
-        float *row = s + i * n, top = row[0];
-#pragma omp simd reduction(max : top)
-        for (size_t j = 0; j < n; j++) top = row[j] > top ? row[j] : top;
+        float *row = s + i * n, top = highest(row, n);
 #pragma omp simd
         for (size_t j = 0; j < n; j++) row[j] = exp_negative((row[j] - top) * scale);
         float inverse = 1.0f / sum(row, n);
@@ -139,7 +151,7 @@ ALWAYS_INLINE void softmax_body(float *s, size_t m, size_t n, float scale) {
 KERNELS_FOR(plain, )
 #if defined(__x86_64__)
 KERNELS_FOR(avx2, __attribute__((target("avx2"))))
-KERNELS_FOR(avx512, __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,prefer-vector-width=512"))))
+KERNELS_FOR(avx512, __attribute__((target("avx512f,avx512dq,avx512bw,avx512vl"))))
 #endif
 
 const embed_kernels *embed_kernels_get(int level) {

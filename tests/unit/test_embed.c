@@ -5,6 +5,7 @@
 #include "bert_plain.h"
 #include "cfbench/embed.h"
 #include "cfbench/json.h"
+#include "embed/kernels.h"
 
 #include <math.h>
 #include <unistd.h>
@@ -216,6 +217,49 @@ static void test_texts(void **state) {
     cfb_encoder_free(e);
 }
 
+/* Accuracy against binary64, and the same bytes on every instruction set that there is. */
+static void test_kernels(void **state) {
+    (void)state;
+    enum { ROWS = 3, N = 1003 };
+    static float start[ROWS * N], bias[N], w[N], b[N], plain[4][ROWS * N], got[4][ROWS * N];
+    for (size_t i = 0; i < ROWS * N; i++) start[i] = (float)(20 * cfb_rand_unit(4, 0, i) - 10);
+    for (size_t i = 0; i < N; i++) {
+        bias[i] = (float)(cfb_rand_unit(4, 1, i) - 0.5);
+        w[i] = (float)cfb_rand_unit(4, 2, i);
+        b[i] = (float)cfb_rand_unit(4, 3, i);
+    }
+    start[0] = -100; /* the tail is 0 */
+    start[1] = 1e30f;
+    for (int level = 0; level <= 2; level++) {
+        const embed_kernels *k = embed_kernels_get(level);
+        float(*out)[ROWS * N] = level ? got : plain;
+        for (size_t i = 0; i < 4; i++) memcpy(out[i], start, sizeof start);
+        out[2][1] = out[3][1] = 0;
+        k->bias(out[0], ROWS, N, N, bias);
+        k->bias_gelu(out[1], ROWS, N, N, bias);
+        k->add_norm(out[2], start + 2, bias, ROWS - 1, N, w, b, 1e-12f);
+        k->softmax(out[3], ROWS, N, 0.7f);
+        if (level) assert_memory_equal(plain, got, sizeof plain);
+    }
+    for (size_t i = 0; i < ROWS * N; i++) {
+        double x = (double)(start[i] + bias[i % N]), want = 0.5 * x * erfc(-x * 0.70710678118654752440);
+        if (fabs(want - (double)plain[1][i]) > 1e-6 * fabs(want) + 1e-7 * fabs(x) * exp(-x * x / 4) + 1e-33)
+            fail_msg("gelu(%.9g) is %.9g, not %.9g", x, (double)plain[1][i], want);
+    }
+    for (size_t r = 0; r < ROWS; r++) {
+        double total = 0, top = -1e30, sum = 0;
+        const float *row = start + r * N;
+        for (size_t i = 0; i < N; i++) top = fmax(top, r == 0 && i == 1 ? 0 : (double)row[i]);
+        for (size_t i = 0; i < N; i++) total += exp(((r == 0 && i == 1 ? 0 : (double)row[i]) - top) * (double)0.7f);
+        for (size_t i = 0; i < N; i++) {
+            double want = exp(((r == 0 && i == 1 ? 0 : (double)row[i]) - top) * (double)0.7f) / total;
+            assert_true(fabs(want - (double)plain[3][r * N + i]) < 2e-6 * want + 1e-9);
+            sum += (double)plain[3][r * N + i];
+        }
+        assert_true(fabs(sum - 1) < 1e-5);
+    }
+}
+
 static void test_cosines(void **state) {
     (void)state;
     const float a[] = {1, 0, 0.6f, 0.8f, 2, 0}, b[] = {0, 1, 0.8f, 0.6f, 2, 0};
@@ -247,8 +291,8 @@ static void test_cosines(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shared), cmocka_unit_test(test_plain),   cmocka_unit_test(test_threads_and_batches),
-        cmocka_unit_test(test_texts),  cmocka_unit_test(test_cosines),
+        cmocka_unit_test(test_shared),  cmocka_unit_test(test_plain), cmocka_unit_test(test_threads_and_batches),
+        cmocka_unit_test(test_kernels), cmocka_unit_test(test_texts), cmocka_unit_test(test_cosines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
