@@ -2,6 +2,7 @@
 #ifndef CFBENCH_GENERATE_H
 #define CFBENCH_GENERATE_H
 
+#include "cfbench/cache.h"
 #include "cfbench/client.h"
 #include "cfbench/pace.h"
 #include "cfbench/store.h"
@@ -57,6 +58,8 @@ typedef struct cfb_progress {
     size_t n_tasks; /* set before `tasks` is; 0 until then */
     cfb_task_progress *tasks;
     atomic_int in_flight, limit, phase, ready; /* phase: cfb_adaptive_phase, or -1; ready: tasks may be read */
+    atomic_llong completion_tokens, cost;      /* of the replies of this call; cost in micros, 0 without a price */
+    atomic_size_t refused;                     /* calls that ended with 429 or 503 */
 } cfb_progress;
 
 /* What tokens cost, in millionths of a currency unit for a million tokens. */
@@ -99,6 +102,7 @@ typedef struct cfb_generate_opts {
     int64_t max_failures;  /* failed rows that end the run; -1 = any number */
     double max_failure_share;
     cfb_budget budget;
+    cfb_cache_t *cache; /* replies of earlier runs; NULL: none. A hit takes no permit and no start */
     uint64_t seed;
     cfb_store_t *store;
     cfb_stop *stop;         /* when on: start nothing more; calls under way finish. May be NULL */
@@ -124,7 +128,8 @@ typedef struct cfb_generate_summary {
     size_t n_rows, n_done_before, n_done, n_failed; /* n_failed: asked in this call, without a reply at its end */
     size_t n_given_up;                              /* not asked: they used up max_attempts before */
     size_t n_calls, n_retries, n_from_cache;
-    size_t n_fail[CFB_FAIL_COUNT];               /* failed rows by class of their last attempt */
+    size_t n_truncated, n_thought; /* replies of this call that met the token limit; and those of them without any answer */
+    size_t n_fail[CFB_FAIL_COUNT]; /* failed rows by class of their last attempt */
     size_t n_failed_calls[CFB_FAIL_COUNT];       /* calls by class */
     cfb_failed_row failed[CFB_FAILED_ROWS_KEPT]; /* the first ones, by task and row */
     size_t n_failed_kept;

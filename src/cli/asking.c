@@ -1,7 +1,12 @@
 #include "cli/asking.h"
+#include "cli/asked.h"
+#include "cli/spending.h"
 #include "cfbench/json.h"
 
 #include <math.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -35,7 +40,7 @@ static cfb_code bind_moved(cfb_store_t *store, cfb_store_setting *settings, size
 }
 
 /* Everything that decides a reply: a store holds replies of one such configuration only. */
-static cfb_code bind_settings(const cfb_config *c, const cfb_suite_t *suite, cfb_store_t *store, cfb_err *err) {
+cfb_code cfb_cli_bind_settings(const cfb_config *c, const cfb_suite_t *suite, cfb_store_t *store, cfb_err *err) {
     char temperature[32] = "none", max_tokens[24], scale[32], seed[24] = "";
     cfb_buf urls = CFB_BUF_INIT(0), stop = CFB_BUF_INIT(0);
     if (!c->no_temperature) cfb_format_double(c->temperature, temperature);
@@ -77,6 +82,18 @@ static void say_counts(const cfb_generate_summary *s) {
     if (s->n_given_up) fprintf(stderr, ", given up before %zu (--max-attempts)", s->n_given_up);
 }
 
+/* A truncated reply is scored as it is: a low score would be taken for the model's. */
+static void say_truncated(const cfb_generate_summary *s) {
+    if (s->n_truncated == 0) return;
+    char thought[96] = "";
+    if (s->n_thought)
+        snprintf(thought, sizeof thought, ", %zu of them before any answer: all of it went into reasoning", s->n_thought);
+    cfb_log(CFB_LOG_WARN,
+            "%zu repl%s cut at the token limit (state truncated)%s; a new run with a higher --max-tokens-scale or --max-tokens "
+            "leaves more room",
+            s->n_truncated, s->n_truncated == 1 ? "y was" : "ies were", thought);
+}
+
 static void say_summary(const cfb_config *c, const cfb_generate_summary *s, bool finished, const char *path) {
     for (size_t i = 0; finished && i < s->n_failed_kept; i++) /* a run that was stopped has one message, not one for each row */
         cfb_log(CFB_LOG_WARN, "%s row %zu (id %s) failed: %s: %s", s->failed[i].task, s->failed[i].row, s->failed[i].id,
@@ -84,8 +101,10 @@ static void say_summary(const cfb_config *c, const cfb_generate_summary *s, bool
     if (finished && s->n_failed > s->n_failed_kept + s->n_given_up)
         cfb_log(CFB_LOG_WARN, "and %zu more failed rows (table failure of the run store has all)",
                 s->n_failed - s->n_failed_kept - s->n_given_up);
+    say_truncated(s);
     if (c->quiet) return;
     say_counts(s);
+    if (s->n_from_cache) fprintf(stderr, ", %zu from the cache", s->n_from_cache);
     fprintf(stderr, "; run store: %s\n", path);
     if (s->n_done == 0) return;
     fprintf(stderr, "latency p50 %.3g s, p99 %.3g s; tokens in %lld, out %lld", s->latency_s[0], s->latency_s[2],
@@ -111,6 +130,8 @@ static cfb_code print_summary(const cfb_generate_summary *s, const char *path, c
                   {"calls", (int64_t)s->n_calls},
                   {"retries", (int64_t)s->n_retries},
                   {"from_cache", (int64_t)s->n_from_cache},
+                  {"truncated", (int64_t)s->n_truncated},
+                  {"truncated_by_reasoning", (int64_t)s->n_thought},
                   {"prompt_tokens", s->prompt_tokens},
                   {"completion_tokens", s->completion_tokens},
                   {"reasoning_tokens", s->reasoning_tokens},
@@ -222,6 +243,17 @@ static void set_pace(const cfb_config *c, cfb_generate_opts *o) {
         o->max_failures = strtoll(c->max_failures, NULL, 10);
 }
 
+void cfb_cli_set_asking(const cfb_config *c, cfb_generate_opts *o) {
+    o->shot = cfb_cli_shot(c);
+    o->limit = (size_t)c->limit;
+    set_client(c, c->base_urls.items, c->base_urls.n, &o->client);
+    set_pace(c, o);
+    o->max_tokens = (int)c->max_tokens;
+    o->max_tokens_scale = c->max_tokens_scale;
+    o->keep_reasoning = c->keep_reasoning;
+    o->seed = (uint64_t)c->seed;
+}
+
 /* mock: started already, or NULL. */
 static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const size_t *tasks, size_t n, cfb_store_t *store,
                          const char *path, cfb_mock_t *mock, const char *const *urls, size_t n_urls, size_t *n_failed,
@@ -231,22 +263,28 @@ static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const si
     cfb_generate_summary sum = {0};
     cfb_code rc = cfb_client_global_init(err);
     if (rc == CFB_OK) {
-        cfb_generate_opts o = {.suite = suite, .tasks = tasks, .n_tasks = n, .shot = cfb_cli_shot(c), .limit = (size_t)c->limit};
-        set_client(c, urls, n_urls, &o.client);
-        set_pace(c, &o);
-        o.max_tokens = (int)c->max_tokens;
-        o.max_tokens_scale = c->max_tokens_scale;
-        o.keep_reasoning = c->keep_reasoning;
-        o.seed = (uint64_t)c->seed;
+        cfb_generate_opts o = {.suite = suite, .tasks = tasks, .n_tasks = n};
+        cfb_cli_set_asking(c, &o);
+        o.client.base_urls = urls;
+        o.client.n_base_urls = n_urls;
         o.store = store;
         o.stop = &cfb_cli_stop;
         o.abort = &cfb_cli_abort;
         o.progress = &progress;
         o.on_row = mock ? teach : NULL;
         o.on_row_ctx = &teacher;
-        cfb_cli_progress_t *display = cfb_cli_progress_start(c, &progress);
-        rc = cfb_generate(&o, &sum, err);
-        cfb_cli_progress_stop(display);
+        cfb_cli_spending spending = {0};
+        rc = cfb_cli_spending_open(c, &spending, &o, err);
+        const char *currency = rc == CFB_OK && spending.model_price ? spending.model_price->currency : NULL;
+        cfb_cli_notes notes = {.n = 0};
+        if (rc == CFB_OK) rc = cfb_cli_note_asking(c, store, currency, &notes, err);
+        if (rc == CFB_OK) {
+            cfb_cli_progress_t *display = cfb_cli_progress_start(c, &progress, currency);
+            rc = cfb_generate(&o, &sum, err);
+            cfb_cli_progress_stop(display);
+            if (rc == CFB_OK && sum.n_calls + sum.n_from_cache == 0) rc = cfb_cli_unnote_asking(store, &notes, err);
+        }
+        cfb_cli_spending_close(&spending);
         say_summary(c, &sum, rc == CFB_OK, path);
         if (c->json && c->command == CFB_CMD_GENERATE) {
             cfb_err print_err = CFB_ERR_INIT;
@@ -272,6 +310,14 @@ static cfb_code check_metrics(const cfb_config *c, const cfb_suite_t *suite, con
     return rc;
 }
 
+/* Every thread allocates from an arena of its own, which by default grows and shrinks a page at a time: a system call for every
+ * few calls of ours. */
+static void settle_allocator(void) {
+#ifdef __GLIBC__
+    mallopt(M_TOP_PAD, 1 << 20);
+#endif
+}
+
 cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     cfb_suite_t *suite = NULL;
     cfb_store_t *store = NULL;
@@ -279,6 +325,7 @@ cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     char path[PATH_MAX], mock_url[64];
     unsigned flags = CFB_SUITE_LABELS | (cfb_cli_shot(c) == CFB_SHOT_FEW ? CFB_SUITE_FEWSHOT : 0u);
     size_t *tasks = NULL, n = 0;
+    settle_allocator();
     /* Everything that can be wrong without a run is looked at before a run is made. */
     cfb_code rc = cfb_export_check_model(c->model, err);
     if (rc == CFB_OK) rc = cfb_suite_load(c->suite, c->data, flags, &suite, err);
@@ -289,7 +336,7 @@ cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     if (rc == CFB_OK) rc = cfb_mkdir_p(c->out, err);
     if (rc == CFB_OK) rc = cfb_cli_store_path(c->out, path, err);
     if (rc == CFB_OK) rc = cfb_store_open(path, CFB_STORE_WRITE, &store, err);
-    if (rc == CFB_OK) rc = bind_settings(c, suite, store, err);
+    if (rc == CFB_OK) rc = cfb_cli_bind_settings(c, suite, store, err);
     if (rc == CFB_OK) {
         cfb_cli_catch_signals(true);
         const char *const mock_urls[] = {mock_url};

@@ -22,9 +22,11 @@ cfb_code cfb_cmd_export(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_convert(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_prompt(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_batch(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_cache(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_embed(const cfb_config *c, cfb_err *err);
 
-/* ---- ui.c: signals, log, progress ---- */
+/* ---- ui.c: signals, log; progress.c ---- */
 
 /* On after the first SIGINT/SIGTERM: start nothing more; abort follows with the second: give up calls under way. announce: say so
  * on standard error when the first one comes. */
@@ -32,11 +34,18 @@ extern cfb_stop cfb_cli_stop, cfb_cli_abort;
 void cfb_cli_catch_signals(bool announce);
 void cfb_cli_release_signals(void); /* signals end the program again: what follows is atomic or can be made again */
 void cfb_cli_log_to_stderr(const cfb_config *c);
+CFB_MUST_CHECK cfb_code cfb_cli_log_to_file(const cfb_config *c, cfb_err *err); /* --log, if it is given */
+void cfb_cli_log_end(const char *message); /* closes it, with the error that ended the program, or NULL */
 /* Draws p until stopped: lines that are redrawn on a terminal, or a plain line now and then. */
 typedef struct cfb_cli_progress cfb_cli_progress_t;
-cfb_cli_progress_t *cfb_cli_progress_start(const cfb_config *c, cfb_progress *p);
+/* currency: of p's cost; NULL = costs are unknown. */
+cfb_cli_progress_t *cfb_cli_progress_start(const cfb_config *c, cfb_progress *p, const char *currency);
 void cfb_cli_progress_stop(cfb_cli_progress_t *d);
 bool cfb_cli_use_color(const cfb_config *c, FILE *f);
+/* Around everything that is written to standard error while a run goes on: takes its lock and takes away the lines of the
+ * progress display; n_drawn: lines just written that the next one takes away. */
+void cfb_cli_stderr_begin(void);
+void cfb_cli_stderr_end(size_t n_drawn);
 
 /* ---- pick.c: options -> suite, tasks, rows ---- */
 
@@ -86,6 +95,13 @@ typedef struct cfb_sink_opts {
 CFB_MUST_CHECK cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err);
 /* Scores n rows; strings are read during the call only. */
 CFB_MUST_CHECK cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_err *err);
+/* The same in two steps, as cfb_scorer_score_part and cfb_scorer_add_part: from any thread, then in order. */
+CFB_MUST_CHECK cfb_code cfb_sink_score(cfb_sink_t *s, int worker, const cfb_score_row_in *rows, size_t n, cfb_score_row *out,
+                                       cfb_err *err);
+/* row(ctx, i, &r) fills in the texts of row i: only rows that are exported or kept are asked for. */
+typedef cfb_code (*cfb_sink_row_fn)(void *ctx, size_t i, cfb_sink_row *r, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_sink_take(cfb_sink_t *s, const cfb_score_row *scores, size_t n, cfb_sink_row_fn row, void *ctx,
+                                      cfb_err *err);
 /* Ends: commits the export, fills the report's task (borrowed from s). */
 CFB_MUST_CHECK cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err);
 const cfb_task *cfb_sink_task(const cfb_sink_t *s);

@@ -13,6 +13,8 @@ static cfb_code dispatch(const cfb_config *c, cfb_err *err) {
     case CFB_CMD_EXPORT: return cfb_cmd_export(c, err);
     case CFB_CMD_CONVERT: return cfb_cmd_convert(c, err);
     case CFB_CMD_PROMPT: return cfb_cmd_prompt(c, err);
+    case CFB_CMD_BATCH: return cfb_cmd_batch(c, err);
+    case CFB_CMD_CACHE: return cfb_cmd_cache(c, err);
     case CFB_CMD_MOCK: return cfb_cmd_mock(c, err);
     case CFB_CMD_EMBED: return cfb_cmd_embed(c, err);
     case CFB_CMD_COUNT: break;
@@ -74,7 +76,9 @@ int main(int argc, char **argv) {
         rc = print_config(&config, &err);
     } else if (rc == CFB_OK) {
         cfb_cli_log_to_stderr(&config);
-        rc = dispatch(&config, &err);
+        rc = cfb_cli_log_to_file(&config, &err);
+        if (rc == CFB_OK) rc = dispatch(&config, &err);
+        cfb_cli_log_end(rc == CFB_OK ? NULL : err.msg);
         cfb_cli_embed_close();
     }
     if (rc == CFB_OK) rc = cfb_cli_print(CFB_STR_LIT(""), &err); /* what stdio still holds */

@@ -42,8 +42,10 @@ static bool add_key(cfb_server_t *s) {
 static cfb_code set_headers(cfb_server_t *s, cfb_err *err) {
     const cfb_client_opts *o = &s->opts;
     bool ok = add_header(s, "Content-Type: application/json") &&
-              add_header(s, o->request.stream ? "Accept: text/event-stream" : "Accept: application/json") &&
+              (!o->request.stream || add_header(s, "Accept: text/event-stream")) &&
               add_header(s, "Expect:"); /* no 100-continue round trip */
+    struct curl_slist *before = s->headers;
+    while (ok && before->next) before = before->next;
     ok = ok && add_key(s);
     for (size_t i = 0; i < o->n_headers && ok; i++) {
         const char *h = o->headers[i], *colon = strchr(h, ':');
@@ -52,6 +54,7 @@ static cfb_code set_headers(cfb_server_t *s, cfb_err *err) {
                                colon ? (int)(colon - h) : 8, h);
         ok = add_header(s, h);
     }
+    if (ok) s->own_headers = before->next;
     return ok ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
 }
 
@@ -124,12 +127,15 @@ void cfb_server__give_endpoint(cfb_server_t *s, size_t endpoint, const cfb_chat_
         atomic_store(&e->rest_until, 0);
         return;
     }
+    /* calls that were under way when it was ejected fail too: they say nothing new, and must not prolong its rest */
+    int64_t now = cfb_now_ns();
+    if (atomic_load(&e->failures) >= EJECT_AFTER && now - r->latency_us * 1000 < atomic_load(&e->rest_until)) return;
     int n = atomic_fetch_add(&e->failures, 1) + 1;
     if (n < EJECT_AFTER) return;
     int doublings = n - EJECT_AFTER < 6 ? n - EJECT_AFTER : 6;
     int64_t rest_s = (int64_t)EJECT_FIRST_S << doublings;
     if (rest_s > EJECT_LONGEST_S) rest_s = EJECT_LONGEST_S;
-    atomic_store(&e->rest_until, cfb_now_ns() + rest_s * 1000000000);
+    atomic_store(&e->rest_until, now + rest_s * 1000000000);
     if (n == EJECT_AFTER)
         cfb_log(CFB_LOG_WARN, "%s fails (%s); the other addresses take its calls", s->opts.base_urls[endpoint], r->message);
 }
@@ -181,7 +187,7 @@ void cfb_server__set_transport(const cfb_server_t *s, CURL *h) {
     curl_easy_setopt(h, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
     curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1); /* a connection of its own for each call in flight */
-    curl_easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "");
+    curl_easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");          /* each header is formatted again for each call */
     curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)(o->connect_timeout_s * 1000));
     if (o->proxy) curl_easy_setopt(h, CURLOPT_PROXY, o->proxy);
     if (o->unix_socket) curl_easy_setopt(h, CURLOPT_UNIX_SOCKET_PATH, o->unix_socket);

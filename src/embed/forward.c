@@ -1,4 +1,5 @@
 #include "embed/forward.h"
+#include "base/omp.h"
 #include "cfbench/base.h"
 
 #include <cblas.h>
@@ -306,6 +307,7 @@ cfb_code embed_pass_new(const embed_model *m, int n_threads, embed_pass **out, c
     bool ok = p != NULL;
     *out = NULL;
     if (!ok) return cfb_err_set(err, CFB_ENOMEM, "out of memory (encoder)");
+    omp_set_max_active_levels(2); /* a caller may be in a region of its own, with the others waiting */
     p->m = m;
     p->k = embed_kernels_get(-1);
     p->n_threads = strcmp(embed_blas_kind(), "serial") == 0 ? 1 : n_threads;

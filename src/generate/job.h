@@ -4,6 +4,7 @@
  * spool.c    the texts of rows, on disk instead of in memory
  * sched.c    the nested regions, and who gets which row
  * gate.c     permits: how many calls may be in flight
+ * recall.c   the response cache
  * worker.c   a row worker: an event loop that keeps its calls in flight
  * outcome.c  what becomes of a call: record, count, list
  * brake.c    when a run must not go on: nothing works, the server is gone, too much failed or spent */
@@ -12,6 +13,7 @@
 
 #include "cfbench/base.h"
 #include "cfbench/generate.h"
+#include "generate/recall.h"
 
 #define MAX_PROMPT_BYTES ((size_t)32 << 20)
 
@@ -62,6 +64,7 @@ struct job_task {
     uint64_t *spooled; /* (n_pending) where the row's texts are */
     uint32_t *length;  /* (n_pending) and their bytes */
     size_t *pending;   /* (n_pending) row numbers that have no reply */
+    uint32_t *failed;  /* (n_pending) calls that failed in earlier runs; NULL without max_attempts */
     size_t n_pending;
     size_t n_given_up;
     int max_tokens;
@@ -76,6 +79,7 @@ struct job {
     struct job_task *tasks;
     struct spool spool;
     cfb_server_t *server;
+    cfb_recall_t *recall; /* NULL: no response cache */
     struct gate gate;
     cfb_progress *progress, own_progress;
     cfb_limiter limiter;
@@ -88,17 +92,19 @@ struct job {
     cfb_adaptive adaptive; /* in critical(cfb_adaptive) */
     struct {               /* in critical(cfb_brake) */
         size_t bad_in_a_row;
-        int64_t open_ns; /* since when the server is gone; 0: it is there */
+        int64_t open_ns;   /* since when the server is gone; 0: it is there */
+        int64_t judged_ns; /* when a call that started since then failed last */
         double probe_wait_s;
         bool held;       /* the gate's limit is 1 */
         cfb_err verdict; /* why the run stops */
     } brake;
     int64_t first_call_ns; /* in critical(cfb_brake) */
 
+    atomic_size_t n_truncated, n_thought; /* replies that met the token limit; and those whose limit all went into reasoning */
     atomic_size_t n_ok, n_calls, n_exhausted, n_from_cache, n_refused, n_asked_rows;
     atomic_size_t n_fail[CFB_FAIL_COUNT], n_failed_calls[CFB_FAIL_COUNT];
     atomic_llong prompt_bytes, prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens, cost, waited_us;
-    atomic_llong reserved_tokens, reserved_cost; /* by calls under way */
+    atomic_llong reserved_requests, reserved_tokens, reserved_cost; /* by calls that are about to start, or under way */
     atomic_llong sampled_ns, told_requests, told_prompt, told_completion, told_cost;
     atomic_uint *latency; /* (LATENCY_BUCKETS) */
 };
@@ -109,8 +115,9 @@ CFB_MUST_CHECK cfb_code cfb_job_prepare(struct job *j, cfb_pending_fn fn, void *
 void cfb_job_free(struct job *j);
 
 /* ---- outcome.c ---- */
+/* *is_ok (may be NULL): the reply is whole: state ok. */
 CFB_MUST_CHECK cfb_code cfb_job_record(struct job *j, size_t k, size_t row, const cfb_chat_reply *r, int64_t wait_us,
-                                       cfb_err *err);
+                                       bool from_cache, bool *is_ok, cfb_err *err);
 void cfb_job_log_failed_try(struct job *j, size_t k, size_t row, int try_number, const cfb_chat_reply *r);
 void cfb_job_note_failed_row(struct job *j, size_t k, size_t row, const char *id, const cfb_chat_reply *r);
 void cfb_job_count_reply(struct job *j, size_t k, const cfb_chat_reply *r, size_t prompt_bytes);
@@ -124,8 +131,15 @@ void cfb_brake_on_call(struct job *j, const cfb_chat_reply *r);
 bool cfb_brake_is_open(struct job *j); /* the server is gone: failures are not the rows' fault */
 /* A row is given up. A non-OK code ends the run. */
 cfb_code cfb_brake_on_row(struct job *j, const cfb_chat_reply *r, cfb_err *err);
-/* May one more call be paid for? Sets the run's verdict if not. tokens: about what it takes. */
-bool cfb_brake_can_spend(struct job *j, double tokens);
+/* Part of the budgets that is set aside for a call. */
+struct cfb_spending {
+    int64_t requests, tokens, cost;
+};
+/* May one more call be paid for? Then it is set aside; if not, that is the run's verdict. tokens: about what it takes. */
+bool cfb_brake_reserve(struct job *j, double tokens, struct cfb_spending *out);
+void cfb_brake_count_call(struct job *j, struct cfb_spending *s); /* the call starts: from now on it is one of n_calls */
+/* What was set aside is free again, or really spent and counted. */
+void cfb_brake_settle(struct job *j, struct cfb_spending *s);
 CFB_MUST_CHECK cfb_code cfb_brake_at_end(struct job *j, cfb_err *err);
 
 /* ---- worker.c ---- */

@@ -47,11 +47,25 @@ int64_t cfb_job_cost(const struct job *j, const cfb_chat_reply *r) {
     return (int64_t)(cost / 1e6 + 0.5);
 }
 
-cfb_code cfb_job_record(struct job *j, size_t k, size_t row, const cfb_chat_reply *r, int64_t wait_us, cfb_err *err) {
+/* The first of its kind is worth a line at once: on a paid API, or after an hour, the end of the run would be late. */
+static void note_truncated(struct job *j, size_t k, size_t row, bool thought_only) {
+    atomic_fetch_add(&j->n_truncated, 1);
+    if (!thought_only || atomic_fetch_add(&j->n_thought, 1) > 0) return;
+    cfb_log(CFB_LOG_INFO,
+            "%s row %zu: the whole token limit of %d went into reasoning, there is no answer; --max-tokens-scale or --max-tokens "
+            "gives more room (the first reply of this kind)",
+            j->tasks[k].task->name, row, j->tasks[k].max_tokens);
+}
+
+cfb_code cfb_job_record(struct job *j, size_t k, size_t row, const cfb_chat_reply *r, int64_t wait_us, bool from_cache,
+                        bool *is_ok, cfb_err *err) {
     cfb_store_attempt a;
     cfb_generate_attempt(j->o, j->tasks[k].task, j->tasks[k].task_id, row, r, &a);
     a.wait_us = wait_us;
-    if (r->fail == CFB_FAIL_NONE) a.cost = cfb_job_cost(j, r);
+    a.from_cache = from_cache;
+    if (r->fail == CFB_FAIL_NONE && r->finish == CFB_FINISH_LENGTH) note_truncated(j, k, row, a.output.len == 0);
+    if (is_ok) *is_ok = a.state && strcmp(a.state, cfb_row_state_name(CFB_ROW_OK)) == 0;
+    if (r->fail == CFB_FAIL_NONE) a.cost = from_cache ? 0 : cfb_job_cost(j, r);
     atomic_size_t *committed = r->fail == CFB_FAIL_NONE ? &j->progress->tasks[k].done : NULL;
     return cfb_store_queue_attempt(j->o->store, &a, committed, err);
 }
@@ -95,12 +109,14 @@ void cfb_job_count_reply(struct job *j, size_t k, const cfb_chat_reply *r, size_
     }
     if (r->completion_tokens >= 0) {
         atomic_fetch_add(&j->completion_tokens, r->completion_tokens);
+        atomic_fetch_add(&j->progress->completion_tokens, r->completion_tokens);
         atomic_fetch_add(&t->completion_tokens, r->completion_tokens);
         atomic_fetch_add(&t->n_replies, 1);
     }
     if (r->reasoning_tokens > 0) atomic_fetch_add(&j->reasoning_tokens, r->reasoning_tokens);
     if (r->cached_tokens > 0) atomic_fetch_add(&j->cached_tokens, r->cached_tokens);
     if (cost > 0) atomic_fetch_add(&j->cost, cost);
+    if (cost > 0) atomic_fetch_add(&j->progress->cost, cost);
     atomic_fetch_add(&j->latency[bucket_of(r->latency_us)], 1);
 }
 
@@ -108,6 +124,7 @@ void cfb_job_count_reply(struct job *j, size_t k, const cfb_chat_reply *r, size_
 
 /* The first failure of each class is worth a line at once; the others are counted, and logged with --verbose. */
 void cfb_job_log_failed_try(struct job *j, size_t k, size_t row, int try_number, const cfb_chat_reply *r) {
+    if (r->fail == CFB_FAIL_RATE_LIMIT || r->fail == CFB_FAIL_OVERLOADED) atomic_fetch_add(&j->progress->refused, 1);
     bool first = atomic_fetch_add(&j->n_failed_calls[r->fail], 1) == 0 && cfb_fail_is_retried(r->fail) && j->o->max_retries > 0;
     cfb_log(first ? CFB_LOG_INFO : CFB_LOG_DEBUG, "%s row %zu, try %d: %s (HTTP %ld): %s%s", j->tasks[k].task->name, row,
             try_number, cfb_fail_name(r->fail), r->http_status, r->message,

@@ -10,14 +10,16 @@
 #define INSTANT_RETRIES 6 /* without a parameter that the server refused */
 
 struct lane {
-    size_t task, row, index; /* index: in the task's list of pending rows */
-    int tries, instant;
-    int64_t due_ns;   /* of the next try */
-    int64_t first_ns; /* the row's first call in this run */
+    size_t task, row, index;    /* index: in the task's list of pending rows */
+    int tries, instant, failed; /* failed: calls of this run, in the store */
+    cfb_fail last;              /* how the latest one failed */
+    int64_t due_ns;             /* of the next try */
+    int64_t first_ns;           /* the row's first call in this run */
     int64_t asked_ns, start_ns, wait_us;
     double tokens; /* estimated */
-    int64_t reserved_tokens, reserved_cost;
+    struct cfb_spending reserved;
     int in_flight; /* calls under way when it started */
+    char key[65];  /* in the response cache */
     struct lane *next;
 };
 
@@ -32,6 +34,7 @@ struct worker {
     struct lane **waiting; /* heap by due_ns */
     size_t n_waiting, n_asked;
     cfb_buf prompt, text;
+    cfb_recall_desk desk;
     cfb_code rc;
     cfb_err err;
 };
@@ -79,17 +82,8 @@ static double estimate(struct job *j, const struct lane *l) {
     return bytes * per_byte + reply;
 }
 
-static void reserve_budget(struct job *j, struct lane *l) {
-    const cfb_token_price *p = j->o->budget.price;
-    l->reserved_tokens = (int64_t)l->tokens;
-    l->reserved_cost = p ? (int64_t)(l->tokens * (double)p->output / 1e6) : 0;
-    atomic_fetch_add(&j->reserved_tokens, l->reserved_tokens);
-    atomic_fetch_add(&j->reserved_cost, l->reserved_cost);
-}
-
 static void settle(struct job *j, struct lane *l, const cfb_chat_reply *r) {
-    atomic_fetch_sub(&j->reserved_tokens, l->reserved_tokens);
-    atomic_fetch_sub(&j->reserved_cost, l->reserved_cost);
+    cfb_brake_settle(j, &l->reserved);
     if (r->prompt_tokens >= 0 && r->completion_tokens >= 0)
         cfb_limiter_settle(&j->limiter, l->tokens, (double)(r->prompt_tokens + r->completion_tokens));
     else if (r->fail != CFB_FAIL_NONE)
@@ -131,8 +125,11 @@ static void adapt(struct job *j, const struct lane *l, const cfb_chat_reply *r) 
     if (limit) cfb_log(CFB_LOG_DEBUG, "calls in flight: %d -> %d (%s)", before, limit, cfb_adaptive_phase_name(phase));
 }
 
-static void fail(struct worker *w, cfb_code rc) {
-    if (w->rc == CFB_OK) w->rc = rc;
+static void fail(struct worker *w, cfb_code rc, const cfb_err *err) {
+    if (w->rc == CFB_OK) {
+        w->rc = rc;
+        w->err = *err;
+    }
     cfb_stop_set(&w->j->stop); /* wakes those that wait to try again */
 }
 
@@ -149,27 +146,36 @@ static void give_up(struct worker *w, struct lane *l, const cfb_chat_reply *r) {
     cfb_job_note_failed_row(j, l->task, l->row, id, r);
     cfb_err err = CFB_ERR_INIT;
     cfb_code rc = cfb_brake_on_row(j, r, &err);
-    if (rc != CFB_OK) {
-        if (w->rc == CFB_OK) w->err = err;
-        fail(w, rc);
-    }
+    if (rc != CFB_OK) fail(w, rc, &err);
     free_lane(w, l);
 }
 
-static bool may_try_again(struct job *j, struct lane *l, const cfb_chat_reply *r, int64_t now) {
-    if (!cfb_fail_is_retried(r->fail)) return false;
-    if (cfb_brake_is_open(j)) return true; /* no row's fault: the brake says when it is enough */
-    if (l->tries > j->o->max_retries) return false;
-    return j->o->row_deadline_s <= 0 || (double)(now - l->first_ns) * 1e-9 < j->o->row_deadline_s;
+static bool is_late(const struct job *j, const struct lane *l, int64_t at_ns) {
+    return j->o->row_deadline_s > 0 && l->first_ns != 0 && (double)(at_ns - l->first_ns) * 1e-9 >= j->o->row_deadline_s;
 }
 
-static void try_again(struct worker *w, struct lane *l, const cfb_chat_reply *r, int64_t now) {
-    struct job *j = w->j;
-    atomic_fetch_add(&j->progress->tasks[l->task].retries, 1);
+static int64_t next_try_ns(const struct job *j, const struct lane *l, const cfb_chat_reply *r, int64_t now) {
     double after_s = r->hints.retry_after_s < j->o->retry_max_s ? r->hints.retry_after_s : j->o->retry_max_s;
     double wait_s =
         cfb_backoff_s(j->o->retry_base_s, j->o->retry_max_s, l->tries, after_s, j->o->seed, ((uint64_t)l->task << 40) + l->row);
-    l->due_ns = now + (int64_t)(wait_s * 1e9);
+    return now + (int64_t)(wait_s * 1e9);
+}
+
+static bool may_try_again(struct job *j, struct lane *l, const cfb_chat_reply *r, int64_t now) {
+    const struct job_task *t = &j->tasks[l->task];
+    if (!cfb_fail_is_retried(r->fail)) return false;
+    l->due_ns = next_try_ns(j, l, r, now);
+    if (cfb_brake_is_open(j)) { /* no row's fault: the brake says when it is enough */
+        l->tries--;
+        return true;
+    }
+    if (l->tries > j->o->max_retries) return false;
+    if (t->failed && t->failed[l->index] + (uint32_t)l->failed >= (uint32_t)j->o->max_attempts) return false;
+    return !is_late(j, l, l->due_ns);
+}
+
+static void try_again(struct worker *w, struct lane *l) {
+    atomic_fetch_add(&w->j->progress->tasks[l->task].retries, 1);
     push_waiting(w, l);
 }
 
@@ -194,11 +200,10 @@ static void on_done(void *ctx, void *tag, const cfb_chat_reply *r) {
         return;
     }
     cfb_err err = CFB_ERR_INIT;
-    cfb_code rc = cfb_job_record(j, l->task, l->row, r, l->wait_us, &err);
-    if (rc != CFB_OK) {
-        if (w->rc == CFB_OK) w->err = err;
-        fail(w, rc);
-    }
+    bool is_ok = false;
+    cfb_code rc = cfb_job_record(j, l->task, l->row, r, l->wait_us, false, &is_ok, &err);
+    if (rc != CFB_OK) fail(w, rc, &err);
+    if (is_ok && j->recall) cfb_recall_put(j->recall, l->key, r);
     adapt(j, l, r);
     cfb_brake_on_call(j, r);
     obey_hints(j, r);
@@ -207,16 +212,47 @@ static void on_done(void *ctx, void *tag, const cfb_chat_reply *r) {
         free_lane(w, l);
         return;
     }
+    l->last = r->fail;
+    l->failed++;
     cfb_job_log_failed_try(j, l->task, l->row, l->tries, r);
     if (cfb_stop_is_on(&j->stop))
         free_lane(w, l); /* not failed: not done */
     else if (may_try_again(j, l, r, now))
-        try_again(w, l, r, now);
+        try_again(w, l);
     else
         give_up(w, l, r);
 }
 
 /* ---- the start of a call ---- */
+
+static cfb_code render(struct worker *w, const struct lane *l, cfb_err *err) {
+    struct job *j = w->j;
+    const struct job_task *t = &j->tasks[l->task];
+    cfb_record record;
+    cfb_code rc = cfb_spool_get(&j->spool, t->spooled[l->index], t->length[l->index], &w->text, &record, err);
+    cfb_buf_clear(&w->prompt);
+    return rc == CFB_OK ? cfb_prompt_render(t->task, j->o->shot, &record, &w->prompt, err) : rc;
+}
+
+/* Is the reply there from an earlier run? Then it is recorded, and the row is done. */
+static bool is_recalled(struct worker *w, struct lane *l) {
+    struct job *j = w->j;
+    cfb_err err = CFB_ERR_INIT;
+    cfb_chat_reply r;
+    bool hit = false;
+    cfb_code rc = render(w, l, &err);
+    if (rc == CFB_OK)
+        rc = cfb_recall_get(j->recall, &w->desk, cfb_buf_str(&w->prompt), j->tasks[l->task].max_tokens, &r, &hit, &err);
+    if (rc == CFB_ELIMIT) return false; /* too large to be asked: the call says so */
+    memcpy(l->key, w->desk.key, sizeof l->key);
+    if (rc == CFB_OK && hit) rc = cfb_job_record(j, l->task, l->row, &r, 0, true, NULL, &err);
+    if (rc != CFB_OK) fail(w, rc, &err);
+    if (rc == CFB_OK && hit) {
+        atomic_fetch_add(&j->n_ok, 1);
+        atomic_fetch_add(&j->n_from_cache, 1);
+    }
+    return rc != CFB_OK || hit;
+}
 
 static bool next_lane(struct worker *w, int64_t now) {
     if (w->n_waiting > 0 && w->waiting[0]->due_ns <= now) {
@@ -224,29 +260,43 @@ static bool next_lane(struct worker *w, int64_t now) {
         return true;
     }
     size_t task, index;
-    if (w->free == NULL || !cfb_sched_next(w->seat, &task, &index)) return false;
-    struct lane *l = w->free;
-    w->free = l->next;
-    *l = (struct lane){.task = task, .index = index, .row = w->j->tasks[task].pending[index]};
-    w->next = l;
-    return true;
+    while (w->free != NULL && cfb_sched_next(w->seat, &task, &index)) {
+        struct lane *l = w->free;
+        w->free = l->next;
+        *l = (struct lane){.task = task, .index = index, .row = w->j->tasks[task].pending[index]};
+        w->next = l;
+        if (w->j->recall == NULL || !is_recalled(w, l)) return true;
+        w->next = NULL;
+        free_lane(w, l);
+    }
+    return false;
 }
 
-static void drop_next(struct worker *w) {
+/* The lane whose turn it was gives back what was set aside for its call. */
+static struct lane *take_back_next(struct worker *w) {
+    struct lane *l = w->next;
     if (w->has_permit) cfb_gate_leave(&w->j->gate, w->number);
-    if (w->has_start) cfb_limiter_settle(&w->j->limiter, w->next->tokens, 0);
-    free_lane(w, w->next);
+    if (w->has_start) cfb_limiter_settle(&w->j->limiter, l->tokens, 0);
+    cfb_brake_settle(w->j, &l->reserved);
     w->next = NULL;
     w->has_permit = w->has_start = false;
+    return l;
+}
+
+/* Its turn came after its deadline: a pause, or the limit of calls in flight, held it back. */
+static void give_up_late(struct worker *w) {
+    struct lane *l = take_back_next(w);
+    cfb_chat_reply r;
+    cfb_chat_reply_init(&r);
+    r.fail = l->last;
+    snprintf(r.message, sizeof r.message, "no time was left for another try (--row-deadline)");
+    give_up(w, l, &r);
 }
 
 static cfb_code start_call(struct worker *w, struct lane *l, int64_t now, cfb_err *err) {
     struct job *j = w->j;
     const struct job_task *t = &j->tasks[l->task];
-    cfb_record record;
-    cfb_code rc = cfb_spool_get(&j->spool, t->spooled[l->index], t->length[l->index], &w->text, &record, err);
-    cfb_buf_clear(&w->prompt);
-    if (rc == CFB_OK) rc = cfb_prompt_render(t->task, j->o->shot, &record, &w->prompt, err);
+    cfb_code rc = render(w, l, err);
     if (rc != CFB_OK) return rc;
     double limit_s = 0;
     if (l->tries++ == 0 && l->first_ns == 0) l->first_ns = now;
@@ -257,9 +307,8 @@ static cfb_code start_call(struct worker *w, struct lane *l, int64_t now, cfb_er
     l->start_ns = now;
     l->wait_us = (now - l->asked_ns) / 1000;
     atomic_fetch_add(&j->waited_us, l->wait_us);
-    atomic_fetch_add(&j->n_calls, 1);
+    cfb_brake_count_call(j, &l->reserved);
     l->in_flight = atomic_fetch_add(&j->progress->in_flight, 1) + 1;
-    reserve_budget(j, l);
     rc = cfb_calls_start(w->calls, l, cfb_buf_str(&w->prompt), t->max_tokens, limit_s, err);
     if (rc == CFB_OK) w->n_asked++;
     return rc;
@@ -272,11 +321,15 @@ static void fill(struct worker *w, int64_t *until_ns) {
         int64_t now = cfb_now_ns();
         if (w->next == NULL && !next_lane(w, now)) break;
         struct lane *l = w->next;
+        if (is_late(j, l, now)) {
+            give_up_late(w);
+            continue;
+        }
         if (!w->has_permit) {
             l->tokens = estimate(j, l);
             if (!cfb_gate_enter(&j->gate, w->number)) return;
             w->has_permit = true;
-            if (!cfb_brake_can_spend(j, l->tokens)) return;
+            if (!cfb_brake_reserve(j, l->tokens, &l->reserved)) return;
         }
         if (!w->has_start) {
             l->asked_ns = now;
@@ -293,10 +346,7 @@ static void fill(struct worker *w, int64_t *until_ns) {
         w->has_permit = w->has_start = false;
         cfb_err err = CFB_ERR_INIT;
         cfb_code rc = start_call(w, l, now, &err);
-        if (rc != CFB_OK) {
-            w->err = err;
-            fail(w, rc);
-        }
+        if (rc != CFB_OK) fail(w, rc, &err);
     }
     if (w->n_waiting > 0 && w->waiting[0]->due_ns < *until_ns) *until_ns = w->waiting[0]->due_ns;
 }
@@ -306,7 +356,7 @@ static void fill(struct worker *w, int64_t *until_ns) {
 /* After a stop: what waits is dropped, calls under way finish, unless there is no time for it. */
 static void wind_down(struct worker *w) {
     struct job *j = w->j;
-    if (w->next) drop_next(w);
+    if (w->next) free_lane(w, take_back_next(w));
     while (w->n_waiting > 0) free_lane(w, pop_waiting(w));
     long long since = 0, now = cfb_now_ns();
     if (!atomic_compare_exchange_strong(&j->stopped_ns, &since, now)) now = cfb_now_ns();
@@ -338,8 +388,7 @@ static void run(struct worker *w) {
         cfb_err err = CFB_ERR_INIT;
         cfb_code rc = cfb_calls_run(w->calls, until, &err);
         if (rc != CFB_OK) {
-            w->err = err;
-            fail(w, rc);
+            fail(w, rc, &err);
             break;
         }
         cfb_job_sample(j, false);
@@ -348,7 +397,7 @@ static void run(struct worker *w) {
 }
 
 cfb_code cfb_job_work(void *ctx, cfb_seat_t *seat, cfb_err *err) {
-    struct worker w = {.j = ctx, .seat = seat, .number = cfb_sched_seat_number(seat)};
+    struct worker w = {.j = ctx, .seat = seat, .number = cfb_sched_seat_number(seat), .desk = CFB_RECALL_DESK_INIT};
     cfb_thread_name("cfb-rows");
     cfb_code rc = make_worker(&w, err);
     if (rc == CFB_OK) {
@@ -359,6 +408,7 @@ cfb_code cfb_job_work(void *ctx, cfb_seat_t *seat, cfb_err *err) {
     cfb_calls_free(w.calls);
     cfb_buf_free(&w.prompt);
     cfb_buf_free(&w.text);
+    cfb_recall_desk_free(&w.desk);
     free(w.lanes);
     free(w.waiting);
     return rc;

@@ -75,7 +75,7 @@ static void make_sample(sample *s) {
 typedef cfb_code (*writer)(const cfb_report *, cfb_buf *, cfb_err *);
 
 static cfb_code plain_table(const cfb_report *r, cfb_buf *out, cfb_err *err) {
-    cfb_table_style style = {false, 0};
+    cfb_table_style style = {.width = 0};
     return cfb_report_table(r, &style, out, err);
 }
 
@@ -116,6 +116,31 @@ static void display_width(void **state) {
     assert_int_equal(cfb_display_width(CFB_STR_LIT("中文，a")), 7);
     assert_int_equal(cfb_display_width(CFB_STR_LIT("e\xCC\x81")), 1); /* combining accent */
     assert_int_equal(cfb_display_width(CFB_STR_LIT("…─")), 2);
+}
+
+static void display_fit(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t width;
+        const char *padded;
+    } cases[] = {{"abc", 5, "abc  "},
+                 {"中文任务", 8, "中文任务"},
+                 {"中文任务", 7, "中文任…"},
+                 {"中文任务", 6, "中文… "},
+                 {"a\x1b[1mb", 6, "a␛[1mb"},
+                 {"", 2, "  "},
+                 {"abc", 0, ""},
+                 {"e\xCC\x81x", 3, "e\xCC\x81x "}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cfb_buf b = CFB_BUF_INIT(1 << 10);
+        cfb_err err = CFB_ERR_INIT;
+        assert_int_equal(cfb_buf_reserve(&b, 0, &err), CFB_OK);
+        assert_int_equal(cfb_display_fit(cfb_str_from(cases[i].text), cases[i].width, true, &b, &err), CFB_OK);
+        assert_string_equal(b.ptr, cases[i].padded);
+        assert_int_equal(cfb_display_width(cfb_buf_str(&b)), cases[i].width);
+        cfb_buf_free(&b);
+    }
 }
 
 /* ---- table ---- */
@@ -182,7 +207,7 @@ static void table_fits(void **state) {
     s.tasks[0].summary.n_unmatchable = 0;
     static const int widths[] = {0, 60, 80, 100, 200};
     for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
-        cfb_table_style style = {false, widths[i]};
+        cfb_table_style style = {.width = widths[i]};
         cfb_buf b = CFB_BUF_INIT(1 << 20);
         cfb_err err = CFB_ERR_INIT;
         assert_int_equal(cfb_report_table(&s.report, &style, &b, &err), CFB_OK);
@@ -197,7 +222,7 @@ static void table_colours(void **state) {
     (void)state;
     sample s;
     make_sample(&s);
-    cfb_table_style style = {true, 0};
+    cfb_table_style style = {.color = true};
     cfb_buf b = CFB_BUF_INIT(1 << 20);
     cfb_err err = CFB_ERR_INIT;
     assert_int_equal(cfb_report_table(&s.report, &style, &b, &err), CFB_OK);
@@ -251,7 +276,7 @@ static void json_members(void **state) {
     cfb_json *root;
     cfb_err err = CFB_ERR_INIT;
     if (cfb_json_parse(b.ptr, b.len, 0, &root, &err) != CFB_OK) fail_msg("%s", err.msg);
-    assert_true(cfb_str_eqz(cfb_json_str(cfb_json_get(root, "schema")), "cfbench.scores/1"));
+    assert_true(cfb_str_eqz(cfb_json_str(cfb_json_get(root, "schema")), "cfbench.scores/2"));
     assert_null(cfb_json_get(root, "created_at"));
     const cfb_json *tasks = cfb_json_get(root, "tasks"), *second = cfb_json_next(cfb_json_first(tasks));
     assert_int_equal(cfb_json_count(tasks), 4);
@@ -423,10 +448,11 @@ static void limits_are_kept(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(display_width), cmocka_unit_test(table_whole),         cmocka_unit_test(table_parts),
-        cmocka_unit_test(table_fits),    cmocka_unit_test(table_colours),       cmocka_unit_test(groups_and_gaps),
-        cmocka_unit_test(json_members),  cmocka_unit_test(hostile_text),        cmocka_unit_test(markdown_cells),
-        cmocka_unit_test(html_nests),    cmocka_unit_test(labels_by_frequency), cmocka_unit_test(limits_are_kept),
+        cmocka_unit_test(display_width),   cmocka_unit_test(display_fit),  cmocka_unit_test(table_whole),
+        cmocka_unit_test(table_parts),     cmocka_unit_test(table_fits),   cmocka_unit_test(table_colours),
+        cmocka_unit_test(groups_and_gaps), cmocka_unit_test(json_members), cmocka_unit_test(hostile_text),
+        cmocka_unit_test(markdown_cells),  cmocka_unit_test(html_nests),   cmocka_unit_test(labels_by_frequency),
+        cmocka_unit_test(limits_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
