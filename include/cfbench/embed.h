@@ -63,6 +63,23 @@ void cfb_embed_cosines(const float *a, const float *b, size_t n, size_t dim, dou
  * result does not depend on them. Threads: as cfb_encoder_embed. */
 void cfb_embed_cross(const float *a, size_t na, const float *b, size_t nb, size_t dim, int n_threads, float *out);
 
+/* How far cosines of true pairs stand out from those of mismatched ones: outputs[i] belongs to references[i]. Over n rows, or
+ * over max_rows of them drawn by seed (0 = all). Ties count half: a row's percentile is the share of the other references whose
+ * cosine with the output is lower, and a row counts 1/k in top1 if k references share the highest cosine and its own is among
+ * them. So outputs in a random order give lift 0, percentile 0.5 and top1 1/n on average. */
+typedef struct cfb_embed_calibration {
+    size_t n;                   /* rows that were looked at; fewer than 2: all below is NaN */
+    double matched, mismatched; /* mean cosine of true pairs, and of all others */
+    double lift;                /* matched - mismatched */
+    double percentile;          /* mean over rows */
+    double top1;                /* share of rows whose own reference is the nearest */
+} cfb_embed_calibration;
+/* Shapes: outputs, references (n, dim), L2-normalised. percentiles (n of the result) may be NULL. Errors: ENOMEM. The same bytes
+ * for any n_threads. Threads: as cfb_encoder_embed. */
+CFB_MUST_CHECK cfb_code cfb_embed_calibrate(const float *outputs, const float *references, size_t n, size_t dim, size_t max_rows,
+                                            uint64_t seed, int n_threads, cfb_embed_calibration *out, double *percentiles,
+                                            cfb_err *err);
+
 /* ---- the cache ---- */
 
 /* A file of vectors by content: DIR/HASH16.emb, where HASH16 are the first digits of cfb_encoder_hash. Append-only; a record is

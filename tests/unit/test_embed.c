@@ -289,10 +289,79 @@ static void test_cosines(void **state) {
     free(two);
 }
 
+static void unit_rows(float *v, size_t n, size_t dim, uint64_t stream) {
+    for (size_t i = 0; i < n; i++) {
+        double norm = 0;
+        for (size_t k = 0; k < dim; k++) {
+            v[i * dim + k] = (float)(cfb_rand_unit(9, stream, i * dim + k) - 0.5);
+            norm += (double)v[i * dim + k] * (double)v[i * dim + k];
+        }
+        for (size_t k = 0; k < dim; k++) v[i * dim + k] = (float)((double)v[i * dim + k] / sqrt(norm));
+    }
+}
+
+/* Against plain loops; the same for any threads; outputs of others score at chance, equal references share. */
+static void test_calibrate(void **state) {
+    (void)state;
+    enum { ROWS = 700, DIM = 24 };
+    static float r[ROWS * DIM], o[ROWS * DIM], noise[ROWS * DIM];
+    static double p[ROWS], q[ROWS];
+    cfb_embed_calibration one, two;
+    unit_rows(r, ROWS, DIM, 0);
+    unit_rows(noise, ROWS, DIM, 1);
+    for (size_t i = 0; i < ROWS * DIM; i++) o[i] = 0.7f * r[i] + 0.7f * noise[i];
+    assert_ok(cfb_embed_calibrate(o, r, ROWS, DIM, 0, 0, 1, &one, p, &test_err));
+    assert_ok(cfb_embed_calibrate(o, r, ROWS, DIM, 0, 0, 3, &two, q, &test_err));
+    assert_memory_equal(&one, &two, sizeof one);
+    assert_memory_equal(p, q, sizeof p);
+    double matched = 0, mismatched = 0, top1 = 0;
+    for (size_t i = 0; i < ROWS; i++) {
+        double own = 0, below = 0, best = -2;
+        for (size_t j = 0; j < ROWS; j++) {
+            double dot = 0;
+            for (size_t k = 0; k < DIM; k++) dot += (double)o[i * DIM + k] * (double)r[j * DIM + k];
+            if (j == i)
+                own = dot;
+            else
+                mismatched += dot, best = fmax(best, dot);
+        }
+        for (size_t j = 0; j < ROWS; j++) {
+            double dot = 0;
+            for (size_t k = 0; k < DIM; k++) dot += (double)o[i * DIM + k] * (double)r[j * DIM + k];
+            below += j != i && dot < own;
+        }
+        matched += own;
+        top1 += own > best;
+        assert_true(fabs(p[i] - below / (ROWS - 1)) < 2.5 / ROWS);
+    }
+    assert_int_equal(one.n, ROWS);
+    assert_true(fabs(one.matched - matched / ROWS) < 1e-6);
+    assert_true(fabs(one.mismatched - mismatched / ROWS / (ROWS - 1)) < 1e-6);
+    assert_true(fabs(one.top1 - top1 / ROWS) < 3.0 / ROWS);
+    assert_true(one.lift > 0.5 && one.top1 > 0.5);
+    /* chance: the next row's reference */
+    memcpy(noise, r + DIM, (ROWS - 1) * DIM * sizeof *r);
+    memcpy(noise + (ROWS - 1) * DIM, r, DIM * sizeof *r);
+    assert_ok(cfb_embed_calibrate(o, noise, ROWS, DIM, 0, 0, 2, &two, NULL, &test_err));
+    assert_true(fabs(two.lift) < 0.03 && fabs(two.percentile - 0.5) < 0.05 && two.top1 < 0.02);
+    /* all references equal */
+    for (size_t i = 1; i < 64; i++) memcpy(r + i * DIM, r, DIM * sizeof *r);
+    assert_ok(cfb_embed_calibrate(o, r, 64, DIM, 0, 0, 2, &two, NULL, &test_err));
+    assert_true(fabs(two.lift) < 1e-6 && fabs(two.percentile - 0.5) < 1e-12 && fabs(two.top1 - 1.0 / 64) < 1e-12);
+    /* a sample, and too few rows */
+    assert_ok(cfb_embed_calibrate(o, noise, ROWS, DIM, 100, 5, 2, &one, NULL, &test_err));
+    assert_ok(cfb_embed_calibrate(o, noise, ROWS, DIM, 100, 5, 1, &two, NULL, &test_err));
+    assert_int_equal(one.n, 100);
+    assert_memory_equal(&one, &two, sizeof one);
+    assert_ok(cfb_embed_calibrate(o, noise, 1, DIM, 0, 0, 1, &two, NULL, &test_err));
+    assert_true(two.n == 1 && isnan(two.lift));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shared),  cmocka_unit_test(test_plain), cmocka_unit_test(test_threads_and_batches),
-        cmocka_unit_test(test_kernels), cmocka_unit_test(test_texts), cmocka_unit_test(test_cosines),
+        cmocka_unit_test(test_shared),    cmocka_unit_test(test_plain), cmocka_unit_test(test_threads_and_batches),
+        cmocka_unit_test(test_kernels),   cmocka_unit_test(test_texts), cmocka_unit_test(test_cosines),
+        cmocka_unit_test(test_calibrate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
