@@ -64,9 +64,9 @@ void cfb_embed_cosines(const float *a, const float *b, size_t n, size_t dim, dou
 void cfb_embed_cross(const float *a, size_t na, const float *b, size_t nb, size_t dim, int n_threads, float *out);
 
 /* How far cosines of true pairs stand out from those of mismatched ones: outputs[i] belongs to references[i]. Over n rows, or
- * over max_rows of them drawn by seed (0 = all). Ties count half: a row's percentile is the share of the other references whose
- * cosine with the output is lower, and a row counts 1/k in top1 if k references share the highest cosine and its own is among
- * them. So outputs in a random order give lift 0, percentile 0.5 and top1 1/n on average. */
+ * over max_rows of them drawn by seed (0 = all). Ties (cosines within 2^-20) count half: a row's percentile is the share of the
+ * other references whose cosine with the output is lower, and a row counts 1/k in top1 if k references share the highest cosine
+ * and its own is among them. So outputs in a random order give lift 0, percentile 0.5 and top1 1/n on average. */
 typedef struct cfb_embed_calibration {
     size_t n;                   /* rows that were looked at; fewer than 2: all below is NaN */
     double matched, mismatched; /* mean cosine of true pairs, and of all others */

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* Equal references may get cosines that differ in last bits, by where they lie in a product. */
+#define SAME 0x1p-20f
 #define ROWS 256 /* outputs at a time: the memory for cosines is ROWS * n */
 
 /* Rows of the sample in ascending order: n_wanted of n, by the hash of each index, which is a draw without replacement. */
@@ -36,8 +38,8 @@ static double add_row(const float *s, size_t n, size_t own, cfb_embed_calibratio
     size_t below = 0, equal = 0;
     double others = 0;
     for (size_t j = 0; j < n; j++) {
-        below += s[j] < s[own];
-        equal += s[j] == s[own];
+        below += s[j] < s[own] - SAME;
+        equal += fabsf(s[j] - s[own]) <= SAME;
         others += (double)s[j];
     }
     equal--; /* itself */
