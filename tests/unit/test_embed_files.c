@@ -177,7 +177,7 @@ static void put_some(cfb_embed_cache_t *c, size_t first, size_t n) {
     unsigned char keys[40][32];
     float v[40][8];
     for (size_t i = 0; i < n; i++) {
-        char text[20];
+        char text[40];
         snprintf(text, sizeof text, "text %zu", first + i);
         cfb_embed_key(cfb_str_from(text), keys[i]);
         for (size_t k = 0; k < 8; k++) v[i][k] = (float)(first + i) + (float)k / 16;
@@ -188,7 +188,7 @@ static void put_some(cfb_embed_cache_t *c, size_t first, size_t n) {
 static size_t count_found(cfb_embed_cache_t *c, size_t n) {
     size_t found = 0;
     for (size_t i = 0; i < n; i++) {
-        char text[20];
+        char text[40];
         unsigned char key[32];
         float v[8];
         snprintf(text, sizeof text, "text %zu", i);
