@@ -2,6 +2,7 @@
 #include "cfbench/text.h"
 #include "cli/cli.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -94,17 +95,22 @@ static cfb_code score_some(const cfb_score_row_in *rows, size_t n, cfb_str *text
     return rc;
 }
 
+/* The threads of a scan come here, each with a part of its file; the encoder works for one at a time, with all threads. */
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+
 static cfb_code score_pairs(void *ctx, const cfb_score_row_in *rows, size_t n, double *scores, cfb_err *err) {
     size_t some = n < PAIRS ? n : PAIRS;
     cfb_str *texts = malloc((some ? some : 1) * 2 * sizeof *texts);
     float *vectors = malloc((some ? some : 1) * 2 * cfb_encoder_dim(model.encoder) * sizeof *vectors);
     cfb_code rc = texts && vectors ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory (embeddings)");
     (void)ctx;
+    pthread_mutex_lock(&one_at_a_time);
     for (size_t at = 0; rc == CFB_OK && at < n; at += some) {
         size_t m = n - at < some ? n - at : some;
         rc = score_some(rows + at, m, texts, vectors, scores + at, err);
         if (rc == CFB_EENCODING && err) err->offset += at;
     }
+    pthread_mutex_unlock(&one_at_a_time);
     free(texts);
     free(vectors);
     return rc;

@@ -52,7 +52,8 @@ cfb_code cfb_cli_check_metrics(const cfb_config *c, const cfb_task *const *tasks
         cfb_encoder_t *encoder;
         cfb_embed_cache_t *cache;
         cfb_code rc = cfb_cli_metric(c, tasks[i], &m, err);
-        if (rc == CFB_OK && m == CFB_METRIC_BGE) rc = cfb_cli_embed_open(c, &encoder, &cache, err); /* before anything is asked */
+        if (rc == CFB_OK && cfb_metric_is_of_pairs(m))
+            rc = cfb_cli_embed_open(c, &encoder, &cache, err); /* before anything is asked */
         if (rc != CFB_OK) return rc;
     }
     return CFB_OK;

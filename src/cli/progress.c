@@ -29,7 +29,9 @@ struct moment {
 
 struct cfb_cli_progress {
     enum mode mode;
-    cfb_progress *p;
+    cfb_progress *p; /* or: */
+    const cfb_cli_bytes *bytes;
+    bool drawn; /* of bytes */
     const char *currency;
     int64_t start_ns;
     struct moment moments[N_MOMENTS]; /* a ring */
@@ -217,6 +219,50 @@ static void draw(struct cfb_cli_progress *d, bool last) {
     cfb_cli_stderr_end(last ? 0 : drawn);
 }
 
+/* ---- reading files ---- */
+
+/* "1.5 GB": powers of 1000, as disks and networks count. */
+static void format_bytes(double n, char out[24]) {
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+    int i = 0;
+    while (n >= 999.5 && i < 5) {
+        n /= 1000;
+        i++;
+    }
+    snprintf(out, 24, i == 0 || n >= 99.95 ? "%.0f %s" : "%.1f %s", n, units[i]);
+}
+
+static void draw_bytes(struct cfb_cli_progress *d) {
+    const cfb_cli_bytes *b = d->bytes;
+    double elapsed_s = (double)(cfb_now_ns() - d->start_ns) * 1e-9;
+    double done = (double)(atomic_load(&b->meter->bytes_done) + atomic_load(&b->done)), total = (double)b->total;
+    unsigned long long rows = atomic_load(&b->meter->rows_done);
+    double rate = elapsed_s > 0 ? done / elapsed_s : 0;
+    char done_text[24], total_text[24], rate_text[24], left[24], files[64] = "";
+    format_bytes(done, done_text);
+    format_bytes(total, total_text);
+    format_bytes(rate, rate_text);
+    format_left(total > 0 && rate > 0 ? (total > done ? (total - done) / rate : 0) : -1, left);
+    if (b->n_sources > 1)
+        snprintf(files, sizeof files, ", %zu of %zu sources done", atomic_load(&b->n_sources_done), b->n_sources);
+    cfb_cli_stderr_begin();
+    if (d->mode == MODE_BAR) {
+        const int width = 24;
+        int full = total > 0 ? (int)(done < total ? done / total * width : width) : 0;
+        fputs("reading [", stderr);
+        for (int i = 0; i < width; i++) fputc(i < full ? '#' : '.', stderr);
+        fputs("] ", stderr);
+    } else {
+        fputs("progress: ", stderr);
+    }
+    fprintf(stderr, "%s%s%s, %llu rows, %s/s%s%s%s%s\n", done_text, total > 0 ? " of " : "", total > 0 ? total_text : "", rows,
+            rate_text, files, total > 0 ? ", " : "", total > 0 ? left : "", total > 0 ? " left" : "");
+    cfb_cli_stderr_end(d->mode == MODE_BAR ? 1 : 0);
+    d->drawn = true;
+}
+
+/* ---- the thread ---- */
+
 static void *draw_loop(void *ctx) {
     struct cfb_cli_progress *d = ctx;
     const int64_t period_ns = d->mode == MODE_BAR ? 250000000 : 10000000000;
@@ -228,19 +274,21 @@ static void *draw_loop(void *ctx) {
         until.tv_sec += (time_t)(ns / 1000000000);
         until.tv_nsec = (long)(ns % 1000000000);
         pthread_cond_timedwait(&d->wake, &d->lock, &until);
-        if (!d->stopping) draw(d, false);
+        if (!d->stopping && d->bytes) draw_bytes(d);
+        if (!d->stopping && d->p) draw(d, false);
     }
     pthread_mutex_unlock(&d->lock);
     return NULL;
 }
 
-cfb_cli_progress_t *cfb_cli_progress_start(const cfb_config *c, cfb_progress *p, const char *currency) {
+static cfb_cli_progress_t *start(const cfb_config *c, cfb_progress *p, const char *currency, const cfb_cli_bytes *bytes) {
     enum mode mode = choose_mode(c);
     cfb_cli_progress_t *d = mode == MODE_OFF ? NULL : calloc(1, sizeof *d);
     if (d == NULL) return NULL;
     d->mode = mode;
     d->p = p;
     d->currency = currency;
+    d->bytes = bytes;
     d->start_ns = cfb_now_ns();
     d->line = (cfb_buf)CFB_BUF_INIT(1 << 12);
     pthread_mutex_init(&d->lock, NULL);
@@ -252,6 +300,19 @@ cfb_cli_progress_t *cfb_cli_progress_start(const cfb_config *c, cfb_progress *p,
     return d;
 }
 
+cfb_cli_progress_t *cfb_cli_progress_start(const cfb_config *c, cfb_progress *p, const char *currency) {
+    return start(c, p, currency, NULL);
+}
+
+cfb_cli_progress_t *cfb_cli_progress_start_bytes(const cfb_config *c, const cfb_cli_bytes *b) { return start(c, NULL, NULL, b); }
+
+/* Reading that is over leaves no bar behind: the results follow. */
+static void end_bytes(struct cfb_cli_progress *d) {
+    if (d->mode == MODE_LOG && d->drawn) draw_bytes(d);
+    cfb_cli_stderr_begin();
+    cfb_cli_stderr_end(0);
+}
+
 void cfb_cli_progress_stop(cfb_cli_progress_t *d) {
     if (d == NULL) return;
     pthread_mutex_lock(&d->lock);
@@ -259,7 +320,10 @@ void cfb_cli_progress_stop(cfb_cli_progress_t *d) {
     pthread_cond_signal(&d->wake);
     pthread_mutex_unlock(&d->lock);
     pthread_join(d->thread, NULL);
-    draw(d, true);
+    if (d->bytes)
+        end_bytes(d);
+    else
+        draw(d, true);
     pthread_mutex_destroy(&d->lock);
     pthread_cond_destroy(&d->wake);
     cfb_buf_free(&d->line);

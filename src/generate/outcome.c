@@ -89,6 +89,7 @@ static double middle_of(size_t bucket) {
 
 double cfb_job_latency_quantile(const struct job *j, double q) {
     uint64_t n = 0, seen = 0;
+    if (j->latency == NULL) return NAN; /* the run ended before it began */
     for (size_t i = 0; i < LATENCY_BUCKETS; i++) n += atomic_load(&j->latency[i]);
     if (n == 0) return NAN;
     double want = q * (double)n;

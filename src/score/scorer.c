@@ -67,8 +67,8 @@ static cfb_code check_options(const cfb_task *task, const cfb_score_opts *opts, 
                            "task '%s' has no label list for the label set 'suite'; load its labels, or use "
                            "the label set 'observed'",
                            task->name);
-    if (plan->metric == CFB_METRIC_BGE && opts->pairs.score == NULL)
-        return cfb_err_set(err, CFB_ECONFIG, "task '%s': the metric bge needs an embedding model", task->name);
+    if (plan->info->how == CFB_METRIC_FROM_PAIRS && opts->pairs.score == NULL)
+        return cfb_err_set(err, CFB_ECONFIG, "task '%s': the metric %s needs an embedding model", task->name, plan->info->name);
     if (opts->confusion && !suite_labels)
         return cfb_err_set(err, CFB_ECONFIG, "task '%s': a confusion matrix needs F1 with the label set 'suite'", task->name);
     if (opts->confusion && task->n_labels > CFB_SCORE_CONFUSION_LABELS)
@@ -84,8 +84,9 @@ static void make_plan(const cfb_task *task, const cfb_score_opts *opts, score_pl
     plan->label_set = task->label_set == CFB_LABELS_ROW ? CFB_LABELS_ROW : opts->label_set;
     plan->n_words = 1;
     if (plan->f1 && plan->label_set == CFB_LABELS_SUITE) plan->n_words = (task->n_labels + 63) / 64;
+    plan->valid_utf8 = opts->valid_utf8;
     plan->keep_bits = opts->confusion;
-    if (plan->metric == CFB_METRIC_BGE) plan->pairs = opts->pairs;
+    if (plan->info->how == CFB_METRIC_FROM_PAIRS) plan->pairs = opts->pairs;
 }
 
 static bool allocate(cfb_scorer_t *s) {

@@ -37,7 +37,7 @@ def section_rps():
     def never_more():
         with Mock(SUITE, "--mock-latency", "0.1") as m:
             out = out_dir()
-            r = ask(SUITE, m.url, out, "--in-flight", "256", "--rps", "1000", "--quiet")
+            r = ask(SUITE, m.url, out, "--in-flight", "256", "--no-adaptive", "--rps", "1000", "--quiet")
             assert r.code == 0, (r.code, r.err)
             t = arrivals(m)
             assert len(t) == ROWS
@@ -129,7 +129,8 @@ def section_adaptive():
             flight = [s["in_flight"] for s in Store(out).samples()]
             t = arrivals(m)
             took, ideal = t[-1] - t[0] + 0.05, ROWS * 0.05 / 16
-            assert median(flight[2:]) <= 32, flight  # 256 if nobody looked at the latency
+            # 256 if nobody looked at the latency; the search stops where 95 % of the best rate is sure, a round or two of 16 up
+            assert median(flight[2:]) <= 48, flight
             assert took < 1.15 * ideal, (took, ideal)
     with check("--adaptive: a server with 16 places gets no long queue, and keeps its throughput"): tries(no_queue)
 
