@@ -86,7 +86,7 @@ CFB_MUST_CHECK cfb_code cfb_embed_calibrate(const float *outputs, const float *r
  * the SHA-256 of a text, its vector, and a checksum. A record that was cut by a crash is dropped by the next writer; one with a
  * wrong checksum counts as absent. Several processes may use one file: appends are made under a lock, whole records at a time. */
 typedef struct cfb_embed_cache cfb_embed_cache_t;
-/* Creates DIR and the file where needed. Errors: EDATA (not such a file, or of another model), EACCESS, EIO, ENOSPACE, ENOMEM. */
+/* Creates DIR and the file where needed. dir NULL: a file without a name in TMPDIR or /tmp, gone with the cache. Errors: EDATA (not such a file, or of another model), EACCESS, EIO, ENOSPACE, ENOMEM. */
 CFB_MUST_CHECK cfb_code cfb_embed_cache_open(const char *dir, const char *model_hash, size_t dim, cfb_embed_cache_t **out,
                                              cfb_err *err);
 void cfb_embed_cache_free(cfb_embed_cache_t *c);

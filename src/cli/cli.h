@@ -77,8 +77,10 @@ CFB_MUST_CHECK cfb_code cfb_cli_print(cfb_str text, cfb_err *err);
 /* The encoder of --embed-model and the cache of --embed-cache (NULL if off), opened when first asked for and kept until
  * cfb_cli_embed_close. ECONFIG and ENOTFOUND say how to get a model, or how to do without. */
 CFB_MUST_CHECK cfb_code cfb_cli_embed_open(const cfb_config *c, cfb_encoder_t **encoder, cfb_embed_cache_t **cache, cfb_err *err);
-/* The metric bge: cosines of embeddings. */
+/* The metric bge: cosines of embeddings, and their calibration. */
 CFB_MUST_CHECK cfb_code cfb_cli_embed_pairs(const cfb_config *c, cfb_score_pairs *out, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_cli_embed_calibrate(void *ctx, const cfb_str *responses, const cfb_str *outputs, size_t n,
+                                                cfb_report_calibration *out, double *percentiles, cfb_err *err);
 void cfb_cli_embed_close(void);
 
 /* ---- metric.c: --metric ---- */
@@ -109,6 +111,12 @@ typedef struct cfb_sink_kept {
 } cfb_sink_kept;
 
 typedef struct cfb_sink cfb_sink_t;
+/* Fills in all of out but rows; percentiles (n). */
+typedef struct cfb_sink_calibrate {
+    cfb_code (*run)(void *ctx, const cfb_str *responses, const cfb_str *outputs, size_t n, cfb_report_calibration *out,
+                    double *percentiles, cfb_err *err); /* NULL: nothing is calibrated */
+    void *ctx;
+} cfb_sink_calibrate;
 typedef struct cfb_sink_opts {
     const cfb_task *task;
     cfb_score_opts score;
@@ -117,6 +125,7 @@ typedef struct cfb_sink_opts {
     bool in_parts;        /* cfb_sink_add and cfb_sink_score may both be called: see cfb_scorer_score_part */
     size_t n_worst;       /* rows with the lowest scores to keep; 0 = 5 */
     size_t n_sample;      /* random rows to keep */
+    cfb_sink_calibrate calibrate;
     uint64_t seed, stream;
 } cfb_sink_opts;
 CFB_MUST_CHECK cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err);

@@ -11,6 +11,7 @@
 static struct {
     cfb_encoder_t *encoder;
     cfb_embed_cache_t *cache;
+    int n_threads;
     char name[320];
 } model;
 
@@ -21,7 +22,7 @@ void cfb_cli_embed_close(void) {
     model.encoder = NULL;
 }
 
-/* --embed-cache, or cfbench/embeddings in XDG_CACHE_HOME or ~/.cache. false: no cache. */
+/* --embed-cache, or cfbench/embeddings in XDG_CACHE_HOME or ~/.cache. false: none that lasts. */
 static bool cache_folder(const cfb_config *c, char path[PATH_MAX]) {
     const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if (c->embed_cache) {
@@ -46,14 +47,20 @@ static cfb_code open_model(const cfb_config *c, cfb_err *err) {
             "no embedding model: name its folder with --embed-model (scripts/get-bge.sh fetches one), or choose --metric tf, "
             "which needs none");
     o.vocab = c->vocab;
-    o.n_threads = (int)c->threads;
+    o.n_threads = model.n_threads = (int)c->threads;
     if (c->pooling)
         o.pooling = strcmp(c->pooling, "cls") == 0    ? CFB_POOL_CLS
                     : strcmp(c->pooling, "mean") == 0 ? CFB_POOL_MEAN
                                                       : CFB_POOL_AUTO;
     cfb_code rc = cfb_encoder_open(c->embed_model, &o, &model.encoder, err);
-    if (rc == CFB_OK && cache_folder(c, folder)) {
-        rc = cfb_embed_cache_open(folder, cfb_encoder_hash(model.encoder), cfb_encoder_dim(model.encoder), &model.cache, err);
+    if (rc == CFB_OK) {
+        bool lasts = cache_folder(c, folder);
+        rc = cfb_embed_cache_open(lasts ? folder : NULL, cfb_encoder_hash(model.encoder), cfb_encoder_dim(model.encoder),
+                                  &model.cache, err);
+        if (rc != CFB_OK && !lasts) { /* texts that come again are computed again */
+            cfb_log(CFB_LOG_INFO, "no embedding cache: %s", err ? err->msg : "");
+            rc = CFB_OK;
+        }
         if (rc != CFB_OK) cfb_err_add_context(err, "embedding cache (--embed-cache off does without)");
     }
     if (rc != CFB_OK) cfb_cli_embed_close();
@@ -112,6 +119,30 @@ static cfb_code score_pairs(void *ctx, const cfb_score_row_in *rows, size_t n, d
     }
     pthread_mutex_unlock(&one_at_a_time);
     free(texts);
+    free(vectors);
+    return rc;
+}
+
+/* The rows' vectors are in the cache since they were scored. */
+cfb_code cfb_cli_embed_calibrate(void *ctx, const cfb_str *responses, const cfb_str *outputs, size_t n,
+                                 cfb_report_calibration *out, double *percentiles, cfb_err *err) {
+    size_t dim = cfb_encoder_dim(model.encoder);
+    float *vectors = malloc((n ? n : 1) * 2 * dim * sizeof *vectors), *of_outputs = vectors ? vectors + n * dim : NULL;
+    cfb_embed_calibration c;
+    (void)ctx;
+    if (vectors == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory (embeddings)");
+    pthread_mutex_lock(&one_at_a_time);
+    cfb_code rc = cfb_embed_texts(model.encoder, model.cache, responses, n, vectors, err);
+    if (rc == CFB_OK) rc = cfb_embed_texts(model.encoder, model.cache, outputs, n, of_outputs, err);
+    if (rc == CFB_OK) rc = cfb_embed_calibrate(of_outputs, vectors, n, dim, 0, 0, model.n_threads, &c, percentiles, err);
+    pthread_mutex_unlock(&one_at_a_time);
+    if (rc == CFB_OK)
+        *out = (cfb_report_calibration){.n = c.n,
+                                        .matched = c.matched,
+                                        .mismatched = c.mismatched,
+                                        .lift = c.lift,
+                                        .percentile = c.percentile,
+                                        .top1 = c.top1};
     free(vectors);
     return rc;
 }

@@ -124,6 +124,7 @@ static cfb_code open_sink(cfb_scoring_t *s, cfb_target *t, const cfb_task *task,
     cfb_code rc = task_to_score(s, &task, err);
     o.task = task;
     if (rc == CFB_OK) rc = score_opts(s, task, &o.score, err);
+    if (rc == CFB_OK && task->metric == CFB_METRIC_BGE) o.calibrate.run = cfb_cli_embed_calibrate;
     o.score.valid_utf8 = !keep_scores && !o.in_parts; /* files alone: the scan has checked its cells */
     if (rc == CFB_OK && s->export_dir && s->what)
         rc = cfb_export_open(s->export_dir, t->setting ? t->setting : "few-shot",

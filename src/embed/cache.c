@@ -31,6 +31,7 @@ struct cfb_embed_cache {
     uint64_t *places;           /* (n): offset of the record */
     size_t n, cap;
     size_t *slots, n_slots; /* indices into keys; SIZE_MAX: empty */
+    bool unnamed;           /* nothing outlives the process, so nothing is synced */
     uint64_t read_to;       /* records before this offset are in the index */
     size_t n_bad;
     unsigned char *one; /* room for a record */
@@ -77,6 +78,8 @@ static bool write_at(int fd, const void *buf, size_t len, uint64_t at) {
     }
     return true;
 }
+
+static bool make_durable(const cfb_embed_cache_t *c) { return c->unnamed || fdatasync(c->fd) == 0; }
 
 static cfb_code lock(cfb_embed_cache_t *c, cfb_err *err) {
     while (flock(c->fd, LOCK_EX) != 0)
@@ -180,12 +183,24 @@ static cfb_code check_head(cfb_embed_cache_t *c, cfb_err *err) {
     if (memcmp(have, c->head, got) != 0)
         return cfb_err_set(err, CFB_EDATA, "%s is no embedding cache of this model; remove it or name another folder", c->path);
     if (got == HEAD) return CFB_OK;
-    if (!write_at(c->fd, c->head, HEAD, 0) || fdatasync(c->fd) != 0) return cfb_err_set_errno(err, errno, "%s", c->path);
+    if (!write_at(c->fd, c->head, HEAD, 0) || !make_durable(c)) return cfb_err_set_errno(err, errno, "%s", c->path);
     return CFB_OK;
+}
+
+static cfb_code open_unnamed(cfb_embed_cache_t *c, cfb_err *err) {
+    const char *tmp = getenv("TMPDIR");
+    cfb_code rc = cfb_path_join(c->path, sizeof c->path, tmp && tmp[0] ? tmp : "/tmp", "cfbench-embed-XXXXXX", err);
+    if (rc != CFB_OK) return rc;
+    c->fd = mkstemp(c->path);
+    if (c->fd < 0) return cfb_err_set_errno(err, errno, "%s", c->path);
+    unlink(c->path);
+    c->unnamed = true;
+    return check_head(c, err);
 }
 
 static cfb_code open_file(cfb_embed_cache_t *c, const char *dir, const char *hash, cfb_err *err) {
     char name[32];
+    if (dir == NULL) return open_unnamed(c, err);
     snprintf(name, sizeof name, "%.16s.emb", hash);
     cfb_code rc = cfb_mkdir_p(dir, err);
     if (rc == CFB_OK) rc = cfb_path_join(c->path, sizeof c->path, dir, name, err);
@@ -270,7 +285,7 @@ static cfb_code append(cfb_embed_cache_t *c, const unsigned char *block, size_t 
     if (size < HEAD) return cfb_err_set(err, CFB_EDATA, "%s was cut by another program", c->path);
     uint64_t end = HEAD + (size - HEAD) / c->record * c->record;
     if (end != size && ftruncate(c->fd, (off_t)end) != 0) return cfb_err_set_errno(err, errno, "%s", c->path);
-    if (!write_at(c->fd, block, bytes, end) || fdatasync(c->fd) != 0) {
+    if (!write_at(c->fd, block, bytes, end) || !make_durable(c)) {
         int e = errno;
         if (ftruncate(c->fd, (off_t)end) != 0) cfb_log(CFB_LOG_WARN, "%s: the end of the file is left incomplete", c->path);
         return cfb_err_set_errno(err, e, "%s", c->path);

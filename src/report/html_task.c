@@ -190,6 +190,11 @@ void report_html_task(report_out *o, const cfb_report_task *t, size_t id) {
         report_unmatchable_note(o, s->n_unmatchable);
         report_put(o, ".</p>\n");
     }
+    if (t->calibration && t->calibration->n >= 2) {
+        report_put(o, "<p class=\"note\">");
+        report_calibration_note(o, t->calibration);
+        report_put(o, ".</p>\n");
+    }
     report_put(o, "<h4>Row scores</h4>\n");
     report_svg_histogram(o, t->histogram);
     put_labels(o, t);

@@ -103,6 +103,9 @@ cfb_str report_count(uint64_t n, char scratch[48]);
 /* One sentence on references that the metric cannot match; nothing is written if there are none. */
 void report_unmatchable_note(report_out *o, uint64_t n);
 
+/* One sentence on the calibration; nothing is written if there is none. */
+void report_calibration_note(report_out *o, const cfb_report_calibration *c);
+
 /* ---- HTML pieces ---- */
 
 extern const char report_css[];

@@ -99,12 +99,17 @@ static void put_failed(report_out *o, const cfb_report *r) {
 }
 
 static void put_notes(report_out *o, const cfb_report *r) {
-    for (size_t i = 0, n = 0; i < r->n_tasks; i++) {
-        if (r->tasks[i].summary.n_unmatchable == 0) continue;
+    size_t n = 0;
+    for (size_t i = 0; i < 2 * r->n_tasks; i++) {
+        const cfb_report_task *t = &r->tasks[i / 2];
+        if (i % 2 ? t->calibration == NULL || t->calibration->n < 2 : t->summary.n_unmatchable == 0) continue;
         report_put(o, n++ == 0 ? "\n- " : "- ");
-        put_name(o, &r->tasks[i]);
+        put_name(o, t);
         report_put(o, ": ");
-        report_unmatchable_note(o, r->tasks[i].summary.n_unmatchable);
+        if (i % 2)
+            report_calibration_note(o, t->calibration);
+        else
+            report_unmatchable_note(o, t->summary.n_unmatchable);
         report_put(o, "\n");
     }
 }

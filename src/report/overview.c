@@ -132,3 +132,11 @@ void report_unmatchable_note(report_out *o, uint64_t n) {
     report_putf(o, "%" PRIu64 " reference%s what F1 cannot match: ',' or spaces inside, or no suite label", n,
                 n == 1 ? " holds" : "s hold");
 }
+
+void report_calibration_note(report_out *o, const cfb_report_calibration *c) {
+    if (c == NULL || c->n < 2) return;
+    report_putf(o,
+                "%.4f above mismatched pairs (%.4f); own reference above %.1f %% of the others, nearest in %.1f %% of %zu rows "
+                "(chance: 50 %% and %.2g %%)",
+                c->lift, c->mismatched, 100 * c->percentile, 100 * c->top1, c->n, 100.0 / (double)c->n);
+}

@@ -258,11 +258,15 @@ static void put_failed(table *t) {
     if (n_failed > n_shown) report_putf(t->o, "  and %" PRIu64 " %s\n", n_failed - n_shown, n_shown > 0 ? "more" : "not listed");
 }
 
-static void put_note(table *t, const cfb_report_task *task) {
+typedef void (*note_fn)(report_out *o, const cfb_report_task *task);
+static void unmatchable(report_out *o, const cfb_report_task *task) { report_unmatchable_note(o, task->summary.n_unmatchable); }
+static void calibration(report_out *o, const cfb_report_task *task) { report_calibration_note(o, task->calibration); }
+
+static void put_note(table *t, const cfb_report_task *task, note_fn write) {
     char name[320];
     cfb_buf text = CFB_BUF_INIT(1024);
     report_out o = {&text, t->o->err, t->o->rc};
-    report_unmatchable_note(&o, task->summary.n_unmatchable);
+    write(&o, task);
     t->o->rc = o.rc;
     task_name(t, task, name, sizeof name);
     size_t used = make_text(t, cfb_str_from(name), t->limit - 7);
@@ -277,9 +281,11 @@ static void put_note(table *t, const cfb_report_task *task) {
 static void put_notes(table *t) {
     for (size_t i = 0, n = 0; i < t->r->n_tasks; i++) {
         const cfb_report_task *task = &t->r->tasks[i];
-        if (task->summary.n_unmatchable == 0) continue;
+        bool calibrated = task->calibration && task->calibration->n >= 2;
+        if (task->summary.n_unmatchable == 0 && !calibrated) continue;
         if (n++ == 0) report_put(t->o, "\n");
-        put_note(t, task);
+        if (task->summary.n_unmatchable) put_note(t, task, unmatchable);
+        if (calibrated) put_note(t, task, calibration);
     }
 }
 

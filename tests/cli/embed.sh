@@ -52,6 +52,49 @@ assert abs(got - want) < 1e-6, (got, want)" "$T/s.json" "$T/model" "$T/t.txt" "$
 score --embed-model "$T/model" --embed-cache off --threads 1 >"$T/s2.json"
 if cmp -s "$T/s.json" "$T/s2.json"; then ok "--metric bge: the same without cache, with one thread"; else not_ok "--metric bge: the same without cache, with one thread" "$(cat "$T/err")"; fi
 
+# calibration: true pairs stand out; shuffled outputs are at chance
+python3 - "$T" <<'E2'
+import random, sys
+random.seed(5)
+words = "营 收 增 长 净 利 润 下 降 银 行 证 券 保 险 基 金 债 市 场 风 控".split()
+refs = list(dict.fromkeys("".join(random.choices(words, k=random.randint(6, 30))) for _ in range(300)))
+outs = ["".join(c if random.random() > 0.2 else random.choice(words) for c in r) for r in refs]
+for name, rows in (("true", outs), ("shuffled", random.sample(outs, len(outs)))):
+    with open(f"{sys.argv[1]}/mine/{name}-output.csv", "w") as f:
+        f.write("response,output\n" + "".join(f"{a},{b}\n" for a, b in zip(refs, rows)) + "abc,\n,\n")
+E2
+calibrate() { "$CFBENCH" score "$T/mine/$1-output.csv" --suite "$T/mine" --task brief --metric bge --embed-model "$T/model" --pooling mean "${@:2}" 2>"$T/err"; }
+calibrate true --json >"$T/c1.json" && calibrate shuffled --json >"$T/c2.json" || not_ok "calibrated" "$(cat "$T/err")"
+check "true pairs stand out, shuffled ones do not" python3 -c "
+import json, sys
+a, b = (json.load(open(p))['tasks'][0]['calibration'] for p in sys.argv[1:])
+n = a['rows']
+assert n == b['rows'] >= 290 and len(a['row_percentiles']) == n, a['rows']
+assert a['lift'] > 0 and a['percentile'] > 0.95 and a['top1'] > 0.5, {k: a[k] for k in ('lift', 'percentile', 'top1')}
+assert abs(b['lift']) < 0.1 * a['lift'] and abs(b['percentile'] - 0.5) < 0.05 and b['top1'] < 5 / n, {k: b[k] for k in ('lift', 'percentile', 'top1')}
+assert abs(sum(p for _, p in a['row_percentiles']) / n - a['percentile']) < 1e-9" "$T/c1.json" "$T/c2.json"
+check "against NumPy" /usr/bin/python3 -c "
+import csv, json, numpy as np, subprocess, sys
+model, cfbench, path, got, t = sys.argv[1:]
+rows = [r for r in csv.DictReader(open(path)) if r['response'].strip() and r['output'].strip()]
+v = []
+for k in ('output', 'response'):
+    open(t, 'w').write(''.join(r[k] + '\n' for r in rows))
+    subprocess.run([cfbench, 'embed', '--embed-model', model, '--pooling', 'mean', '--force', t, t + '.npy'], check=True)
+    v.append(np.load(t + '.npy').astype('f8'))
+s = v[0] @ v[1].T
+own, n = np.diag(s), len(s)
+below, equal = (s < own[:, None] - 2**-20).sum(1), (abs(s - own[:, None]) <= 2**-20).sum(1) - 1
+want = {'rows': n, 'matched': own.mean(), 'mismatched': (s.sum() - own.sum()) / n / (n - 1), 'percentile': ((below + equal / 2) / (n - 1)).mean(),
+        'top1': np.where(below + equal == n - 1, 1 / (equal + 1), 0).mean()}
+have = json.load(open(got))['tasks'][0]['calibration']
+del have['row_percentiles']
+bound = {'percentile': 1e-4, 'top1': 4e-3} # a tie may fall on either side of the bound
+assert all(abs(have[k] - w) < bound.get(k, 1e-6) for k, w in want.items()), (have, want)" "$T/model" "$CFBENCH" "$T/mine/true-output.csv" "$T/c1.json" "$T/t.txt"
+calibrate true --json --embed-cache off --threads 8 >"$T/c3.json"
+if cmp -s "$T/c1.json" "$T/c3.json"; then ok "calibration: the same without cache, with 8 threads"; else not_ok "calibration: the same without cache, with 8 threads" "$(diff "$T/c1.json" "$T/c3.json" | head -5)"; fi
+calibrate true >"$T/c.txt"
+check "the table says it" grep -q 'above mismatched pairs (0.[0-9]*); own reference' "$T/c.txt"
 refused() { # NAME STATUS MESSAGE COMMAND...
     local name=$1 want=$2 message=$3
     shift 3
