@@ -197,8 +197,7 @@ const cfb_opt cfb_opts[] = {
     {AT("on-bad-row", on_bad_row), .type = OPT_ENUM, .choices = "fail|skip", .def = "fail", .group = GROUP_SCORE,
      .commands = SCORE, .help = "a row that cannot be read: end with an error, or pass over it, list it and end with status 3"},
     {AT("threads", threads), .letter = 'j', .type = OPT_INT, .def = "0", RANGE(0, 1024), .metavar = "N", .group = GROUP_SCORE,
-     .commands = RUN | SCORE | EMBED,
-     .help = "threads for scoring and embedding; 0 = all cores. The scores are the same for any number"},
+     .commands = RUN | SCORE | EMBED, .help = "threads for scoring and embedding; 0 = all cores. The scores are the same for any number"},
     {AT("memory", memory), .type = OPT_INT, .def = "0", RANGE(0, 1 << 24), .unit = "MiB", .metavar = "N", .group = GROUP_SCORE,
      .commands = SCORE,
      .help = "memory that reading files may take, whatever their size; 0 = a quarter of what this machine, cgroup or "
@@ -328,8 +327,9 @@ const cfb_opt cfb_opts[] = {
     {AT("verbose", verbose), .letter = 'v', .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ALL,
      .help = "say more on standard error"},
     {AT("log", log_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = ASK,
-     .help = "append everything that --verbose says to this file, with times; every failed call and every change of the calls in "
-             "flight"},
+     .help = "append everything that --verbose says to this file, with times; every failed call and every change of the calls in flight"},
+    {AT("profile-out", profile_out), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = ASK | SCORE,
+     .help = "trace of tasks, rows, calls, waits, blocks and commits, as JSON for ui.perfetto.dev or chrome://tracing"},
     {AT("progress", progress), .type = OPT_ENUM, .choices = "auto|bar|log|off", .def = "auto", .group = GROUP_OUTPUT,
      .commands = ASK | SCORE, .help = "progress on standard error; auto = bar on a terminal, else log"},
     {AT("color", color), .type = OPT_ENUM, .choices = "auto|always|never", .def = "auto", .group = GROUP_OUTPUT, .commands = ALL,
