@@ -99,6 +99,9 @@ typedef struct cfb_config {
     const char *metric;    /* "NAME" for generation tasks, "TASK=NAME,..." for single ones; NULL: the suite's */
     const char *response_column, *output_column;
     int64_t threads; /* 0 = all cores */
+    /* statistics */
+    double confidence;
+    int64_t resamples; /* 0 = Student's t instead of the bootstrap */
     /* prompt */
     const char *rows; /* "0,10,20-29" */
     bool hash;        /* print SHA-256 instead of text */

@@ -7,6 +7,7 @@
 #include "cfbench/generate.h"
 #include "cfbench/report.h"
 #include "cfbench/score.h"
+#include "cfbench/stats.h"
 #include "cfbench/store.h"
 #include "cfbench/suite.h"
 
@@ -65,12 +66,54 @@ typedef struct cfb_sink_row {
     const char *fail, *message; /* of a failed row */
 } cfb_sink_row;
 
+/* ---- rows.c: row scores of a task, kept for statistics ---- */
+
+/* Beyond so many rows Student's t interval differs from BCa by less than 1 % of its width. */
+#define CFB_ROWS_FOR_INTERVAL 20000
+
+typedef struct cfb_kept_row {
+    uint64_t row, cluster, reference; /* hashes: rows with the same input share `cluster` */
+    double score;
+    size_t id_at, id_len;
+    cfb_row_state state;
+} cfb_kept_row;
+
+typedef struct cfb_rows_kept {
+    cfb_kept_row *rows;
+    size_t n, cap, max; /* rows behind the first `max` are only counted */
+    bool with_ids;
+    cfb_buf ids;
+    /* over all rows */
+    uint64_t n_all;
+    double sum, squares;
+    bool binary; /* every score is 0 or 1 */
+} cfb_rows_kept;
+
+void cfb_rows_init(cfb_rows_kept *t, size_t max, bool ids);
+void cfb_rows_free(cfb_rows_kept *t);
+/* Once for every row, in order; then cfb_rows_keep, if it wants the row. */
+static inline void cfb_rows_count(cfb_rows_kept *t, double score) {
+    t->n_all++;
+    t->sum += score;
+    t->squares += score * score;
+    t->binary = t->binary && (score == 0 || score == 1);
+}
+static inline bool cfb_rows_wants(const cfb_rows_kept *t) { return t->n < t->max; }
+CFB_MUST_CHECK cfb_code cfb_rows_keep(cfb_rows_kept *t, const cfb_sink_row *r, double score, cfb_err *err);
+cfb_str cfb_rows_id(const cfb_rows_kept *t, size_t i); /* borrowed */
+/* The interval of s->mean_all; *out is zeroed where there is none. */
+CFB_MUST_CHECK cfb_code cfb_rows_interval(const cfb_rows_kept *t, const cfb_config *c, cfb_metric metric,
+                                          const cfb_score_summary *s, cfb_report_interval *out, cfb_err *err);
+/* --confidence, --resamples, --seed, --threads. */
+cfb_stats_opts cfb_cli_stats_opts(const cfb_config *c);
+
 typedef struct cfb_sink cfb_sink_t;
 typedef struct cfb_sink_opts {
     const cfb_task *task;
     cfb_score_opts score;
     cfb_export_t *export; /* owned from here on; NULL = none */
     bool keep_scores;     /* for cfb_sink_scores */
+    bool keep_all;        /* cfb_sink_rows holds every row, with its id */
 } cfb_sink_opts;
 CFB_MUST_CHECK cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err);
 /* Scores n rows; strings are read during the call only. */
@@ -79,6 +122,7 @@ CFB_MUST_CHECK cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, si
 CFB_MUST_CHECK cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err);
 const cfb_task *cfb_sink_task(const cfb_sink_t *s);
 size_t cfb_sink_scores(const cfb_sink_t *s, const int64_t **rows, const double **scores);
+const cfb_rows_kept *cfb_sink_rows(const cfb_sink_t *s);
 void cfb_sink_free(cfb_sink_t *s);
 
 /* ---- scoring.c: sources -> report ---- */
@@ -94,6 +138,11 @@ CFB_MUST_CHECK cfb_code cfb_scoring_add_file(cfb_scoring_t *s, const char *path,
                                              cfb_err *err);
 /* Does every part of --metric concern a task that was scored? EUSAGE names the part that does not. */
 CFB_MUST_CHECK cfb_code cfb_scoring_check_metrics(const cfb_scoring_t *s, cfb_err *err);
+/* Keeps every row for cfb_scoring_rows, and writes nothing back into run stores. Call before anything is added. */
+void cfb_scoring_keep_rows(cfb_scoring_t *s);
+const cfb_rows_kept *cfb_scoring_rows(const cfb_scoring_t *s, size_t task);
+/* Gives every task its interval. */
+CFB_MUST_CHECK cfb_code cfb_scoring_intervals(cfb_scoring_t *s, cfb_err *err);
 /* The report of all that was added; borrowed from s. */
 const cfb_report *cfb_scoring_report(cfb_scoring_t *s);
 uint64_t cfb_scoring_n_failed(const cfb_scoring_t *s);

@@ -21,6 +21,7 @@ struct cfb_scoring {
     cfb_report_task *tasks;
     struct scored *scored;
     size_t n, cap;
+    bool keep_rows; /* for a comparison */
     cfb_report_setting settings[12];
 };
 
@@ -57,6 +58,19 @@ const cfb_report *cfb_scoring_report(cfb_scoring_t *s) {
     s->report.tasks = s->tasks;
     s->report.n_tasks = s->n;
     return &s->report;
+}
+
+void cfb_scoring_keep_rows(cfb_scoring_t *s) { s->keep_rows = true; }
+
+const cfb_rows_kept *cfb_scoring_rows(const cfb_scoring_t *s, size_t task) { return cfb_sink_rows(s->scored[task].sink); }
+
+cfb_code cfb_scoring_intervals(cfb_scoring_t *s, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    s->report.confidence = s->c->confidence;
+    for (size_t i = 0; i < s->n && rc == CFB_OK; i++)
+        rc = cfb_rows_interval(cfb_scoring_rows(s, i), s->c, cfb_sink_task(s->scored[i].sink)->metric, &s->tasks[i].summary,
+                               &s->tasks[i].interval, err);
+    return rc;
 }
 
 uint64_t cfb_scoring_n_failed(const cfb_scoring_t *s) {
@@ -121,7 +135,7 @@ cfb_code cfb_scoring_check_metrics(const cfb_scoring_t *s, cfb_err *err) {
 static cfb_code open_sink(cfb_scoring_t *s, const cfb_task *t, const cfb_report_task *r, const char *export_dir, unsigned what,
                           bool keep_scores, cfb_sink_t **out, cfb_err *err) {
     cfb_code rc = task_to_score(s, &t, err);
-    cfb_sink_opts o = {.task = t, .keep_scores = keep_scores};
+    cfb_sink_opts o = {.task = t, .keep_scores = keep_scores && !s->keep_rows, .keep_all = s->keep_rows};
     if (rc == CFB_OK) rc = score_opts(s, t, &o.score, err);
     if (rc == CFB_OK && export_dir && what)
         rc = cfb_export_open(export_dir, r->setting ? r->setting : "few-shot", r->model ? r->model : "unknown-model", t, what,
@@ -266,7 +280,7 @@ cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path, const char *e
     free(j);
     if (rc == CFB_OK && s->n == first && s->c->tasks == NULL)
         rc = cfb_err_set(err, CFB_EDATA, "%s: the run store has no tasks yet", path);
-    if (rc != CFB_OK) return rc;
+    if (rc != CFB_OK || s->keep_rows) return rc;
     cfb_err store_err = CFB_ERR_INIT;
     if (store_scores(s, first, path, &store_err) != CFB_OK) /* a read-only copy is scored all the same */
         cfb_log(CFB_LOG_INFO, "row scores were not written back into the store: %s", store_err.msg);
@@ -383,9 +397,9 @@ cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, cfb_err *err) {
     } files[] = {{"scores.json", cfb_report_json}, {"report.md", cfb_report_markdown}, {"report.html", cfb_report_html}};
     const cfb_report *r = cfb_scoring_report(s);
     cfb_buf text = CFB_BUF_INIT(0);
-    cfb_code rc = CFB_OK;
+    cfb_code rc = cfb_scoring_intervals(s, err);
     char path[PATH_MAX];
-    if (dir) rc = cfb_mkdir_p(dir, err);
+    if (rc == CFB_OK && dir) rc = cfb_mkdir_p(dir, err);
     for (size_t i = 0; dir && i < 3 && rc == CFB_OK; i++) {
         cfb_buf_clear(&text);
         rc = files[i].render(r, &text, err);

@@ -24,6 +24,7 @@ struct cfb_sink {
     cfb_score_row_in *in;
     cfb_score_row *out;
     size_t cap;
+    cfb_rows_kept rows;
     bool keep_scores;
     int64_t *score_rows;
     double *scores;
@@ -41,6 +42,7 @@ cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err) {
     s->task = o->task;
     s->export = o->export;
     s->keep_scores = o->keep_scores;
+    cfb_rows_init(&s->rows, o->keep_all ? SIZE_MAX : CFB_ROWS_FOR_INTERVAL, o->keep_all);
     *out = s;
     return CFB_OK;
 }
@@ -56,6 +58,7 @@ void cfb_sink_free(cfb_sink_t *s) {
     cfb_scorer_free(s->scorer);
     free_kept(&s->worst);
     free_kept(&s->failed);
+    cfb_rows_free(&s->rows);
     free(s->in);
     free(s->out);
     free(s->score_rows);
@@ -130,7 +133,9 @@ static cfb_code take_row(cfb_sink_t *s, const cfb_sink_row *r, const cfb_score_r
     cfb_code rc = CFB_OK;
     int bin = (int)(score->score * CFB_REPORT_BINS);
     s->histogram[bin < 0 ? 0 : bin >= CFB_REPORT_BINS ? CFB_REPORT_BINS - 1 : bin]++;
-    if (s->export) rc = cfb_export_row(s->export, r->input, r->response, r->output, score, err);
+    cfb_rows_count(&s->rows, score->score);
+    if (cfb_rows_wants(&s->rows)) rc = cfb_rows_keep(&s->rows, r, score->score, err);
+    if (rc == CFB_OK && s->export) rc = cfb_export_row(s->export, r->input, r->response, r->output, score, err);
     if (rc == CFB_OK && r->state == CFB_ROW_FAILED && s->failed.n < MAX_FAILED) {
         rc = keep(&s->failed, s->failed.n, r, score->score, err);
         if (rc == CFB_OK) s->failed.n++;
@@ -171,6 +176,8 @@ cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err) {
     out->n_worst = s->worst.n;
     return rc;
 }
+
+const cfb_rows_kept *cfb_sink_rows(const cfb_sink_t *s) { return &s->rows; }
 
 size_t cfb_sink_scores(const cfb_sink_t *s, const int64_t **rows, const double **scores) {
     *rows = s->score_rows;
