@@ -13,14 +13,16 @@ extern "C" {
 #endif
 
 /* X(NAME, name, one-line summary) */
-#define CFB_COMMAND_MAP(X)                                                                 \
-    X(RUN, "run", "ask the model, score the replies and report, in one go")                \
-    X(GENERATE, "generate", "ask the model; a second call asks only for what is missing")  \
-    X(SCORE, "score", "score run stores, response files, or folders of them, offline")     \
-    X(REPORT, "report", "write the report of a scored run again")                          \
-    X(EXPORT, "export", "write a run store in CFBenchmark's CSV layout, or as JSON Lines") \
-    X(CONVERT, "convert", "turn Arrow, CSV or JSON data into JSON Lines or CSV")           \
-    X(PROMPT, "prompt", "show exactly what would be sent for given rows")                  \
+#define CFB_COMMAND_MAP(X)                                                                  \
+    X(RUN, "run", "ask the model, score the replies and report, in one go")                 \
+    X(GENERATE, "generate", "ask the model; a second call asks only for what is missing")   \
+    X(SCORE, "score", "score run stores, response files, or folders of them, offline")      \
+    X(REPORT, "report", "write the report of a scored run again")                           \
+    X(COMPARE, "compare", "compare models on the same rows: differences, intervals, ranks") \
+    X(VERIFY, "verify", "compute a run's results again and compare them byte by byte")      \
+    X(EXPORT, "export", "write a run store in CFBenchmark's CSV layout, or as JSON Lines")  \
+    X(CONVERT, "convert", "turn Arrow, CSV or JSON data into JSON Lines or CSV")            \
+    X(PROMPT, "prompt", "show exactly what would be sent for given rows")                   \
     X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")
 
 typedef enum cfb_command {
@@ -101,6 +103,7 @@ typedef struct cfb_config {
     int64_t threads; /* 0 = all cores */
     /* statistics */
     double confidence;
+    cfb_string_list fail_if;
     int64_t resamples; /* 0 = Student's t instead of the bootstrap */
     /* prompt */
     const char *rows; /* "0,10,20-29" */

@@ -18,6 +18,8 @@ cfb_code cfb_cmd_run(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_generate(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_score(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_report(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_compare(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_verify(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_export(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_convert(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_prompt(const cfb_config *c, cfb_err *err);
@@ -136,17 +138,24 @@ CFB_MUST_CHECK cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path
 /* Scores a response file. */
 CFB_MUST_CHECK cfb_code cfb_scoring_add_file(cfb_scoring_t *s, const char *path, const char *export_dir, unsigned what,
                                              cfb_err *err);
+/* Adds every run store and response file that a path names or holds (cmd_score.c). */
+CFB_MUST_CHECK cfb_code cfb_cli_score_path(cfb_scoring_t *s, const char *path, cfb_err *err);
 /* Does every part of --metric concern a task that was scored? EUSAGE names the part that does not. */
 CFB_MUST_CHECK cfb_code cfb_scoring_check_metrics(const cfb_scoring_t *s, cfb_err *err);
 /* Keeps every row for cfb_scoring_rows, and writes nothing back into run stores. Call before anything is added. */
 void cfb_scoring_keep_rows(cfb_scoring_t *s);
+const cfb_task *cfb_scoring_task(const cfb_scoring_t *s, size_t task); /* as it is scored */
 const cfb_rows_kept *cfb_scoring_rows(const cfb_scoring_t *s, size_t task);
 /* Gives every task its interval. */
 CFB_MUST_CHECK cfb_code cfb_scoring_intervals(cfb_scoring_t *s, cfb_err *err);
 /* The report of all that was added; borrowed from s. */
 const cfb_report *cfb_scoring_report(cfb_scoring_t *s);
 uint64_t cfb_scoring_n_failed(const cfb_scoring_t *s);
-/* Table or JSON to standard output; scores.json, report.html and report.md into dir (NULL = none). */
+/* The source that reports name, for all tasks. */
+CFB_MUST_CHECK cfb_code cfb_scoring_name_source(cfb_scoring_t *s, const char *source, cfb_err *err);
+/* scores.json, report.html and report.md into dir (NULL = none). */
+CFB_MUST_CHECK cfb_code cfb_scoring_write(cfb_scoring_t *s, const char *dir, cfb_err *err);
+/* The same, and table or JSON to standard output; scores.json, report.html and report.md into dir (NULL = none). */
 CFB_MUST_CHECK cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, cfb_err *err);
 
 #endif

@@ -70,22 +70,41 @@ static cfb_code walk(struct list *l, const char *dir, int depth, cfb_err *err) {
     return rc;
 }
 
+static cfb_code collect_path(const char *path, struct list *l, cfb_err *err) {
+    size_t before = l->n;
+    if (!cfb_path_exists(path)) return cfb_err_set(err, CFB_ENOTFOUND, "there is no file or folder %s", path);
+    if (!cfb_path_is_dir(path)) return add_path(l, path, err);
+    cfb_code rc = walk(l, path, 0, err);
+    if (rc == CFB_OK && l->n == before)
+        rc = cfb_err_set(err, CFB_ENOTFOUND,
+                         "%s: nothing to score (looked for run.db and TASK-output.csv, .jsonl, .json, also .gz and .zst)", path);
+    return rc;
+}
+
 static cfb_code collect(const cfb_config *c, struct list *l, cfb_err *err) {
     cfb_code rc = CFB_OK;
-    for (size_t i = 0; i < c->n_args && rc == CFB_OK; i++) {
-        size_t before = l->n;
-        if (!cfb_path_exists(c->args[i]))
-            rc = cfb_err_set(err, CFB_ENOTFOUND, "there is no file or folder %s", c->args[i]);
-        else if (!cfb_path_is_dir(c->args[i]))
-            rc = add_path(l, c->args[i], err);
-        else {
-            rc = walk(l, c->args[i], 0, err);
-            if (rc == CFB_OK && l->n == before)
-                rc = cfb_err_set(err, CFB_ENOTFOUND,
-                                 "%s: nothing to score (looked for run.db and TASK-output.csv, .jsonl, .json, also .gz and .zst)",
-                                 c->args[i]);
-        }
-    }
+    for (size_t i = 0; i < c->n_args && rc == CFB_OK; i++) rc = collect_path(c->args[i], l, err);
+    return rc;
+}
+
+static cfb_code score_all(cfb_scoring_t *s, const struct list *l, const char *dir, unsigned what, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    for (size_t i = 0; i < l->n && rc == CFB_OK; i++)
+        rc = cfb_store_is_run_store(l->paths[i]) ? cfb_scoring_add_store(s, l->paths[i], dir, what, err)
+                                                 : cfb_scoring_add_file(s, l->paths[i], dir, what, err);
+    return rc;
+}
+
+static void free_list(struct list *l) {
+    for (size_t i = 0; i < l->n; i++) free(l->paths[i]);
+    free(l->paths);
+}
+
+cfb_code cfb_cli_score_path(cfb_scoring_t *s, const char *path, cfb_err *err) {
+    struct list l = {0};
+    cfb_code rc = collect_path(path, &l, err);
+    if (rc == CFB_OK) rc = score_all(s, &l, NULL, 0, err);
+    free_list(&l);
     return rc;
 }
 
@@ -95,9 +114,7 @@ cfb_code cfb_cmd_score(const cfb_config *c, cfb_err *err) {
     cfb_code rc = collect(c, &l, err);
     if (rc == CFB_OK) rc = cfb_scoring_new(c, &s, err);
     unsigned what = CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS;
-    for (size_t i = 0; i < l.n && rc == CFB_OK; i++)
-        rc = cfb_store_is_run_store(l.paths[i]) ? cfb_scoring_add_store(s, l.paths[i], c->out, what, err)
-                                                : cfb_scoring_add_file(s, l.paths[i], c->out, what, err);
+    if (rc == CFB_OK) rc = score_all(s, &l, c->out, what, err);
     if (rc == CFB_OK && cfb_scoring_report(s)->n_tasks == 0)
         rc = cfb_err_set(err, CFB_EUSAGE, "--tasks %s: none of these is in what was given", c->tasks ? c->tasks : "");
     if (rc == CFB_OK) rc = cfb_scoring_check_metrics(s, err);
@@ -107,7 +124,6 @@ cfb_code cfb_cmd_score(const cfb_config *c, cfb_err *err) {
         rc = cfb_err_set(err, CFB_EPARTIAL, "%llu row%s no answer and count%s 0 in the scores over all rows",
                          (unsigned long long)n_failed, n_failed == 1 ? " has" : "s have", n_failed == 1 ? "s" : "");
     cfb_scoring_free(s);
-    for (size_t i = 0; i < l.n; i++) free(l.paths[i]);
-    free(l.paths);
+    free_list(&l);
     return rc;
 }

@@ -64,6 +64,8 @@ void cfb_scoring_keep_rows(cfb_scoring_t *s) { s->keep_rows = true; }
 
 const cfb_rows_kept *cfb_scoring_rows(const cfb_scoring_t *s, size_t task) { return cfb_sink_rows(s->scored[task].sink); }
 
+const cfb_task *cfb_scoring_task(const cfb_scoring_t *s, size_t task) { return cfb_sink_task(s->scored[task].sink); }
+
 cfb_code cfb_scoring_intervals(cfb_scoring_t *s, cfb_err *err) {
     cfb_code rc = CFB_OK;
     s->report.confidence = s->c->confidence;
@@ -390,7 +392,14 @@ cfb_code cfb_scoring_add_file(cfb_scoring_t *s, const char *path, const char *ex
 
 typedef cfb_code (*render_fn)(const cfb_report *r, cfb_buf *out, cfb_err *err);
 
-cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, cfb_err *err) {
+cfb_code cfb_scoring_name_source(cfb_scoring_t *s, const char *source, cfb_err *err) {
+    const char *kept = NULL;
+    cfb_code rc = keep_text(s, source, &kept, err);
+    for (size_t i = 0; i < s->n && rc == CFB_OK; i++) s->tasks[i].source = kept;
+    return rc;
+}
+
+cfb_code cfb_scoring_write(cfb_scoring_t *s, const char *dir, cfb_err *err) {
     static const struct {
         const char *name;
         render_fn render;
@@ -406,9 +415,16 @@ cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, cfb_err *err) {
         if (rc == CFB_OK) rc = cfb_path_join(path, sizeof path, dir, files[i].name, err);
         if (rc == CFB_OK) rc = cfb_file_write(path, cfb_buf_str(&text), err);
     }
+    cfb_buf_free(&text);
+    return rc;
+}
+
+cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, cfb_err *err) {
+    const cfb_report *r = cfb_scoring_report(s);
+    cfb_buf text = CFB_BUF_INIT(0);
+    cfb_code rc = cfb_scoring_write(s, dir, err);
     if (rc == CFB_OK) {
         cfb_table_style style = {cfb_cli_use_color(s->c, stdout), 0};
-        cfb_buf_clear(&text);
         rc = s->c->json ? cfb_report_json(r, &text, err) : cfb_report_table(r, &style, &text, err);
         if (rc == CFB_OK) rc = cfb_cli_print(cfb_buf_str(&text), err);
     }

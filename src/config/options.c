@@ -8,6 +8,8 @@
 #define GENERATE CMD_BIT(CFB_CMD_GENERATE)
 #define SCORE CMD_BIT(CFB_CMD_SCORE)
 #define REPORT CMD_BIT(CFB_CMD_REPORT)
+#define COMPARE CMD_BIT(CFB_CMD_COMPARE)
+#define VERIFY CMD_BIT(CFB_CMD_VERIFY)
 #define EXPORT CMD_BIT(CFB_CMD_EXPORT)
 #define CONVERT CMD_BIT(CFB_CMD_CONVERT)
 #define PROMPT CMD_BIT(CFB_CMD_PROMPT)
@@ -26,11 +28,13 @@ static const char preset_choices[] = CFB_PRESET_MAP(PRESET_CHOICE);
 const cfb_opt cfb_opts[] = {
     /* What is asked */
     {AT("suite", suite), .type = OPT_STRING, .def = "cfbenchmark", .metavar = "NAME|DIR", .group = GROUP_WHAT,
-     .commands = ASK | SCORE | PROMPT | MOCK, .help = "benchmark suite: its name, or the folder that holds its suite.json"},
-    {AT("data", data), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_WHAT, .commands = ASK | SCORE | PROMPT | MOCK,
+     .commands = ASK | SCORE | COMPARE | PROMPT | MOCK,
+     .help = "benchmark suite: its name, or the folder that holds its suite.json"},
+    {AT("data", data), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_WHAT, .commands = ASK | SCORE | COMPARE | PROMPT | MOCK,
      .help = "folder with the suite's data; without it, the suite's own folder"},
     {AT("tasks", tasks), .type = OPT_STRING, .metavar = "NAME,...", .group = GROUP_WHAT, .check = cfb_check_names,
-     .commands = ASK | SCORE | PROMPT | MOCK, .help = "only these tasks of the suite, separated by commas; without it, all"},
+     .commands = ASK | SCORE | COMPARE | PROMPT | MOCK,
+     .help = "only these tasks of the suite, separated by commas; without it, all"},
     {AT("shot", shot), .type = OPT_ENUM, .choices = "zero|few", .def = "few", .group = GROUP_WHAT,
      .commands = ASK | PROMPT | MOCK, .help = "prompt without worked examples (zero) or with the suite's few-shot head (few)"},
     {AT("limit", limit), .type = OPT_INT, .def = "0", RANGE(0, 9007199254740992.0), .unit = "rows", .metavar = "N",
@@ -148,23 +152,29 @@ const cfb_opt cfb_opts[] = {
      .help = "after Ctrl-C, SIGTERM or SIGUSR1: how long calls under way may finish; a second signal ends them at once"},
 
     /* Scoring */
-    {AT("task", task), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE,
+    {AT("task", task), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE | COMPARE,
      .help = "task of the given files, where their names do not say it"},
     {AT("metric", metric), .type = OPT_STRING, .metavar = "NAME|TASK=NAME,...", .group = GROUP_SCORE, .check = cfb_check_metrics,
-     .commands = RUN | SCORE,
+     .commands = RUN | SCORE | COMPARE | VERIFY,
      .help = "metric of the generation tasks, or of single tasks, in place of the suite's: docs/metrics.md lists them"},
-    {AT("label-set", label_set), .type = OPT_ENUM, .choices = "suite|observed", .group = GROUP_SCORE, .commands = RUN | SCORE,
+    {AT("label-set", label_set), .type = OPT_ENUM, .choices = "suite|observed", .group = GROUP_SCORE,
+     .commands = RUN | SCORE | COMPARE | VERIFY,
      .help = "labels that F1 counts: the suite's list, or all that the file holds; without it, as the suite says"},
     {AT("response-column", response_column), .type = OPT_STRING, .def = "response", .metavar = "NAME", .group = GROUP_SCORE,
-     .commands = SCORE, .help = "column with the reference answers in response files"},
+     .commands = SCORE | COMPARE, .help = "column with the reference answers in response files"},
     {AT("output-column", output_column), .type = OPT_STRING, .def = "output", .metavar = "NAME", .group = GROUP_SCORE,
-     .commands = SCORE, .help = "column with the model's answers in response files"},
+     .commands = SCORE | COMPARE, .help = "column with the model's answers in response files"},
     {AT("threads", threads), .letter = 'j', .type = OPT_INT, .def = "0", RANGE(0, 1024), .metavar = "N", .group = GROUP_SCORE,
-     .commands = RUN | SCORE | REPORT, .help = "threads for scoring; 0 = all cores. The scores are the same for any number"},
+     .commands = RUN | SCORE | REPORT | COMPARE | VERIFY,
+     .help = "threads for scoring; 0 = all cores. The scores are the same for any number"},
     {AT("confidence", confidence), .type = OPT_DOUBLE, .def = "0.95", RANGE(0.5, 0.9999), .metavar = "SHARE",
-     .group = GROUP_SCORE, .commands = RUN | SCORE | REPORT, .help = "confidence of the intervals around scores"},
+     .group = GROUP_SCORE, .commands = RUN | SCORE | REPORT | COMPARE | VERIFY,
+     .help = "confidence of the intervals around scores"},
     {AT("resamples", resamples), .type = OPT_INT, .def = "10000", RANGE(0, 10000000), .metavar = "N", .group = GROUP_SCORE,
-     .commands = RUN | SCORE | REPORT, .help = "bootstrap resamples behind an interval; 0 = Student's t interval instead"},
+     .commands = RUN | SCORE | REPORT | COMPARE | VERIFY,
+     .help = "bootstrap resamples behind an interval; 0 = Student's t interval instead"},
+    {AT("fail-if", fail_if), .type = OPT_LIST, .metavar = "CONDITION", .group = GROUP_SCORE, .commands = COMPARE,
+     .help = "exit with status 6 where this holds of a later run beside the first, such as 'f1 drops > 0.01 at 95%'"},
 
     /* Mock model */
     {AT("port", port), .type = OPT_INT, .def = "0", RANGE(0, 65535), .metavar = "N", .group = GROUP_MOCK, .commands = MOCK,
@@ -227,19 +237,21 @@ const cfb_opt cfb_opts[] = {
     /* Output */
     {AT("out", out), .letter = 'o', .type = OPT_PATH, .def = "cfbench-out", .metavar = "DIR", .group = GROUP_OUTPUT,
      .commands = ASK, .help = "folder of the run; the same folder again continues the run"},
-    {AT("out", out), .letter = 'o', .type = OPT_PATH, .metavar = "DIR", .group = GROUP_OUTPUT, .commands = SCORE | REPORT,
-     .help = "folder for the files that are written"},
+    {AT("out", out), .letter = 'o', .type = OPT_PATH, .metavar = "DIR", .group = GROUP_OUTPUT,
+     .commands = SCORE | REPORT | COMPARE, .help = "folder for the files that are written"},
     {AT("format", format), .type = OPT_ENUM, .choices = "csv|jsonl", .def = "csv", .group = GROUP_OUTPUT, .commands = EXPORT,
      .help = "CFBenchmark's CSV layout, or JSON Lines"},
     {AT("format", format), .type = OPT_ENUM, .choices = "csv|jsonl", .def = "jsonl", .group = GROUP_OUTPUT, .commands = CONVERT,
      .help = "CSV, or JSON Lines"},
+    {AT("format", format), .type = OPT_ENUM, .choices = "table|json|markdown|latex", .def = "table", .group = GROUP_OUTPUT,
+     .commands = COMPARE, .help = "form on standard output"},
     {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT,
      .help = "replace files that are there"},
     {AT("moved", moved), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ASK,
      .help = "continue a run although --base-url changed: the same model now answers at another address"},
     {AT("hash", hash), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = PROMPT,
      .help = "print the SHA-256 of each prompt instead of its text"},
-    {AT("json", json), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ASK | SCORE | REPORT | PROMPT,
+    {AT("json", json), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ASK | SCORE | REPORT | COMPARE | PROMPT,
      .help = "standard output is one JSON document"},
     {AT("quiet", quiet), .letter = 'q', .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ALL,
      .help = "no progress; on standard error only warnings and errors"},
@@ -252,7 +264,7 @@ const cfb_opt cfb_opts[] = {
 
     /* General */
     {AT("seed", seed), .type = OPT_INT, .def = "0", RANGE(0, 9007199254740992.0), .metavar = "N", .group = GROUP_GENERAL,
-     .commands = ASK | MOCK | SCORE | REPORT,
+     .commands = ASK | MOCK | SCORE | REPORT | COMPARE | VERIFY,
      .help = "start of every random choice: the mock's, the waits between tries, the resamples of intervals"},
     {AT("config", config_file), .type = OPT_PATH, .flags = OPT_NO_FILE, .metavar = "FILE", .group = GROUP_GENERAL,
      .commands = ALL, .help = "JSON file with options, as --print-config writes it"},
