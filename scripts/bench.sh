@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# The benchmarks, both sides in one run each, as a Markdown report (make bench). Usage: scripts/bench.sh [--write] [--quick]
+# The benchmarks, both sides in one run each, as a Markdown report (make bench). Usage: scripts/bench.sh [--write] [--growth] [--quick]
 #   --write  also writes the report to docs/benchmarks.md, if every benchmark went through
 #   --quick  small files, short runs: shows that the benchmarks work; the figures mean little
+#   --growth also files of 1, 2, 4 and 8 GB (GROWTH_ARGS: see tests/bench/growth.py --help); the plot goes to build/growth.svg, and with
+#            --write to docs/growth.svg
 # SCORE_ARGS and CLIENT_ARGS are passed on to tests/bench/score.py and client.py (see --help there), such as CLIENT_ARGS=--wide.
 # A side whose libraries are missing (python3-pandas, python3-numpy, python3-httpx) is left out and said so. Sides that compute
 # different results end this script with status 1.
@@ -10,10 +12,11 @@ cd "$(dirname "$0")/.."
 export BUILD=${BUILD:-build/gcc}
 case $BUILD in /*) CFBENCH=$BUILD/cfbench ;; *) CFBENCH=$PWD/$BUILD/cfbench ;; esac
 export CFBENCH BENCH_PYTHON="${PYTHON:-/usr/bin/python3}" PYTHONDONTWRITEBYTECODE=1
-write= kernels=() metrics=() score=() client=() stats=()
+write= growth= kernels=() metrics=() score=() client=() stats=()
 for arg; do
     case $arg in
         --write) write=1 ;;
+        --growth) growth=1 ;;
         --quick)
             kernels=(2 40000)
             metrics=(400)
@@ -21,7 +24,7 @@ for arg; do
             score=(--mb 20 --reps 1)
             client=(--reps 1 --rows 8000 --python-rows 800 --rounds 5)
             ;;
-        *) echo "usage: scripts/bench.sh [--write] [--quick]" >&2; exit 1 ;;
+        *) echo "usage: scripts/bench.sh [--write] [--growth] [--quick]" >&2; exit 1 ;;
     esac
 done
 read -ra more_score <<<"${SCORE_ARGS:-}"
@@ -62,6 +65,8 @@ trap 'rm -f "$report"' EXIT
     echo
     "$BENCH_PYTHON" tests/bench/bench_stats.py ${stats[@]+"${stats[@]}"}
     echo
+    if [ "$growth" ]; then "$BENCH_PYTHON" tests/bench/growth.py --svg build/growth.svg ${GROWTH_ARGS:-}; fi
     "$BENCH_PYTHON" tests/bench/client.py ${client[@]+"${client[@]}"} ${more_client[@]+"${more_client[@]}"}
 } | tee "$report"
 if [ "$write" ]; then cp "$report" docs/benchmarks.md; fi
+if [ "$write" ] && [ "$growth" ]; then cp build/growth.svg docs/growth.svg; fi

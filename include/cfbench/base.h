@@ -90,6 +90,16 @@ void cfb_log_set(cfb_log_fn fn, void *ctx, cfb_log_level max_level);
 bool cfb_log_enabled(cfb_log_level level);
 void cfb_log(cfb_log_level level, const char *fmt, ...) CFB_PRINTF(2, 3);
 
+/* ---- instruction sets: chosen at run time; results never depend on them ---- */
+
+typedef enum cfb_simd_set { CFB_SIMD_AVX512, CFB_SIMD_AVX2, CFB_SIMD_NEON, CFB_SIMD_PORTABLE } cfb_simd_set;
+/* The best one that this machine has, unless the environment variable CFBENCH_SIMD or cfb_simd_use named another. */
+cfb_simd_set cfb_simd(void);
+const char *cfb_simd_name(void);
+/* "avx512", "avx2", "neon", "portable"; NULL chooses again. false: unknown, or not on this machine. For tests: not while other
+ * threads work. */
+bool cfb_simd_use(const char *name);
+
 /* ---- threads ---- */
 
 /* Was this library built with OpenMP? A SERIAL build does the same things one after the other. */
@@ -107,6 +117,8 @@ CFB_MUST_CHECK cfb_code cfb_check_open_files(size_t n, cfb_err *err);
 void cfb_thread_name(const char *name);
 /* CPU time of the whole process so far, user and system, in s. */
 double cfb_cpu_time_s(void);
+/* Bytes of memory that this process may use: the least of the machine's, its cgroup's, its Slurm job's and its resource limits. */
+uint64_t cfb_memory_allowed(void);
 
 /* Runs fn(ctx, block) for block = 0 .. n_blocks-1 on up to n_threads OpenMP threads (dynamic order). fn must be pure
  * arithmetic on its own slot. worker is 0 .. n_threads-1 and unique among running calls: an index for scratch space. */

@@ -23,6 +23,8 @@ extern "C" {
     X(EXPORT, "export", "write a run store in CFBenchmark's CSV layout, or as JSON Lines")  \
     X(CONVERT, "convert", "turn Arrow, CSV or JSON data into JSON Lines or CSV")            \
     X(PROMPT, "prompt", "show exactly what would be sent for given rows")                   \
+    X(BATCH, "batch", "ask by the server's batch files: cheaper, and later")                \
+    X(CACHE, "cache", "show or prune a response cache")                                     \
     X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")
 
 typedef enum cfb_command {
@@ -88,6 +90,12 @@ typedef struct cfb_config {
     double grace;             /* s */
     double idle_timeout;      /* s, longest silence in the middle of a reply; 0 = no limit */
     int64_t seed;
+    const char *cache;        /* response cache, or NULL: none */
+    int64_t max_requests;     /* budgets of a key and day (UTC), 0 = no limit */
+    int64_t max_total_tokens; /* prompt and reply tokens together */
+    double max_cost;          /* in the price file's currency */
+    const char *price_file;
+    const char *usage_file; /* NULL: the user's own */
     /* where to */
     const char *out; /* folder of the run */
     const char *format;
@@ -101,6 +109,7 @@ typedef struct cfb_config {
     const char *metric;    /* "NAME" for generation tasks, "TASK=NAME,..." for single ones; NULL: the suite's */
     const char *response_column, *output_column;
     int64_t threads; /* 0 = all cores */
+    int64_t memory;  /* MiB for reading files; 0 = by what is allowed */
     /* statistics */
     double confidence;
     cfb_string_list fail_if;
@@ -108,6 +117,12 @@ typedef struct cfb_config {
     /* prompt */
     const char *rows; /* "0,10,20-29" */
     bool hash;        /* print SHA-256 instead of text */
+    /* batch */
+    int64_t batch_max_requests;  /* of one file */
+    const char *batch_max_bytes; /* of one file: cfb_config_parse_size */
+    /* cache */
+    const char *older_than; /* cfb_config_parse_age, or NULL */
+    const char *max_bytes;  /* cfb_config_parse_size, or NULL */
     /* mock */
     int64_t port;                 /* 0 = any free port */
     const char *port_file;        /* where the mock writes its port once it serves */
@@ -152,6 +167,12 @@ typedef struct cfb_config {
 typedef enum cfb_config_want { CFB_WANT_RUN, CFB_WANT_HELP, CFB_WANT_VERSION, CFB_WANT_PRINT_CONFIG } cfb_config_want;
 CFB_MUST_CHECK cfb_code cfb_config_parse(int argc, char **argv, cfb_config *out, cfb_config_want *want, cfb_err *err);
 void cfb_config_free(cfb_config *c);
+
+/* "200M" -> bytes: a whole or decimal number with k, M, G or T (1000 each), Ki, Mi, Gi or Ti (1024 each), or nothing behind it,
+ * and a B if one likes. False for anything else, and beyond 2^53. Pure. */
+bool cfb_config_parse_size(const char *text, int64_t *bytes);
+/* "30d" -> seconds: a whole or decimal number with s, min, h, d or w behind it. False for anything else. Pure. */
+bool cfb_config_parse_age(const char *text, int64_t *seconds);
 
 /* Help of one command, or the overview for CFB_CMD_COUNT: options grouped, with units, defaults, ranges; exit codes. */
 void cfb_config_print_help(FILE *to, cfb_command command);

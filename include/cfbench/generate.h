@@ -2,6 +2,7 @@
 #ifndef CFBENCH_GENERATE_H
 #define CFBENCH_GENERATE_H
 
+#include "cfbench/cache.h"
 #include "cfbench/client.h"
 #include "cfbench/pace.h"
 #include "cfbench/store.h"
@@ -99,6 +100,7 @@ typedef struct cfb_generate_opts {
     int64_t max_failures;  /* failed rows that end the run; -1 = any number */
     double max_failure_share;
     cfb_budget budget;
+    cfb_cache_t *cache; /* replies of earlier runs; NULL: none. A hit takes no permit and no start */
     uint64_t seed;
     cfb_store_t *store;
     cfb_stop *stop;         /* when on: start nothing more; calls under way finish. May be NULL */

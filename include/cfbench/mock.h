@@ -47,7 +47,7 @@ typedef struct cfb_mock_opts {
     int refuse_status;    /* with this status: 429 or 503; 0 = 429 */
     int64_t slots;        /* 0 = all at once; else n calls are served at a time and the others queue, first come first served */
     bool control;         /* serve POST /mock/control */
-    int64_t tokens_per_minute; /* 0 = no limit: prompt tokens of the calls, as requests_per_minute */
+    int64_t tokens_per_minute; /* 0 = no limit; of prompts and replies, else as requests_per_minute */
     int64_t quota;             /* 0 = no limit; after n calls all get 429 with code insufficient_quota */
     double ttft_s;             /* added to the latency: time to the first token */
     double tokens_per_s;       /* 0 = at once; pace of a stream, and what a whole reply takes in addition */

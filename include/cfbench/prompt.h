@@ -19,10 +19,8 @@ cfb_str cfb_prompt_candidates(const cfb_task *task, cfb_str instruction);
  * one stands nowhere before it, and without the white space behind them. A block without an end leaves nothing: the empty string.
  * Anything else stays as it is; a null string too. A slice of reply. Precondition: valid UTF-8. Pure. */
 cfb_str cfb_prompt_strip_reasoning(cfb_str reply);
-/* What is scored of a reply: without reasoning, then the task's steps in order. A slice of reply. */
+/* What is scored of a reply: the task's steps in order. A slice of reply. */
 cfb_str cfb_prompt_postprocess(const cfb_task *task, cfb_shot shot, cfb_str reply);
-
-cfb_str cfb_prompt_strip_reasoning(cfb_str reply);
 
 #ifdef __cplusplus
 }

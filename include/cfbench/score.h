@@ -91,6 +91,16 @@ CFB_MUST_CHECK cfb_code cfb_scorer_new(const cfb_task *task, const cfb_score_opt
  * Errors: EENCODING with err->offset = index in `rows` for broken UTF-8 (the lowest such row of its 64 blocks); ELIMIT; ENOMEM.
  * After an error every later call on s but cfb_scorer_free returns the same code. */
 CFB_MUST_CHECK cfb_code cfb_scorer_add(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n, cfb_score_row *out, cfb_err *err);
+/* The same in two steps, for rows that several threads have in parts (cfb_scan_job's work and commit):
+ * cfb_scorer_score_part scores n rows into out (n). Any number of threads may be in it at once, each with a worker of its own,
+ * 0 .. n_threads-1; in a scan use the scan's worker, and the scan's number of threads for opts.n_threads. Texts are only read
+ * during the call. Labels are counted here: what was scored counts, so score what you keep. Errors: as cfb_scorer_add (offset:
+ * index in `rows`); ECONFIG with opts.confusion. An error in one thread does not stop the others. cfb_scorer_add_part adds the
+ * scores of n rows to the sums. One thread at a time, the rows in their final order; how they are spread over calls does not
+ * matter. The result is that of cfb_scorer_add, bit by bit. Not to be mixed with it on one scorer. */
+CFB_MUST_CHECK cfb_code cfb_scorer_score_part(cfb_scorer_t *s, int worker, const cfb_score_row_in *rows, size_t n,
+                                              cfb_score_row *out, cfb_err *err);
+void cfb_scorer_add_part(cfb_scorer_t *s, const cfb_score_row *rows, size_t n);
 /* The summary of all rows so far; borrowed until the next call on s. Means are NaN where there is no row. */
 CFB_MUST_CHECK cfb_code cfb_scorer_summary(cfb_scorer_t *s, cfb_score_summary *out, cfb_err *err);
 /* How often label i of the suite was in the reference while label j was in the output: (*counts)[i * *n_labels + j], a

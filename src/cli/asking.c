@@ -1,7 +1,11 @@
 #include "cli/asking.h"
+#include "cli/spending.h"
 #include "cfbench/json.h"
 
 #include <math.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -35,7 +39,7 @@ static cfb_code bind_moved(cfb_store_t *store, cfb_store_setting *settings, size
 }
 
 /* Everything that decides a reply: a store holds replies of one such configuration only. */
-static cfb_code bind_settings(const cfb_config *c, const cfb_suite_t *suite, cfb_store_t *store, cfb_err *err) {
+cfb_code cfb_cli_bind_settings(const cfb_config *c, const cfb_suite_t *suite, cfb_store_t *store, cfb_err *err) {
     char temperature[32] = "none", max_tokens[24], scale[32], seed[24] = "";
     cfb_buf urls = CFB_BUF_INIT(0), stop = CFB_BUF_INIT(0);
     if (!c->no_temperature) cfb_format_double(c->temperature, temperature);
@@ -86,6 +90,7 @@ static void say_summary(const cfb_config *c, const cfb_generate_summary *s, bool
                 s->n_failed - s->n_failed_kept - s->n_given_up);
     if (c->quiet) return;
     say_counts(s);
+    if (s->n_from_cache) fprintf(stderr, ", %zu from the cache", s->n_from_cache);
     fprintf(stderr, "; run store: %s\n", path);
     if (s->n_done == 0) return;
     fprintf(stderr, "latency p50 %.3g s, p99 %.3g s; tokens in %lld, out %lld", s->latency_s[0], s->latency_s[2],
@@ -222,6 +227,17 @@ static void set_pace(const cfb_config *c, cfb_generate_opts *o) {
         o->max_failures = strtoll(c->max_failures, NULL, 10);
 }
 
+void cfb_cli_set_asking(const cfb_config *c, cfb_generate_opts *o) {
+    o->shot = cfb_cli_shot(c);
+    o->limit = (size_t)c->limit;
+    set_client(c, c->base_urls.items, c->base_urls.n, &o->client);
+    set_pace(c, o);
+    o->max_tokens = (int)c->max_tokens;
+    o->max_tokens_scale = c->max_tokens_scale;
+    o->keep_reasoning = c->keep_reasoning;
+    o->seed = (uint64_t)c->seed;
+}
+
 /* mock: started already, or NULL. */
 static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const size_t *tasks, size_t n, cfb_store_t *store,
                          const char *path, cfb_mock_t *mock, const char *const *urls, size_t n_urls, size_t *n_failed,
@@ -231,22 +247,24 @@ static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const si
     cfb_generate_summary sum = {0};
     cfb_code rc = cfb_client_global_init(err);
     if (rc == CFB_OK) {
-        cfb_generate_opts o = {.suite = suite, .tasks = tasks, .n_tasks = n, .shot = cfb_cli_shot(c), .limit = (size_t)c->limit};
-        set_client(c, urls, n_urls, &o.client);
-        set_pace(c, &o);
-        o.max_tokens = (int)c->max_tokens;
-        o.max_tokens_scale = c->max_tokens_scale;
-        o.keep_reasoning = c->keep_reasoning;
-        o.seed = (uint64_t)c->seed;
+        cfb_generate_opts o = {.suite = suite, .tasks = tasks, .n_tasks = n};
+        cfb_cli_set_asking(c, &o);
+        o.client.base_urls = urls;
+        o.client.n_base_urls = n_urls;
         o.store = store;
         o.stop = &cfb_cli_stop;
         o.abort = &cfb_cli_abort;
         o.progress = &progress;
         o.on_row = mock ? teach : NULL;
         o.on_row_ctx = &teacher;
-        cfb_cli_progress_t *display = cfb_cli_progress_start(c, &progress);
-        rc = cfb_generate(&o, &sum, err);
-        cfb_cli_progress_stop(display);
+        cfb_cli_spending spending = {0};
+        rc = cfb_cli_spending_open(c, &spending, &o, err);
+        if (rc == CFB_OK) {
+            cfb_cli_progress_t *display = cfb_cli_progress_start(c, &progress);
+            rc = cfb_generate(&o, &sum, err);
+            cfb_cli_progress_stop(display);
+        }
+        cfb_cli_spending_close(&spending);
         say_summary(c, &sum, rc == CFB_OK, path);
         if (c->json && c->command == CFB_CMD_GENERATE) {
             cfb_err print_err = CFB_ERR_INIT;
@@ -272,6 +290,14 @@ static cfb_code check_metrics(const cfb_config *c, const cfb_suite_t *suite, con
     return rc;
 }
 
+/* Every thread allocates from an arena of its own, which by default grows and shrinks a page at a time: a system call for every few
+ * calls of ours. */
+static void settle_allocator(void) {
+#ifdef __GLIBC__
+    mallopt(M_TOP_PAD, 1 << 20);
+#endif
+}
+
 cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     cfb_suite_t *suite = NULL;
     cfb_store_t *store = NULL;
@@ -279,6 +305,7 @@ cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     char path[PATH_MAX], mock_url[64];
     unsigned flags = CFB_SUITE_LABELS | (cfb_cli_shot(c) == CFB_SHOT_FEW ? CFB_SUITE_FEWSHOT : 0u);
     size_t *tasks = NULL, n = 0;
+    settle_allocator();
     /* Everything that can be wrong without a run is looked at before a run is made. */
     cfb_code rc = cfb_export_check_model(c->model, err);
     if (rc == CFB_OK) rc = cfb_suite_load(c->suite, c->data, flags, &suite, err);
@@ -289,7 +316,7 @@ cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     if (rc == CFB_OK) rc = cfb_mkdir_p(c->out, err);
     if (rc == CFB_OK) rc = cfb_cli_store_path(c->out, path, err);
     if (rc == CFB_OK) rc = cfb_store_open(path, CFB_STORE_WRITE, &store, err);
-    if (rc == CFB_OK) rc = bind_settings(c, suite, store, err);
+    if (rc == CFB_OK) rc = cfb_cli_bind_settings(c, suite, store, err);
     if (rc == CFB_OK) {
         cfb_cli_catch_signals(true);
         const char *const mock_urls[] = {mock_url};

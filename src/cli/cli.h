@@ -24,6 +24,8 @@ cfb_code cfb_cmd_export(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_convert(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_prompt(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_batch(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_cache(const cfb_config *c, cfb_err *err);
 
 /* ---- ui.c: signals, log, progress ---- */
 
@@ -120,6 +122,13 @@ typedef struct cfb_sink_opts {
 CFB_MUST_CHECK cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err);
 /* Scores n rows; strings are read during the call only. */
 CFB_MUST_CHECK cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_err *err);
+/* The same in two steps, as cfb_scorer_score_part and cfb_scorer_add_part: from any thread, then in order. */
+CFB_MUST_CHECK cfb_code cfb_sink_score(cfb_sink_t *s, int worker, const cfb_score_row_in *rows, size_t n, cfb_score_row *out,
+                                       cfb_err *err);
+/* row(ctx, i, &r) fills in the texts of row i: only rows that are exported or kept are asked for. */
+typedef cfb_code (*cfb_sink_row_fn)(void *ctx, size_t i, cfb_sink_row *r, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_sink_take(cfb_sink_t *s, const cfb_score_row *scores, size_t n, cfb_sink_row_fn row, void *ctx,
+                                      cfb_err *err);
 /* Ends: commits the export, fills the report's task (borrowed from s). */
 CFB_MUST_CHECK cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err);
 const cfb_task *cfb_sink_task(const cfb_sink_t *s);

@@ -1,10 +1,12 @@
 /* Sources (run stores, response files) -> scored tasks -> report. */
-#include "cfbench/dataset.h"
 #include "cfbench/json.h"
+#include "cfbench/scan.h"
 #include "cli/cli.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define STORE_BATCH 1024
 
@@ -336,50 +338,105 @@ static cfb_code load_suite(cfb_scoring_t *s, cfb_err *err) {
     return rc;
 }
 
-static cfb_code score_rows(cfb_sink_t *sink, cfb_reader_t *reader, size_t n_columns, cfb_err *err) {
-    cfb_sink_row *batch = NULL;
-    size_t cap = 0;
-    cfb_code rc;
-    cfb_rows rows;
-    while ((rc = cfb_reader_next(reader, &rows, err)) == CFB_OK && rows.n_rows > 0) {
-        if (rows.n_rows > cap) {
-            free(batch);
-            cap = rows.n_rows;
-            batch = malloc(cap * sizeof *batch);
-            if (batch == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-        }
-        for (size_t i = 0; i < rows.n_rows; i++) {
-            const cfb_str *cell = rows.cells + i * n_columns;
-            batch[i] = (cfb_sink_row){.row = rows.first_row + i, .response = cell[0], .output = cell[1], .input = cell[2]};
-            batch[i].state = cell[1].len == 0 ? CFB_ROW_EMPTY : CFB_ROW_OK;
-        }
-        rc = cfb_sink_add(sink, batch, rows.n_rows, err);
-        if (rc != CFB_OK) break;
+/* A part of the file on its way from cfb_scan's work to its commit. */
+struct part {
+    cfb_score_row_in *in;
+    cfb_score_row *out;
+    size_t cap;
+};
+
+struct file_job {
+    cfb_sink_t *sink;
+    struct part *parts; /* one for each slot */
+    cfb_arena_t *texts; /* of the row that is being kept */
+    const cfb_scan_part *now;
+};
+
+static cfb_code reserve_part(struct part *p, size_t n, cfb_err *err) {
+    if (n <= p->cap) return CFB_OK;
+    free(p->in);
+    free(p->out);
+    p->in = malloc(n * sizeof *p->in);
+    p->out = malloc(n * sizeof *p->out);
+    p->cap = p->in && p->out ? n : 0;
+    return p->cap ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
+}
+
+static cfb_code work_part(void *ctx, const cfb_scan_part *rows, int worker, cfb_err *err) {
+    struct file_job *j = ctx;
+    struct part *p = &j->parts[rows->slot];
+    cfb_code rc = reserve_part(p, rows->n_rows, err);
+    if (rc != CFB_OK) return rc;
+    for (size_t i = 0; i < rows->n_rows; i++) {
+        const cfb_str *cell = rows->cells + i * rows->n_columns;
+        p->in[i] = (cfb_score_row_in){cell[0], cell[1], cell[1].len == 0 ? CFB_ROW_EMPTY : CFB_ROW_OK};
     }
-    free(batch);
+    return cfb_sink_score(j->sink, worker, p->in, rows->n_rows, p->out, err);
+}
+
+static cfb_code text_of_row(void *ctx, size_t i, cfb_sink_row *r, cfb_err *err) {
+    struct file_job *j = ctx;
+    const cfb_str *cell = j->now->cells + i * j->now->n_columns;
+    r->row = j->now->numbers[i];
+    r->response = cell[0];
+    r->output = cell[1];
+    cfb_arena_reset(j->texts);
+    return cfb_scan_text(j->now, i, 2, j->texts, &r->input, err);
+}
+
+static cfb_code commit_part(void *ctx, const cfb_scan_part *rows, cfb_err *err) {
+    struct file_job *j = ctx;
+    j->now = rows;
+    return cfb_sink_take(j->sink, j->parts[rows->slot].out, rows->n_rows, text_of_row, j, err);
+}
+
+/* A mapped file that gets shorter takes its pages away from under the scan: there is no way on. */
+static void file_got_shorter(int sig) {
+    static const char text[] = "cfbench: a file got shorter while it was read\n";
+    (void)sig;
+    ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)n;
+    _exit(2); /* as ETRUNCATED */
+}
+
+static cfb_code score_rows(cfb_sink_t *sink, cfb_scan_t *scan, cfb_err *err) {
+    struct file_job j = {.sink = sink};
+    signal(SIGBUS, file_got_shorter);
+    size_t n = cfb_scan_n_slots(scan);
+    j.parts = calloc(n, sizeof *j.parts);
+    cfb_code rc = j.parts ? cfb_arena_new(0, &j.texts, err) : cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    if (rc == CFB_OK) rc = cfb_scan_run(scan, &(cfb_scan_job){&j, work_part, commit_part}, err);
+    for (size_t i = 0; j.parts != NULL && i < n; i++) {
+        free(j.parts[i].in);
+        free(j.parts[i].out);
+    }
+    free(j.parts);
+    cfb_arena_free(j.texts);
     return rc;
 }
 
 cfb_code cfb_scoring_add_file(cfb_scoring_t *s, const char *path, const char *export_dir, unsigned what, cfb_err *err) {
-    const cfb_column columns[] = {{s->c->response_column, true}, {s->c->output_column, true}, {"input", false}};
-    cfb_reader_opts o = CFB_READER_OPTS_INIT;
+    /* Of most rows nobody looks at the input: it is checked only where it is written or shown. */
+    const cfb_scan_column columns[] = {
+        {s->c->response_column, true, false}, {s->c->output_column, true, false}, {"input", false, true}};
+    cfb_scan_opts o = CFB_SCAN_OPTS_INIT;
     cfb_report_task r = {0};
-    cfb_reader_t *reader = NULL;
+    cfb_scan_t *scan = NULL;
     cfb_sink_t *sink = NULL;
     const cfb_task *task = NULL;
     o.columns = columns;
     o.n_columns = 3;
-    o.batch_rows = 64 * 1024; /* the scorer works on waves of 64 blocks of 1,024 rows */
-    o.batch_bytes = (size_t)48 << 20;
+    o.n_threads = (int)s->c->threads;
+    o.memory_bytes = s->c->memory ? (size_t)s->c->memory << 20 : (size_t)(cfb_memory_allowed() / 4);
     cfb_code rc = load_suite(s, err);
     if (rc == CFB_OK) rc = task_of_file(s, path, &task, err);
     if (rc == CFB_OK && !cfb_cli_is_picked(s->c, task->name)) return CFB_OK;
     if (rc == CFB_OK) rc = keep_text(s, path, &r.source, err);
     if (rc == CFB_OK) rc = names_from_path(s, path, &r, err);
-    if (rc == CFB_OK) rc = cfb_reader_open(path, &o, &reader, err);
+    if (rc == CFB_OK) rc = cfb_scan_open(path, &o, &scan, err);
     if (rc == CFB_OK) rc = open_sink(s, task, &r, export_dir, what, false, &sink, err);
-    if (rc == CFB_OK) rc = score_rows(sink, reader, 3, err);
-    cfb_reader_close(reader);
+    if (rc == CFB_OK) rc = score_rows(sink, scan, err);
+    cfb_scan_close(scan);
     if (rc != CFB_OK) {
         cfb_sink_free(sink);
         return rc;

@@ -129,11 +129,22 @@ static cfb_code keep_score(cfb_sink_t *s, uint64_t row, double score, cfb_err *e
     return CFB_OK;
 }
 
+static inline void count_score(cfb_sink_t *s, double score) {
+    int bin = (int)(score * CFB_REPORT_BINS);
+    s->histogram[bin < 0 ? 0 : bin >= CFB_REPORT_BINS ? CFB_REPORT_BINS - 1 : bin]++;
+    cfb_rows_count(&s->rows, score);
+}
+
+/* Would take_row do anything with this row's texts? */
+static inline bool wants_row(const cfb_sink_t *s, const cfb_score_row *score) {
+    if (s->export || s->keep_scores || cfb_rows_wants(&s->rows)) return true;
+    if (score->state == CFB_ROW_FAILED) return s->failed.n < MAX_FAILED;
+    if (score->state != CFB_ROW_OK && score->state != CFB_ROW_TRUNCATED) return false;
+    return s->worst.n < MAX_WORST || score->score < s->worst.rows[MAX_WORST - 1].score;
+}
+
 static cfb_code take_row(cfb_sink_t *s, const cfb_sink_row *r, const cfb_score_row *score, cfb_err *err) {
     cfb_code rc = CFB_OK;
-    int bin = (int)(score->score * CFB_REPORT_BINS);
-    s->histogram[bin < 0 ? 0 : bin >= CFB_REPORT_BINS ? CFB_REPORT_BINS - 1 : bin]++;
-    cfb_rows_count(&s->rows, score->score);
     if (cfb_rows_wants(&s->rows)) rc = cfb_rows_keep(&s->rows, r, score->score, err);
     if (rc == CFB_OK && s->export) rc = cfb_export_row(s->export, r->input, r->response, r->output, score, err);
     if (rc == CFB_OK && r->state == CFB_ROW_FAILED && s->failed.n < MAX_FAILED) {
@@ -156,7 +167,27 @@ cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_err
     }
     for (size_t i = 0; i < n; i++) s->in[i] = (cfb_score_row_in){rows[i].response, rows[i].output, rows[i].state};
     cfb_code rc = cfb_scorer_add(s->scorer, s->in, n, s->out, err);
-    for (size_t i = 0; i < n && rc == CFB_OK; i++) rc = take_row(s, &rows[i], &s->out[i], err);
+    for (size_t i = 0; i < n && rc == CFB_OK; i++) {
+        count_score(s, s->out[i].score);
+        rc = take_row(s, &rows[i], &s->out[i], err);
+    }
+    return rc;
+}
+
+cfb_code cfb_sink_score(cfb_sink_t *s, int worker, const cfb_score_row_in *rows, size_t n, cfb_score_row *out, cfb_err *err) {
+    return cfb_scorer_score_part(s->scorer, worker, rows, n, out, err);
+}
+
+cfb_code cfb_sink_take(cfb_sink_t *s, const cfb_score_row *scores, size_t n, cfb_sink_row_fn row, void *ctx, cfb_err *err) {
+    cfb_scorer_add_part(s->scorer, scores, n);
+    cfb_code rc = CFB_OK;
+    for (size_t i = 0; i < n && rc == CFB_OK; i++) {
+        count_score(s, scores[i].score);
+        if (!wants_row(s, &scores[i])) continue;
+        cfb_sink_row r = {.state = scores[i].state};
+        rc = row(ctx, i, &r, err);
+        if (rc == CFB_OK) rc = take_row(s, &r, &scores[i], err);
+    }
     return rc;
 }
 

@@ -19,9 +19,10 @@ struct cfb_server {
     cfb_client_opts opts;
     struct cfb_endpoint *endpoints; /* (n_endpoints) */
     size_t n_endpoints;
-    struct curl_slist *headers; /* read by all handles, changed by none */
-    void *trust;                /* X509_STORE: the certificates, parsed once; NULL without https or with another TLS library */
-    atomic_uint refused;        /* CFB_REFUSED_* */
+    struct curl_slist *headers;     /* read by all handles, changed by none */
+    struct curl_slist *own_headers; /* the last of them: the key's, and those of opts */
+    void *trust;         /* X509_STORE: the certificates, parsed once; NULL without https or with another TLS library */
+    atomic_uint refused; /* CFB_REFUSED_* */
 };
 
 /* The endpoint for the next call: of those in health the one with the fewest calls under way. Counts the call. */

@@ -293,6 +293,23 @@ static cfb_fail class_of_name(const struct facts *f) {
     return CFB_FAIL_SERVER;
 }
 
+/* Without a header, the wait stands in the words: "Please try again in 41.724s." (OpenAI), "Please retry after 5 seconds."
+ * (Azure). */
+static void read_wait_in_words(const struct facts *f, cfb_chat_reply *r) {
+    static const char *const before[] = {"try again in ", "retry after "};
+    char line[64];
+    for (size_t i = 0; r->hints.retry_after_s < 0 && i < sizeof before / sizeof *before; i++) {
+        const char *p = strstr(f->text, before[i]);
+        if (p == NULL) continue;
+        p += strlen(before[i]);
+        size_t n = strspn(p, "0123456789.hms");
+        while (n > 0 && p[n - 1] == '.') n--;
+        if (n == 0 || n > 32) continue;
+        int len = snprintf(line, sizeof line, "retry-after: %.*s", (int)n, p);
+        cfb_client__read_header((cfb_str){line, (size_t)len}, 0, &r->hints);
+    }
+}
+
 static void classify(const struct facts *f, cfb_chat_reply *r) {
     long status = r->http_status;
     r->refused = 0;
@@ -320,6 +337,7 @@ static void classify(const struct facts *f, cfb_chat_reply *r) {
     } else {
         r->fail = status >= 200 && status < 300 ? class_of_name(f) : cfb_client__class_of_status(status);
     }
+    if (r->fail == CFB_FAIL_RATE_LIMIT || r->fail == CFB_FAIL_OVERLOADED) read_wait_in_words(f, r);
 }
 
 /* A page of a proxy: its title says more than its beginning. */

@@ -17,7 +17,8 @@ cfb_fail cfb_client__class_of_status(long status);
 /* ---- reply.c ---- */
 /* A body that came with an HTTP error status (r->http_status): sets fail, message, refused, and finish for prompts that the
  * content filter refused (then fail is NONE). A 429 or 403 whose error says that quota or credit is used up is CFB_FAIL_PAYMENT,
- * a 400 or 413 about the context length CFB_FAIL_CONTEXT_LENGTH. */
+ * a 400 or 413 about the context length CFB_FAIL_CONTEXT_LENGTH. A wait that only the words tell goes into hints, unless the
+ * headers, which are read before, told one. */
 void cfb_client__read_error_reply(cfb_str body, cfb_chat_reply *r);
 
 /* ---- sse.c ---- */

@@ -2,21 +2,6 @@
 
 #define MAX_DEPTH 64 /* deeper ones are rare: the slow way has a limit of its own */
 
-size_t cfb_jscan_plain(const char *p, size_t n) {
-    size_t i = 0;
-    for (; n - i >= 16; i += 16) {
-        cfb_bytes16 v;
-        memcpy(&v, p + i, 16);
-        unsigned hits = cfb_bits_of((cfb_bytes16)((v < 0x20) | (v == '"') | (v == '\\')));
-        if (hits != 0) return i + (size_t)__builtin_ctz(hits);
-    }
-    for (; i < n; i++) {
-        unsigned char c = (unsigned char)p[i];
-        if (c < 0x20 || c == '"' || c == '\\') break;
-    }
-    return i;
-}
-
 char cfb_jscan_peek(cfb_jscan *s) {
     while (s->p < s->end && (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t')) s->p++;
     return s->p < s->end ? *s->p : '\0';
@@ -90,7 +75,7 @@ bool cfb_jscan_string(cfb_jscan *s, cfb_jraw *out) {
     const char *p = ++s->p;
     bool escaped = false;
     for (;;) {
-        p += cfb_jscan_plain(p, (size_t)(s->end - p));
+        p += cfb_plain_run(p, (size_t)(s->end - p));
         if (p == s->end || (unsigned char)*p < 0x20) return false;
         if (*p == '"') break;
         escaped = true;
@@ -221,7 +206,7 @@ bool cfb_jraw_decode(cfb_jraw raw, cfb_buf *out) {
     char *to = out->ptr + out->len;
     const char *p = raw.ptr, *end = raw.ptr + raw.len;
     while (p < end) {
-        size_t n = raw.escaped ? cfb_jscan_plain(p, (size_t)(end - p)) : raw.len;
+        size_t n = raw.escaped ? cfb_plain_run(p, (size_t)(end - p)) : raw.len;
         memcpy(to, p, n);
         to += n;
         p += n;

@@ -3,12 +3,10 @@
 #ifndef CFB_CLIENT_JSCAN_H
 #define CFB_CLIENT_JSCAN_H
 
+#include "base/bytes.h"
 #include "cfbench/buf.h"
 
 #include <stdbool.h>
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
 
 typedef struct cfb_jscan {
     const char *p, *end;
@@ -43,27 +41,5 @@ bool cfb_jscan_at_end(cfb_jscan *s);
 
 /* Appends what a string means. False: half of a surrogate pair, \u0000, out is full, or no memory; then out is as it was. */
 bool cfb_jraw_decode(cfb_jraw raw, cfb_buf *out);
-
-/* First byte of p[0..n) that ends a plain stretch of a JSON string (quote, backslash, below 0x20), or n. */
-size_t cfb_jscan_plain(const char *p, size_t n);
-
-/* 16 bytes at once, in the vectors of gcc and clang. */
-typedef uint8_t cfb_bytes16 __attribute__((vector_size(16)));
-/* Bit i is set where byte i is not 0, of bytes that are 0 or 0xFF. */
-static inline unsigned cfb_bits_of(cfb_bytes16 hit) {
-#if defined(__SSE2__)
-    return (unsigned)_mm_movemask_epi8((__m128i)hit);
-#else
-    uint64_t w[2];
-    memcpy(w, &hit, 16);
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-    w[0] = __builtin_bswap64(w[0]);
-    w[1] = __builtin_bswap64(w[1]);
-#endif
-    /* the lowest bit of byte i moves to bit 56 + i */
-    const uint64_t ones = UINT64_C(0x0101010101010101), gather = UINT64_C(0x0102040810204080);
-    return (unsigned)((w[0] & ones) * gather >> 56) | (unsigned)((w[1] & ones) * gather >> 56) << 8;
-#endif
-}
 
 #endif

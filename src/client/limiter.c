@@ -48,8 +48,15 @@ int64_t cfb_limiter_reserve(cfb_limiter *l, double tokens) {
     return due;
 }
 
-/* A thread may wake late, after its slot; with spacing the next one, on time, would then follow too closely. So such a start
- * counts when it happens, not when it was due. */
+/* A start that comes later than the slack has lost its place and takes the next one: else all that a busy machine has held up
+ * would start at once. */
+static int64_t renew_if_late(cfb_limiter *l, int64_t due_ns, int64_t now) {
+    if (l->limits.calls_per_s <= 0 || now - due_ns <= CFB_LIMITER_SLACK_NS) return due_ns;
+    return reserve_inside(l, 0, now);
+}
+
+/* With spacing, a thread that wakes after its slot would be followed too closely by the next one, on time. So such a start counts
+ * when it happens, not when it was due. */
 int64_t cfb_limiter_take(cfb_limiter *l, int64_t due_ns) {
     int64_t later = 0;
 #pragma omp critical(cfb_rate_limiter)
@@ -57,9 +64,11 @@ int64_t cfb_limiter_take(cfb_limiter *l, int64_t due_ns) {
         int64_t now = cfb_now_ns(), earliest = l->last_ns + l->spacing_ns;
         if (now < l->paused_until_ns && due_ns < l->paused_until_ns) {
             later = reserve_inside(l, 0, now); /* its tokens are counted already */
-        } else if (now < earliest) {
-            later = earliest;
         } else {
+            int64_t due = renew_if_late(l, due_ns, now);
+            later = due > now ? due : now < earliest ? earliest : 0;
+        }
+        if (later == 0) {
             if (l->starts++ > 0 && (l->min_gap_ns == 0 || now - l->last_ns < l->min_gap_ns)) l->min_gap_ns = now - l->last_ns;
             l->last_ns = now;
         }

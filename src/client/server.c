@@ -42,8 +42,10 @@ static bool add_key(cfb_server_t *s) {
 static cfb_code set_headers(cfb_server_t *s, cfb_err *err) {
     const cfb_client_opts *o = &s->opts;
     bool ok = add_header(s, "Content-Type: application/json") &&
-              add_header(s, o->request.stream ? "Accept: text/event-stream" : "Accept: application/json") &&
+              (!o->request.stream || add_header(s, "Accept: text/event-stream")) &&
               add_header(s, "Expect:"); /* no 100-continue round trip */
+    struct curl_slist *before = s->headers;
+    while (ok && before->next) before = before->next;
     ok = ok && add_key(s);
     for (size_t i = 0; i < o->n_headers && ok; i++) {
         const char *h = o->headers[i], *colon = strchr(h, ':');
@@ -52,6 +54,7 @@ static cfb_code set_headers(cfb_server_t *s, cfb_err *err) {
                                colon ? (int)(colon - h) : 8, h);
         ok = add_header(s, h);
     }
+    if (ok) s->own_headers = before->next;
     return ok ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
 }
 
@@ -181,7 +184,7 @@ void cfb_server__set_transport(const cfb_server_t *s, CURL *h) {
     curl_easy_setopt(h, CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS));
 #endif
     curl_easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1); /* a connection of its own for each call in flight */
-    curl_easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "");
+    curl_easy_setopt(h, CURLOPT_ACCEPT_ENCODING, "gzip, deflate");          /* each header is formatted again for each call */
     curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)(o->connect_timeout_s * 1000));
     if (o->proxy) curl_easy_setopt(h, CURLOPT_PROXY, o->proxy);
     if (o->unix_socket) curl_easy_setopt(h, CURLOPT_UNIX_SOCKET_PATH, o->unix_socket);

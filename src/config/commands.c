@@ -102,6 +102,26 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
                         "Shows exactly what would be sent for rows of the suite's tasks. Nothing is sent.",
                         {"The prompt of one row:", "cfbench prompt --suite sample --tasks company --rows 0",
                          "Hashes of all prompts, to compare two versions of a suite:", "cfbench prompt --suite sample --hash"}},
+    [CFB_CMD_BATCH] =
+        {"STEP [FILE...]",
+         1,
+         SIZE_MAX,
+         "Asks by batch files instead of call by call: many servers do it for less, within a day. STEP is one of: export "
+         "(writes the requests of all rows without a reply into OUT/batch), submit (uploads them and starts batches), status "
+         "(shows how far they are), fetch (downloads their results), import (puts the replies into the run store), cancel. Each "
+         "step can be repeated and goes on where it stopped. 'import FILE...' takes result files that came another way, such as "
+         "vLLM's run-batch.",
+         {"The whole way:", "cfbench batch export --model gpt-4.1-mini --data ~/cfbenchmark --out runs/mini",
+          "Upload, and look again later:", "cfbench batch submit --out runs/mini", "Files that vLLM's run-batch wrote:",
+          "cfbench batch import --model qwen2.5-7b --data ~/cfbenchmark --out runs/qwen results.jsonl"}},
+    [CFB_CMD_CACHE] =
+        {"stats|prune FILE",
+         2,
+         2,
+         "Shows what a response cache holds, or removes replies from it. FILE is the file of --cache. It can be used "
+         "by runs meanwhile.",
+         {"What is in it:", "cfbench cache stats replies.db", "Forget what is older than 30 days, and stay below 1 GB:",
+          "cfbench cache prune --older-than 30d --max-bytes 1G replies.db"}},
     [CFB_CMD_MOCK] = {"",
                       0,
                       0,
@@ -132,6 +152,7 @@ const cfb_env_info cfb_env_infos[] = {
     {"OPENAI_BASE_URL", "as --base-url; CFBENCH_BASE_URL goes first"},
     {"CFBENCH_HEADERS", "as --header, one header in each line"},
     {"CFBENCH_SUITE_PATH", "folders in which suites are looked for by name, separated by colons"},
+    {"CFBENCH_SIMD", "avx512, avx2, neon or portable: the instruction set for reading; for measuring and tests"},
     {"NO_COLOR", "if set, --color auto means never"},
     {NULL, NULL},
 };

@@ -47,10 +47,19 @@ static cfb_code unknown_member(const char *file, const char *member, cfb_err *er
                        near[0] != '\0' ? "" : "; members are the long names of options ('cfbench --help'), or begin with x-");
 }
 
+/* An option that means something else to this command, such as the model of `cache`: a config file speaks of the other one. */
+static bool is_for_others(const cfb_opt *o) {
+    if ((o->flags & OPT_NO_FILE) == 0) return false;
+    for (size_t i = 0; i < cfb_opts_count; i++)
+        if ((cfb_opts[i].flags & OPT_NO_FILE) == 0 && strcmp(cfb_opts[i].name, o->name) == 0) return true;
+    return false;
+}
+
 static cfb_code read_member(cfb_loader *l, const char *file, const cfb_json *node, cfb_err *err) {
     cfb_str key = cfb_json_key(node);
     if (key.len >= 2 && memcmp(key.ptr, "x-", 2) == 0) return CFB_OK;
     const cfb_opt *o = cfb_opt_find(key.ptr, key.len, l->c->command);
+    if (o != NULL && is_for_others(o)) return CFB_OK;
     if (o != NULL && (o->flags & OPT_SECRET) != 0)
         return cfb_err_set(err, CFB_ECONFIG,
                            "%s: \"%s\" does not belong in a config file, which gets copied and shared; use the variable %s or "

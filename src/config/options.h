@@ -14,13 +14,14 @@
 typedef enum cfb_opt_type { OPT_BOOL, OPT_INT, OPT_DOUBLE, OPT_STRING, OPT_ENUM, OPT_PATH, OPT_LIST } cfb_opt_type;
 
 /* X(NAME, heading): groups of options, in the order of --help. */
-#define CFB_OPT_GROUP_MAP(X)                 \
-    X(WHAT, "What is asked")                 \
-    X(MODEL, "The model")                    \
-    X(PACE, "Pace, retries and time limits") \
-    X(SCORE, "Scoring")                      \
-    X(MOCK, "Mock model")                    \
-    X(OUTPUT, "Output")                      \
+#define CFB_OPT_GROUP_MAP(X)                   \
+    X(WHAT, "What is asked")                   \
+    X(MODEL, "The model")                      \
+    X(PACE, "Pace, retries and time limits")   \
+    X(SCORE, "Scoring")                        \
+    X(BATCH, "Batch files and response cache") \
+    X(MOCK, "Mock model")                      \
+    X(OUTPUT, "Output")                        \
     X(GENERAL, "General")
 
 typedef enum cfb_opt_group {
@@ -137,6 +138,8 @@ const char *cfb_shown(const char *text, char buf[CFB_SHOWN_SIZE]);
 void cfb_suggest(const char *typed, const char *const *names, size_t n, const char *prefix, char *buf, size_t size);
 
 /* Checks of single values: NULL, or what is wrong. They never repeat the value. */
+const char *cfb_check_size(const char *v);
+const char *cfb_check_age(const char *v);
 const char *cfb_check_base_url(const char *v);
 const char *cfb_check_names(const char *v);
 const char *cfb_check_metrics(const char *v);

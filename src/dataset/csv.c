@@ -1,6 +1,6 @@
 /* csv.c - RFC 4180 as pandas writes it. Fields are slices of the window; doubled quotes are joined in place, once the
  * whole record is there. */
-#include "dataset/internal.h"
+#include "dataset/csv.h"
 
 #include "cfbench/utf8.h"
 
@@ -8,25 +8,6 @@
 #include <stdlib.h>
 
 #define MAX_HEADER_FIELDS ((size_t)65536)
-
-typedef struct csv_field {
-    char *ptr;
-    size_t len;
-    size_t n_doubled; /* doubled quotes inside, not yet joined */
-} csv_field;
-
-typedef struct csv_state {
-    cfb_window win;
-    uint64_t line;     /* of win.pos, 1-based */
-    csv_field *fields; /* (cap_fields): the first fields of the record */
-    size_t cap_fields, n_fields;
-    size_t n_header;
-    size_t *source_of; /* (n_columns): field of each wanted column, or SIZE_MAX */
-    uint64_t lines_in_record;
-    cfb_code code; /* behind SCAN_ERROR */
-} csv_state;
-
-enum scan { SCAN_RECORD, SCAN_MORE, SCAN_ERROR };
 
 /* First ',' or '\n', or end: eight bytes at a time. */
 static char *find_separator(char *p, char *end) {
@@ -42,11 +23,10 @@ static char *find_separator(char *p, char *end) {
     return p;
 }
 
-static enum scan too_large(const cfb_reader_t *r, csv_state *s, const char *field, cfb_err *err) {
+static enum csv_scan too_large(csv_state *s, const char *field, cfb_err *err) {
     const char *record = s->win.buf + s->win.pos;
-    s->code = cfb_err_set(err, CFB_ELIMIT, "%s:%" PRIu64 ": field %zu is larger than the limit of %zu bytes",
-                          cfb_source__label(s->win.src), s->line + cfb_text__count_lines(record, field), s->n_fields + 1,
-                          r->opts.max_field_bytes);
+    s->code = cfb_err_set(err, CFB_ELIMIT, "%s:%" PRIu64 ": field %zu is larger than the limit of %zu bytes", s->label,
+                          s->line + cfb_text__count_lines(record, field), s->n_fields + 1, s->max_field_bytes);
     return SCAN_ERROR;
 }
 
@@ -56,18 +36,18 @@ static void keep_field(csv_state *s, char *ptr, size_t len, size_t n_doubled) {
 }
 
 /* Scans a quoted field from behind its opening quote. *next is then behind the closing quote. */
-static enum scan scan_quoted(const cfb_reader_t *r, csv_state *s, char *start, char *end, char **next, cfb_err *err) {
+static enum csv_scan scan_quoted(csv_state *s, char *start, char *end, char **next, cfb_err *err) {
     size_t n_doubled = 0;
     char *q = start;
     for (;;) {
         char *quote = memchr(q, '"', (size_t)(end - q));
         size_t len = (size_t)((quote ? quote : end) - start) - n_doubled;
-        if (len > r->opts.max_field_bytes) return too_large(r, s, start, err);
+        if (len > s->max_field_bytes) return too_large(s, start, err);
         if (quote == NULL) {
             if (!s->win.eof) return SCAN_MORE;
             const char *record = s->win.buf + s->win.pos;
-            s->code = cfb_err_set(err, CFB_ETRUNCATED, "%s:%" PRIu64 ": the quoted field that begins here never ends",
-                                  cfb_source__label(s->win.src), s->line + cfb_text__count_lines(record, start));
+            s->code = cfb_err_set(err, CFB_ETRUNCATED, "%s:%" PRIu64 ": the quoted field that begins here never ends", s->label,
+                                  s->line + cfb_text__count_lines(record, start));
             if (err) err->offset = cfb_window__offset(&s->win, start - 1);
             return SCAN_ERROR;
         }
@@ -85,7 +65,7 @@ static enum scan scan_quoted(const cfb_reader_t *r, csv_state *s, char *start, c
 }
 
 /* What follows a closing quote: a comma (*more), the end of the record, or an error. */
-static enum scan scan_behind_quote(csv_state *s, char **p, char *end, bool *more, cfb_err *err) {
+static enum csv_scan scan_behind_quote(csv_state *s, char **p, char *end, bool *more, cfb_err *err) {
     *more = false;
     if (*p == end) return s->win.eof ? SCAN_RECORD : SCAN_MORE;
     if (**p == '\n' || **p == ',') {
@@ -100,27 +80,27 @@ static enum scan scan_behind_quote(csv_state *s, char **p, char *end, bool *more
             return SCAN_RECORD;
         }
     }
-    s->code = cfb_err_set(err, CFB_EDATA, "%s:%" PRIu64 ": text behind the closing quote of field %zu",
-                          cfb_source__label(s->win.src), s->line + s->lines_in_record, s->n_fields);
+    s->code = cfb_err_set(err, CFB_EDATA, "%s:%" PRIu64 ": text behind the closing quote of field %zu", s->label,
+                          s->line + s->lines_in_record, s->n_fields);
     if (err) err->offset = cfb_window__offset(&s->win, *p);
+    s->error_at = *p;
     return SCAN_ERROR;
 }
 
-/* Finds the fields of the record at the window's position, which is not an empty line. */
-static enum scan scan_record(const cfb_reader_t *r, csv_state *s, char **next, cfb_err *err) {
+enum csv_scan cfb_csv__scan_record(csv_state *s, char **next, cfb_err *err) {
     char *p = s->win.buf + s->win.pos, *end = s->win.buf + s->win.len;
     s->n_fields = 0;
     s->lines_in_record = 0;
     for (;;) {
         bool more = false;
         if (p < end && *p == '"') {
-            enum scan got = scan_quoted(r, s, p + 1, end, &p, err);
+            enum csv_scan got = scan_quoted(s, p + 1, end, &p, err);
             if (got == SCAN_RECORD) got = scan_behind_quote(s, &p, end, &more, err);
             if (got != SCAN_RECORD) return got;
         } else {
             char *stop = find_separator(p, end);
             size_t len = (size_t)(stop - p);
-            if (len > r->opts.max_field_bytes) return too_large(r, s, p, err);
+            if (len > s->max_field_bytes) return too_large(s, p, err);
             if (stop == end && !s->win.eof) return SCAN_MORE;
             more = stop < end && *stop == ',';
             if (!more && len > 0 && stop[-1] == '\r') len--;
@@ -136,8 +116,7 @@ static enum scan scan_record(const cfb_reader_t *r, csv_state *s, char **next, c
     }
 }
 
-/* pandas skips empty lines. Returns false if it takes more text to tell. */
-static bool skip_empty_lines(csv_state *s) {
+bool cfb_csv__skip_empty_lines(csv_state *s) {
     cfb_window *w = &s->win;
     for (;;) {
         size_t left = w->len - w->pos;
@@ -154,15 +133,20 @@ static bool skip_empty_lines(csv_state *s) {
     }
 }
 
+cfb_code cfb_csv__record_too_large(const csv_state *s, cfb_err *err) {
+    return cfb_err_set(err, CFB_ELIMIT, "%s:%" PRIu64 ": the record is larger than the limit of %zu bytes", s->label, s->line,
+                       s->max_record_bytes);
+}
+
 /* Brings the next record into the window: *found is false at the end of the data, and also when the text in hand is used
  * up and the batch has rows that borrow from it. */
 static cfb_code next_record(const cfb_reader_t *r, csv_state *s, char **next, bool *found, cfb_err *err) {
     *found = false;
     for (;;) {
-        enum scan got = SCAN_MORE;
-        if (skip_empty_lines(s)) {
+        enum csv_scan got = SCAN_MORE;
+        if (cfb_csv__skip_empty_lines(s)) {
             if (s->win.pos == s->win.len) return CFB_OK;
-            got = scan_record(r, s, next, err);
+            got = cfb_csv__scan_record(s, next, err);
             if (got == SCAN_ERROR) return s->code;
         }
         if (got == SCAN_RECORD) {
@@ -170,40 +154,41 @@ static cfb_code next_record(const cfb_reader_t *r, csv_state *s, char **next, bo
             return CFB_OK;
         }
         if (r->n_rows > 0) return CFB_OK;
-        if (s->win.len - s->win.pos > cfb_reader__max_record(r))
-            return cfb_err_set(err, CFB_ELIMIT, "%s:%" PRIu64 ": the record is larger than the limit of %zu bytes",
-                               cfb_source__label(s->win.src), s->line, cfb_reader__max_record(r));
+        if (s->win.len - s->win.pos > s->max_record_bytes) return cfb_csv__record_too_large(s, err);
         cfb_code rc = cfb_window__grow(&s->win, err);
         if (rc != CFB_OK) return rc;
     }
 }
 
-static size_t join_doubled(char *p, size_t len) {
-    char *out = p, *end = p + len;
+size_t cfb_csv__join_doubled(const char *from, size_t len, char *to) {
+    const char *p = from, *end = from + len;
+    char *out = to;
     while (p < end) {
-        char *quote = memchr(p, '"', (size_t)(end - p));
+        const char *quote = memchr(p, '"', (size_t)(end - p));
         size_t n = quote ? (size_t)(quote - p) + 1 : (size_t)(end - p);
         memmove(out, p, n);
         out += n;
         p += quote ? n + 1 : n; /* over the second quote */
     }
-    return (size_t)(out - (end - len));
+    return (size_t)(out - to);
+}
+
+cfb_code cfb_csv__broken_utf8(const char *label, uint64_t line, uint64_t at, cfb_str column, cfb_err *err) {
+    cfb_err_set(err, CFB_EENCODING, "%s:%" PRIu64 ": byte %" PRIu64 ", %s%.*s%s: not valid UTF-8", label, line, at,
+                column.ptr ? "column '" : "header", CFB_STR_ARG(column), column.ptr ? "'" : "");
+    if (err) err->offset = at;
+    return CFB_EENCODING;
 }
 
 /* column: its name for messages, or null in the header. */
 static cfb_code field_text(csv_state *s, csv_field *f, cfb_str column, cfb_str *out, cfb_err *err) {
     size_t bad = cfb_utf8_find_invalid((cfb_str){f->ptr, f->len});
     if (bad != SIZE_MAX) {
-        const char *record = s->win.buf + s->win.pos;
-        uint64_t at = cfb_window__offset(&s->win, f->ptr + bad);
-        cfb_err_set(err, CFB_EENCODING, "%s:%" PRIu64 ": byte %" PRIu64 ", %s%.*s%s: not valid UTF-8",
-                    cfb_source__label(s->win.src), s->line + cfb_text__count_lines(record, f->ptr + bad), at,
-                    column.ptr ? "column '" : "header", CFB_STR_ARG(column), column.ptr ? "'" : "");
-        if (err) err->offset = at;
-        return CFB_EENCODING;
+        uint64_t line = s->line + cfb_text__count_lines(s->win.buf + s->win.pos, f->ptr + bad);
+        return cfb_csv__broken_utf8(s->label, line, cfb_window__offset(&s->win, f->ptr + bad), column, err);
     }
     if (f->n_doubled) {
-        f->len = join_doubled(f->ptr, f->len);
+        f->len = cfb_csv__join_doubled(f->ptr, f->len, f->ptr);
         f->n_doubled = 0;
     }
     *out = (cfb_str){f->ptr, f->len};
@@ -211,7 +196,7 @@ static cfb_code field_text(csv_state *s, csv_field *f, cfb_str column, cfb_str *
 }
 
 static cfb_code map_columns(cfb_reader_t *r, csv_state *s, const cfb_str *names, cfb_err *err) {
-    const char *label = cfb_source__label(s->win.src);
+    const char *label = s->label;
     for (size_t k = 0; k < s->n_header; k++)
         for (size_t i = cfb_reader__find(r, names[k], 0); i < r->opts.n_columns; i = cfb_reader__find(r, names[k], i + 1)) {
             if (r->has[i])
@@ -228,10 +213,10 @@ static cfb_code read_header(cfb_reader_t *r, csv_state *s, cfb_err *err) {
     bool found;
     cfb_code rc = next_record(r, s, &next, &found, err);
     if (rc != CFB_OK) return rc;
-    if (!found) return cfb_err_set(err, CFB_ETRUNCATED, "%s: empty, expected a header line", cfb_source__label(s->win.src));
+    if (!found) return cfb_err_set(err, CFB_ETRUNCATED, "%s: empty, expected a header line", s->label);
     if (s->n_fields > MAX_HEADER_FIELDS)
-        return cfb_err_set(err, CFB_ELIMIT, "%s:%" PRIu64 ": %zu columns, the limit is %zu", cfb_source__label(s->win.src),
-                           s->line, s->n_fields, MAX_HEADER_FIELDS);
+        return cfb_err_set(err, CFB_ELIMIT, "%s:%" PRIu64 ": %zu columns, the limit is %zu", s->label, s->line, s->n_fields,
+                           MAX_HEADER_FIELDS);
     s->n_header = s->cap_fields = s->n_fields;
     s->fields = cfb_arena_calloc(r->arena, s->cap_fields, sizeof *s->fields);
     s->source_of = cfb_arena_calloc(r->arena, r->opts.n_columns, sizeof *s->source_of);
@@ -239,7 +224,7 @@ static cfb_code read_header(cfb_reader_t *r, csv_state *s, cfb_err *err) {
     if (!s->fields || !s->source_of || !names) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     for (size_t i = 0; i < r->opts.n_columns; i++) s->source_of[i] = SIZE_MAX;
     /* Again, now that there is room for the fields; the first scan only counted them. */
-    if (scan_record(r, s, &next, err) != SCAN_RECORD) return cfb_err_set(err, CFB_EBUG, "the header changed");
+    if (cfb_csv__scan_record(s, &next, err) != SCAN_RECORD) return cfb_err_set(err, CFB_EBUG, "the header changed");
     for (size_t k = 0; k < s->n_header && rc == CFB_OK; k++) rc = field_text(s, &s->fields[k], CFB_STR_NULL, &names[k], err);
     if (rc == CFB_OK) rc = map_columns(r, s, names, err);
     s->win.pos = (size_t)(next - s->win.buf);
@@ -247,10 +232,13 @@ static cfb_code read_header(cfb_reader_t *r, csv_state *s, cfb_err *err) {
     return rc;
 }
 
+cfb_code cfb_csv__wrong_fields(const char *label, uint64_t line, size_t expected, size_t found, cfb_err *err) {
+    return cfb_err_set(err, CFB_EDATA, "%s:%" PRIu64 ": expected %zu field%s, found %zu", label, line, expected,
+                       expected == 1 ? "" : "s", found);
+}
+
 static cfb_code take_record(cfb_reader_t *r, csv_state *s, size_t bytes, cfb_err *err) {
-    if (s->n_fields != s->n_header)
-        return cfb_err_set(err, CFB_EDATA, "%s:%" PRIu64 ": expected %zu field%s, found %zu", cfb_source__label(s->win.src),
-                           s->line, s->n_header, s->n_header == 1 ? "" : "s", s->n_fields);
+    if (s->n_fields != s->n_header) return cfb_csv__wrong_fields(s->label, s->line, s->n_header, s->n_fields, err);
     cfb_str *cells;
     cfb_code rc = cfb_reader__add_row(r, s->line, &cells, err);
     for (size_t i = 0; i < r->opts.n_columns && rc == CFB_OK; i++)
@@ -286,7 +274,16 @@ cfb_code cfb_csv__open(cfb_reader_t *r, cfb_source_t *src, cfb_err *err) {
     csv_state *s = cfb_reader__new_state(r, &format, sizeof *s, src, err);
     if (s == NULL) return CFB_ENOMEM;
     s->line = 1;
+    s->label = cfb_source__label(src);
+    s->max_field_bytes = r->opts.max_field_bytes;
+    s->max_record_bytes = cfb_reader__max_record(r);
     cfb_code rc = cfb_window__start(&s->win, src, err);
     if (rc == CFB_OK) rc = read_header(r, s, err);
     return rc;
+}
+
+cfb_window *cfb_csv__window(cfb_reader_t *r, uint64_t *line) {
+    csv_state *s = r->state;
+    *line = s->line;
+    return &s->win;
 }

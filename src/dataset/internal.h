@@ -24,6 +24,16 @@ CFB_MUST_CHECK cfb_code cfb_source__skip(cfb_source_t *s, uint64_t n, uint64_t *
 CFB_MUST_CHECK cfb_code cfb_source__peek(cfb_source_t *s, size_t want, cfb_str *out, cfb_err *err);
 /* Bytes delivered so far, counted after decompression. */
 uint64_t cfb_source__offset(const cfb_source_t *s);
+/* A source that is not compressed: all its bytes at once, without going through the source. */
+typedef struct cfb_plain {
+    const char *data; /* memory; else NULL and a regular file */
+    int fd;
+    uint64_t size;
+} cfb_plain;
+bool cfb_source__plain(const cfb_source_t *s, cfb_plain *out);
+/* Bytes used of the file as it lies there (compressed), and its size or 0. */
+uint64_t cfb_source__raw_offset(const cfb_source_t *s);
+uint64_t cfb_source__raw_size(const cfb_source_t *s);
 /* The path for messages: at most 200 bytes, cut at its front. */
 const char *cfb_source__label(const cfb_source_t *s);
 /* The path or name as it was given. */
@@ -96,6 +106,14 @@ size_t cfb_reader__find(const cfb_reader_t *r, cfb_str name, size_t from);
  * where: "file" or "file:line". */
 CFB_MUST_CHECK cfb_code cfb_reader__check_columns(cfb_reader_t *r, const char *where, const cfb_str *have, size_t n_have,
                                                   cfb_err *err);
+
+/* The window of a text format's reader that was just opened: it stands before the first row, in line *line. NULL: no text format.
+ */
+cfb_window *cfb_reader__text(cfb_reader_t *r, uint64_t *line);
+cfb_window *cfb_csv__window(cfb_reader_t *r, uint64_t *line);
+cfb_window *cfb_jsonl__window(cfb_reader_t *r, uint64_t *line);
+/* format: "csv", ... or NULL (by content and name). */
+cfb_code cfb_reader__open_as(const char *path, const cfb_reader_opts *opts, const char *format, cfb_reader_t **out, cfb_err *err);
 
 /* Each format takes over src, also when it fails. */
 cfb_code cfb_csv__open(cfb_reader_t *r, cfb_source_t *src, cfb_err *err);

@@ -113,3 +113,9 @@ cfb_code cfb_jsonl__open(cfb_reader_t *r, cfb_source_t *src, cfb_err *err) {
     if (rc == CFB_OK) rc = look_ahead(r, s, err);
     return rc;
 }
+
+cfb_window *cfb_jsonl__window(cfb_reader_t *r, uint64_t *line) {
+    jsonl_state *s = r->state;
+    *line = s->line;
+    return &s->win;
+}

@@ -269,9 +269,24 @@ static cfb_code new_reader(const cfb_reader_opts *opts, cfb_reader_t **out, cfb_
     return CFB_OK;
 }
 
-static cfb_code open_source(cfb_reader_t *r, cfb_source_t *src, cfb_err *err) {
-    open_fn open = NULL;
-    cfb_code rc = detect(src, &open, err);
+static open_fn format_by_name(const char *name) {
+    static const struct {
+        const char *name;
+        open_fn open;
+    } table[] = {{"arrow", open_arrow}, {"csv", cfb_csv__open}, {"jsonl", cfb_jsonl__open}, {"json", cfb_jsonlist__open}};
+    for (size_t i = 0; name && i < sizeof table / sizeof *table; i++)
+        if (strcmp(name, table[i].name) == 0) return table[i].open;
+    return NULL;
+}
+
+static cfb_code open_source_as(cfb_reader_t *r, cfb_source_t *src, const char *format, cfb_err *err) {
+    open_fn open = format_by_name(format);
+    cfb_code rc = open ? CFB_OK : detect(src, &open, err);
+    /* Standard input has no name that could tell; CSV is what text without a mark of its own most likely is. */
+    if (rc == CFB_EUNSUPPORTED && open == NULL && strcmp(cfb_source__path(src), "-") == 0) {
+        open = cfb_csv__open;
+        rc = CFB_OK;
+    }
     if (rc != CFB_OK) {
         cfb_source__close(src);
         return rc;
@@ -279,7 +294,9 @@ static cfb_code open_source(cfb_reader_t *r, cfb_source_t *src, cfb_err *err) {
     return open(r, src, err);
 }
 
-static cfb_code open_path(cfb_reader_t *r, const char *path, cfb_err *err) {
+static cfb_code open_source(cfb_reader_t *r, cfb_source_t *src, cfb_err *err) { return open_source_as(r, src, NULL, err); }
+
+static cfb_code open_path(cfb_reader_t *r, const char *path, const char *format, cfb_err *err) {
     const char *const *paths = NULL;
     size_t n_paths = 0;
     bool folder = cfb_path_is_dir(path);
@@ -287,14 +304,15 @@ static cfb_code open_path(cfb_reader_t *r, const char *path, cfb_err *err) {
     cfb_code rc = folder ? cfb_folder__list(r, path, &paths, &n_paths, err) : CFB_OK;
     if (rc == CFB_OK) rc = cfb_source__open(folder ? paths[0] : path, &src, err);
     if (rc != CFB_OK) return rc;
-    return folder ? cfb_arrow__open(r, src, paths, n_paths, err) : open_source(r, src, err);
+    return folder ? cfb_arrow__open(r, src, paths, n_paths, err) : open_source_as(r, src, format, err);
 }
 
-cfb_code cfb_reader_open(const char *path, const cfb_reader_opts *opts, cfb_reader_t **out, cfb_err *err) {
+cfb_code cfb_reader__open_as(const char *path, const cfb_reader_opts *opts, const char *format, cfb_reader_t **out,
+                             cfb_err *err) {
     cfb_reader_t *r;
     cfb_code rc = new_reader(opts, &r, err);
     if (rc != CFB_OK) return rc;
-    rc = open_path(r, path, err);
+    rc = open_path(r, path, format, err);
     if (rc != CFB_OK) {
         cfb_reader_close(r);
         return rc;
@@ -303,12 +321,22 @@ cfb_code cfb_reader_open(const char *path, const cfb_reader_opts *opts, cfb_read
     return CFB_OK;
 }
 
+cfb_code cfb_reader_open(const char *path, const cfb_reader_opts *opts, cfb_reader_t **out, cfb_err *err) {
+    return cfb_reader__open_as(path, opts, NULL, out, err);
+}
+
+cfb_window *cfb_reader__text(cfb_reader_t *r, uint64_t *line) {
+    if (strcmp(r->format->name, "csv") == 0) return cfb_csv__window(r, line);
+    if (strcmp(r->format->name, "jsonl") == 0) return cfb_jsonl__window(r, line);
+    return NULL;
+}
+
 cfb_code cfb_dataset_columns(const char *path, cfb_arena_t *arena, cfb_str **names, size_t *n, cfb_err *err) {
     cfb_reader_t *r;
     cfb_code rc = new_reader(NULL, &r, err);
     if (rc != CFB_OK) return rc;
     r->capture = arena;
-    rc = open_path(r, path, err);
+    rc = open_path(r, path, NULL, err);
     *names = r->captured;
     *n = r->n_captured;
     cfb_reader_close(r);

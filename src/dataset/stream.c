@@ -116,7 +116,7 @@ static cfb_code new_source(const char *path, cfb_source_t **out, cfb_err *err) {
 }
 
 static cfb_code open_fd(cfb_source_t *s, cfb_err *err) {
-    s->fd = open(s->path, O_RDONLY | O_CLOEXEC);
+    s->fd = strcmp(s->path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(s->path, O_RDONLY | O_CLOEXEC);
     if (s->fd < 0) return cfb_err_set_errno(err, errno, "cannot open %s", s->label);
     struct stat st;
     if (fstat(s->fd, &st) != 0) return cfb_err_set_errno(err, errno, "cannot read %s", s->label);
@@ -350,3 +350,24 @@ cfb_code cfb_source__skip(cfb_source_t *s, uint64_t n, uint64_t *skipped, cfb_er
 uint64_t cfb_source__offset(const cfb_source_t *s) { return s->offset; }
 const char *cfb_source__label(const cfb_source_t *s) { return s->label; }
 const char *cfb_source__path(const cfb_source_t *s) { return s->path; }
+uint64_t cfb_source__raw_offset(const cfb_source_t *s) { return raw_pos(s); }
+
+bool cfb_source__plain(const cfb_source_t *s, cfb_plain *out) {
+    if (s->packing != PLAIN) return false;
+    *out = (cfb_plain){.fd = s->fd};
+    if (s->fd < 0) {
+        out->data = (const char *)s->in + s->n_in - s->raw_offset;
+        out->size = s->raw_offset;
+        return true;
+    }
+    struct stat st;
+    if (!s->seekable || fstat(s->fd, &st) != 0 || st.st_size < 0) return false;
+    out->size = (uint64_t)st.st_size;
+    return true;
+}
+
+uint64_t cfb_source__raw_size(const cfb_source_t *s) {
+    struct stat st;
+    if (s->fd < 0) return s->raw_offset;
+    return s->seekable && fstat(s->fd, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0;
+}

@@ -59,6 +59,8 @@ static cfb_code set_up(struct job *j, struct shape s, cfb_err *err) {
     j->sum->in_flight = s.in_flight;
     if (rc == CFB_OK) rc = cfb_gate_init(&j->gate, start, (size_t)s.outer * (size_t)s.inner, err);
     if (rc == CFB_OK) rc = cfb_server_new(&j->o->client, &j->server, err);
+    if (rc == CFB_OK && j->o->cache)
+        rc = cfb_recall_new(j->o->cache, &j->o->client.request, j->o->client.base_urls[0], &j->recall, err);
     cfb_limiter_init(&j->limiter, &j->o->limits);
     cfb_adaptive_init(&j->adaptive, start, s.in_flight, cfb_now_ns());
     atomic_store(&j->progress->limit, start);
@@ -120,6 +122,7 @@ static void sum_up(struct job *j) {
     for (int f = 0; f < CFB_FAIL_COUNT; f++) sum->n_fail[f] = atomic_load(&j->n_fail[f]);
     for (int f = 0; f < CFB_FAIL_COUNT; f++) sum->n_failed_calls[f] = atomic_load(&j->n_failed_calls[f]);
     sum->n_calls = atomic_load(&j->n_calls);
+    sum->n_from_cache = atomic_load(&j->n_from_cache);
     sum->prompt_tokens = atomic_load(&j->prompt_tokens);
     sum->completion_tokens = atomic_load(&j->completion_tokens);
     sum->reasoning_tokens = atomic_load(&j->reasoning_tokens);

@@ -4,6 +4,7 @@
  * spool.c    the texts of rows, on disk instead of in memory
  * sched.c    the nested regions, and who gets which row
  * gate.c     permits: how many calls may be in flight
+ * recall.c   the response cache
  * worker.c   a row worker: an event loop that keeps its calls in flight
  * outcome.c  what becomes of a call: record, count, list
  * brake.c    when a run must not go on: nothing works, the server is gone, too much failed or spent */
@@ -12,6 +13,7 @@
 
 #include "cfbench/base.h"
 #include "cfbench/generate.h"
+#include "generate/recall.h"
 
 #define MAX_PROMPT_BYTES ((size_t)32 << 20)
 
@@ -76,6 +78,7 @@ struct job {
     struct job_task *tasks;
     struct spool spool;
     cfb_server_t *server;
+    cfb_recall_t *recall; /* NULL: no response cache */
     struct gate gate;
     cfb_progress *progress, own_progress;
     cfb_limiter limiter;
@@ -109,8 +112,9 @@ CFB_MUST_CHECK cfb_code cfb_job_prepare(struct job *j, cfb_pending_fn fn, void *
 void cfb_job_free(struct job *j);
 
 /* ---- outcome.c ---- */
+/* *is_ok (may be NULL): the reply is whole: state ok. */
 CFB_MUST_CHECK cfb_code cfb_job_record(struct job *j, size_t k, size_t row, const cfb_chat_reply *r, int64_t wait_us,
-                                       cfb_err *err);
+                                       bool from_cache, bool *is_ok, cfb_err *err);
 void cfb_job_log_failed_try(struct job *j, size_t k, size_t row, int try_number, const cfb_chat_reply *r);
 void cfb_job_note_failed_row(struct job *j, size_t k, size_t row, const char *id, const cfb_chat_reply *r);
 void cfb_job_count_reply(struct job *j, size_t k, const cfb_chat_reply *r, size_t prompt_bytes);

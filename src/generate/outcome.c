@@ -47,11 +47,14 @@ int64_t cfb_job_cost(const struct job *j, const cfb_chat_reply *r) {
     return (int64_t)(cost / 1e6 + 0.5);
 }
 
-cfb_code cfb_job_record(struct job *j, size_t k, size_t row, const cfb_chat_reply *r, int64_t wait_us, cfb_err *err) {
+cfb_code cfb_job_record(struct job *j, size_t k, size_t row, const cfb_chat_reply *r, int64_t wait_us, bool from_cache,
+                        bool *is_ok, cfb_err *err) {
     cfb_store_attempt a;
     cfb_generate_attempt(j->o, j->tasks[k].task, j->tasks[k].task_id, row, r, &a);
     a.wait_us = wait_us;
-    if (r->fail == CFB_FAIL_NONE) a.cost = cfb_job_cost(j, r);
+    a.from_cache = from_cache;
+    if (is_ok) *is_ok = a.state && strcmp(a.state, cfb_row_state_name(CFB_ROW_OK)) == 0;
+    if (r->fail == CFB_FAIL_NONE) a.cost = from_cache ? 0 : cfb_job_cost(j, r);
     atomic_size_t *committed = r->fail == CFB_FAIL_NONE ? &j->progress->tasks[k].done : NULL;
     return cfb_store_queue_attempt(j->o->store, &a, committed, err);
 }

@@ -163,6 +163,7 @@ void cfb_job_free(struct job *j) {
     free(j->latency);
     cfb_spool_close(&j->spool);
     cfb_gate_free(&j->gate);
+    cfb_recall_free(j->recall);
     cfb_server_free(j->server);
     if (j->progress == &j->own_progress) free(j->own_progress.tasks);
 }

@@ -18,6 +18,7 @@ struct lane {
     double tokens; /* estimated */
     int64_t reserved_tokens, reserved_cost;
     int in_flight; /* calls under way when it started */
+    char key[65];  /* in the response cache */
     struct lane *next;
 };
 
@@ -32,6 +33,7 @@ struct worker {
     struct lane **waiting; /* heap by due_ns */
     size_t n_waiting, n_asked;
     cfb_buf prompt, text;
+    cfb_recall_desk desk;
     cfb_code rc;
     cfb_err err;
 };
@@ -131,8 +133,11 @@ static void adapt(struct job *j, const struct lane *l, const cfb_chat_reply *r) 
     if (limit) cfb_log(CFB_LOG_DEBUG, "calls in flight: %d -> %d (%s)", before, limit, cfb_adaptive_phase_name(phase));
 }
 
-static void fail(struct worker *w, cfb_code rc) {
-    if (w->rc == CFB_OK) w->rc = rc;
+static void fail(struct worker *w, cfb_code rc, const cfb_err *err) {
+    if (w->rc == CFB_OK) {
+        w->rc = rc;
+        w->err = *err;
+    }
     cfb_stop_set(&w->j->stop); /* wakes those that wait to try again */
 }
 
@@ -149,10 +154,7 @@ static void give_up(struct worker *w, struct lane *l, const cfb_chat_reply *r) {
     cfb_job_note_failed_row(j, l->task, l->row, id, r);
     cfb_err err = CFB_ERR_INIT;
     cfb_code rc = cfb_brake_on_row(j, r, &err);
-    if (rc != CFB_OK) {
-        if (w->rc == CFB_OK) w->err = err;
-        fail(w, rc);
-    }
+    if (rc != CFB_OK) fail(w, rc, &err);
     free_lane(w, l);
 }
 
@@ -194,11 +196,10 @@ static void on_done(void *ctx, void *tag, const cfb_chat_reply *r) {
         return;
     }
     cfb_err err = CFB_ERR_INIT;
-    cfb_code rc = cfb_job_record(j, l->task, l->row, r, l->wait_us, &err);
-    if (rc != CFB_OK) {
-        if (w->rc == CFB_OK) w->err = err;
-        fail(w, rc);
-    }
+    bool is_ok = false;
+    cfb_code rc = cfb_job_record(j, l->task, l->row, r, l->wait_us, false, &is_ok, &err);
+    if (rc != CFB_OK) fail(w, rc, &err);
+    if (is_ok && j->recall) cfb_recall_put(j->recall, l->key, r);
     adapt(j, l, r);
     cfb_brake_on_call(j, r);
     obey_hints(j, r);
@@ -218,18 +219,51 @@ static void on_done(void *ctx, void *tag, const cfb_chat_reply *r) {
 
 /* ---- the start of a call ---- */
 
+static cfb_code render(struct worker *w, const struct lane *l, cfb_err *err) {
+    struct job *j = w->j;
+    const struct job_task *t = &j->tasks[l->task];
+    cfb_record record;
+    cfb_code rc = cfb_spool_get(&j->spool, t->spooled[l->index], t->length[l->index], &w->text, &record, err);
+    cfb_buf_clear(&w->prompt);
+    return rc == CFB_OK ? cfb_prompt_render(t->task, j->o->shot, &record, &w->prompt, err) : rc;
+}
+
+/* Is the reply there from an earlier run? Then it is recorded, and the row is done. */
+static bool is_recalled(struct worker *w, struct lane *l) {
+    struct job *j = w->j;
+    cfb_err err = CFB_ERR_INIT;
+    cfb_chat_reply r;
+    bool hit = false;
+    cfb_code rc = render(w, l, &err);
+    if (rc == CFB_OK)
+        rc = cfb_recall_get(j->recall, &w->desk, cfb_buf_str(&w->prompt), j->tasks[l->task].max_tokens, &r, &hit, &err);
+    if (rc == CFB_ELIMIT) return false; /* too large to be asked: the call says so */
+    memcpy(l->key, w->desk.key, sizeof l->key);
+    if (rc == CFB_OK && hit) rc = cfb_job_record(j, l->task, l->row, &r, 0, true, NULL, &err);
+    if (rc != CFB_OK) fail(w, rc, &err);
+    if (rc == CFB_OK && hit) {
+        atomic_fetch_add(&j->n_ok, 1);
+        atomic_fetch_add(&j->n_from_cache, 1);
+    }
+    return rc != CFB_OK || hit;
+}
+
 static bool next_lane(struct worker *w, int64_t now) {
     if (w->n_waiting > 0 && w->waiting[0]->due_ns <= now) {
         w->next = pop_waiting(w);
         return true;
     }
     size_t task, index;
-    if (w->free == NULL || !cfb_sched_next(w->seat, &task, &index)) return false;
-    struct lane *l = w->free;
-    w->free = l->next;
-    *l = (struct lane){.task = task, .index = index, .row = w->j->tasks[task].pending[index]};
-    w->next = l;
-    return true;
+    while (w->free != NULL && cfb_sched_next(w->seat, &task, &index)) {
+        struct lane *l = w->free;
+        w->free = l->next;
+        *l = (struct lane){.task = task, .index = index, .row = w->j->tasks[task].pending[index]};
+        w->next = l;
+        if (w->j->recall == NULL || !is_recalled(w, l)) return true;
+        w->next = NULL;
+        free_lane(w, l);
+    }
+    return false;
 }
 
 static void drop_next(struct worker *w) {
@@ -243,10 +277,7 @@ static void drop_next(struct worker *w) {
 static cfb_code start_call(struct worker *w, struct lane *l, int64_t now, cfb_err *err) {
     struct job *j = w->j;
     const struct job_task *t = &j->tasks[l->task];
-    cfb_record record;
-    cfb_code rc = cfb_spool_get(&j->spool, t->spooled[l->index], t->length[l->index], &w->text, &record, err);
-    cfb_buf_clear(&w->prompt);
-    if (rc == CFB_OK) rc = cfb_prompt_render(t->task, j->o->shot, &record, &w->prompt, err);
+    cfb_code rc = render(w, l, err);
     if (rc != CFB_OK) return rc;
     double limit_s = 0;
     if (l->tries++ == 0 && l->first_ns == 0) l->first_ns = now;
@@ -293,10 +324,7 @@ static void fill(struct worker *w, int64_t *until_ns) {
         w->has_permit = w->has_start = false;
         cfb_err err = CFB_ERR_INIT;
         cfb_code rc = start_call(w, l, now, &err);
-        if (rc != CFB_OK) {
-            w->err = err;
-            fail(w, rc);
-        }
+        if (rc != CFB_OK) fail(w, rc, &err);
     }
     if (w->n_waiting > 0 && w->waiting[0]->due_ns < *until_ns) *until_ns = w->waiting[0]->due_ns;
 }
@@ -338,8 +366,7 @@ static void run(struct worker *w) {
         cfb_err err = CFB_ERR_INIT;
         cfb_code rc = cfb_calls_run(w->calls, until, &err);
         if (rc != CFB_OK) {
-            w->err = err;
-            fail(w, rc);
+            fail(w, rc, &err);
             break;
         }
         cfb_job_sample(j, false);
@@ -348,7 +375,7 @@ static void run(struct worker *w) {
 }
 
 cfb_code cfb_job_work(void *ctx, cfb_seat_t *seat, cfb_err *err) {
-    struct worker w = {.j = ctx, .seat = seat, .number = cfb_sched_seat_number(seat)};
+    struct worker w = {.j = ctx, .seat = seat, .number = cfb_sched_seat_number(seat), .desk = CFB_RECALL_DESK_INIT};
     cfb_thread_name("cfb-rows");
     cfb_code rc = make_worker(&w, err);
     if (rc == CFB_OK) {
@@ -359,6 +386,7 @@ cfb_code cfb_job_work(void *ctx, cfb_seat_t *seat, cfb_err *err) {
     cfb_calls_free(w.calls);
     cfb_buf_free(&w.prompt);
     cfb_buf_free(&w.text);
+    cfb_recall_desk_free(&w.desk);
     free(w.lanes);
     free(w.waiting);
     return rc;

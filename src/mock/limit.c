@@ -86,6 +86,13 @@ cfb_mock__pass cfb_mock__limit_take(cfb_mock__limit *l, int64_t now_ns, int64_t 
     return pass;
 }
 
+void cfb_mock__limit_settle(cfb_mock__limit *l, int64_t tokens) {
+    if (!atomic_load(&l->paced)) return;
+    pthread_mutex_lock(&l->lock);
+    l->tokens.level -= (double)tokens;
+    pthread_mutex_unlock(&l->lock);
+}
+
 /* ---- places ---- */
 
 void cfb_mock__limit_set_inflight(cfb_mock__limit *l, int64_t max) { atomic_store(&l->max_inflight, max); }

@@ -56,6 +56,9 @@ void cfb_mock__limit_set_quota(cfb_mock__limit *l, int64_t calls);
 /* Takes one call and its tokens. */
 cfb_mock__pass cfb_mock__limit_take(cfb_mock__limit *l, int64_t now_ns, int64_t tokens, cfb_mock__quota *out);
 
+/* Tokens of a reply, once it is known: taken in any case, as a debt if need be. */
+void cfb_mock__limit_settle(cfb_mock__limit *l, int64_t tokens);
+
 void cfb_mock__limit_set_inflight(cfb_mock__limit *l, int64_t max);
 /* Takes one of the places; false = none is free. What was taken is given back with cfb_mock__limit_leave. */
 bool cfb_mock__limit_enter(cfb_mock__limit *l);

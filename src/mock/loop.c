@@ -26,8 +26,9 @@ typedef struct conn {
     thread *t;
     struct conn *prev, *next; /* all connections of the thread */
     enum { READING, HOLDING, SENDING, STALLED } state;
-    bool arrived;  /* the head of the request under way was counted */
-    bool readable; /* there may be more to read, put off until the reply is out */
+    atomic_bool handed_over; /* by the thread that accepted it: all fields above and below are written */
+    bool arrived;            /* the head of the request under way was counted */
+    bool readable;           /* there may be more to read, put off until the reply is out */
     bool keep;
     cfb_mock__ticket ticket;
     cfb_buf in;    /* a request that is not whole yet */
@@ -165,6 +166,7 @@ static void conn_new(thread *t, int fd) {
     c->next = t->conns;
     if (c->next != NULL) c->next->prev = c;
     t->conns = c;
+    atomic_store_explicit(&c->handed_over, true, memory_order_release); /* the kernel hands it over, but is no barrier of C11 */
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
     bool ok = epoll_ctl(t->epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0;
     pthread_mutex_unlock(&t->lock);
@@ -426,6 +428,8 @@ static void go_on(conn *c) {
 }
 
 static void on_event(conn *c, uint32_t events) {
+    if (!atomic_load_explicit(&c->handed_over, memory_order_acquire))
+        return; /* never: it was written before the kernel knew it */
     if (c->state != READING && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))) {
         conn_free(c, false); /* nobody waits for the reply any more */
         return;

@@ -507,6 +507,7 @@ static cfb_code plan_chat(cfb_mock__model *m, const cfb_mock__input *in, cfb_moc
         rc = cfb_mock__answers_find(m->answers, req.prompt, &p->entry, err);
         if (rc == CFB_OK) rc = begin_try(m, true, req.n_prompt_tokens, in->arrival_ns, p, &go_on, err);
         if (rc == CFB_OK && go_on) rc = answer_chat(m, &req, gzip, p, err);
+        if (rc == CFB_OK && go_on && p->status == 200) cfb_mock__limit_settle(&m->limit, (int64_t)p->tokens_out);
         if (rc == CFB_OK) set_due(m, in->arrival_ns, p);
     }
     cfb_mock__chat_free(&req);
@@ -623,10 +624,20 @@ static cfb_code refuse_method(cfb_mock__plan *p, unsigned allowed, cfb_err *err)
     return rc == CFB_OK ? cfb_mock__plan_refuse(p, 405, NULL, NULL, err) : rc;
 }
 
+static bool misses_version(const cfb_mock__model *m, const cfb_mock__input *in) {
+    if (m->profile->errors != CFB_MOCK__ERROR_AZURE || cfb_mock__path_after(in->head->path, "/openai/deployments/").ptr == NULL)
+        return false;
+    return in->head->query.ptr == NULL || cfb_str_find(in->head->query, CFB_STR_LIT("api-version="), 0) == SIZE_MAX;
+}
+
 cfb_code cfb_mock__plan_make(cfb_mock__model *m, const cfb_mock__input *in, cfb_mock__plan *p, cfb_err *err) {
     reset_plan(m, p, in->arrival_ns);
     if (in->status != 200) return cfb_mock__plan_refuse(p, in->status, "this is no HTTP request", NULL, err);
     if (in->route == CFB_MOCK__ROUTE_OTHER) return cfb_mock__plan_refuse(p, 404, NULL, NULL, err);
+    if (misses_version(m, in)) { /* learn.microsoft.com, Azure OpenAI REST API reference: api-version is required there */
+        const cfb_mock__error e = {.status = 404, .code = "404", .message = "Resource not found"};
+        return cfb_mock__plan_error(p, &e, err);
+    }
     unsigned allowed = methods_of(in->route);
     if (!(allowed & 1u << in->method)) return refuse_method(p, allowed, err);
     if (in->too_large) return cfb_mock__plan_refuse(p, 413, "the body is too large", NULL, err);

@@ -58,7 +58,6 @@ static cfb_str apply(const cfb_step *step, cfb_str s) {
 }
 
 cfb_str cfb_prompt_postprocess(const cfb_task *task, cfb_shot shot, cfb_str reply) {
-    reply = cfb_prompt_strip_reasoning(reply);
     for (size_t i = 0; i < task->n_steps[shot]; i++) reply = apply(&task->steps[shot][i], reply);
     return reply;
 }

@@ -64,8 +64,10 @@ static bool reserve_labels(label_table *t, size_t n) {
     size_t cap = t->cap ? t->cap : MIN_SLOTS / 2, size;
     while (cap < n) cap *= 2;
     label *p = cfb_size_mul(cap, sizeof *p, &size) ? realloc(t->labels, size) : NULL;
-    if (p == NULL) return false;
-    t->labels = p;
+    if (p != NULL) t->labels = p;
+    label_count *c = realloc(t->counts, cap * sizeof *c);
+    if (c != NULL) t->counts = c;
+    if (p == NULL || c == NULL) return false;
     t->cap = cap;
     return true;
 }
@@ -103,9 +105,13 @@ uint32_t label_table_intern(label_table *t, cfb_str text) {
         i = find_slot(t, &k);
     }
     if (!reserve_labels(t, t->n + 1)) return LABEL_NONE;
+    cfb_str kept;
+    if (cfb_arena_dup(t->keys, text, &kept, NULL) != CFB_OK) return LABEL_NONE;
     uint32_t id = (uint32_t)t->n++;
     label *l = &t->labels[id];
-    *l = (label){.key = k, .next = LABEL_NONE, .bit = LABEL_NONE};
+    *l = (label){.key = k, .next = LABEL_NONE};
+    l->key.ptr = kept.ptr;
+    t->counts[id] = (label_count){.bit = LABEL_NONE};
     t->slots[i] = (label_slot){key_tag(&k), id + 1};
     if (id != LABEL_EMPTY) { /* the empty label is not in the per-label table */
         uint32_t *chain = &t->chain[k.hash >> 60];
@@ -124,7 +130,7 @@ uint32_t label_table_find(const label_table *t, cfb_str text) {
 bool label_table_init(label_table *t, const cfb_str *fixed, size_t n_fixed) {
     memset(t, 0, sizeof *t);
     for (size_t i = 0; i < LABEL_SHARDS; i++) t->chain[i] = LABEL_NONE;
-    if (!reserve_slots(t, MIN_SLOTS)) return false;
+    if (!reserve_slots(t, MIN_SLOTS) || cfb_arena_new(0, &t->keys, NULL) != CFB_OK) return false;
     memset(t->slots, 0, MIN_SLOTS * sizeof *t->slots);
     t->n_slots = MIN_SLOTS;
     if (label_table_intern(t, CFB_STR_LIT("")) != LABEL_EMPTY) return false;
@@ -132,15 +138,18 @@ bool label_table_init(label_table *t, const cfb_str *fixed, size_t n_fixed) {
         if (fixed[i].len >= UINT32_MAX || i >= LABEL_NONE) return false;
         uint32_t id = label_table_intern(t, fixed[i]);
         if (id == LABEL_NONE) return false;
-        t->labels[id].bit = (uint32_t)i;
+        t->counts[id].bit = (uint32_t)i;
     }
     return true;
 }
 
 bool label_table_reset(label_table *t, const label_table *start) {
     if (t->cap > KEEP_LABELS + start->cap) label_table_free(t);
+    if (t->keys == NULL && cfb_arena_new(0, &t->keys, NULL) != CFB_OK) return false;
     if (!reserve_labels(t, start->n) || !reserve_slots(t, start->n_slots)) return false;
+    cfb_arena_reset(t->keys);
     memcpy(t->labels, start->labels, start->n * sizeof *t->labels);
+    memcpy(t->counts, start->counts, start->n * sizeof *t->counts);
     memcpy(t->slots, start->slots, start->n_slots * sizeof *t->slots);
     memcpy(t->chain, start->chain, sizeof t->chain);
     t->n = start->n;
@@ -150,7 +159,9 @@ bool label_table_reset(label_table *t, const label_table *start) {
 
 void label_table_free(label_table *t) {
     free(t->labels);
+    free(t->counts);
     free(t->slots);
+    cfb_arena_free(t->keys);
     memset(t, 0, sizeof *t);
 }
 
@@ -199,15 +210,16 @@ static label_total *intern_total(label_shard *s, const label_key *k) {
     return t;
 }
 
-cfb_code label_shard_merge(label_shard *s, unsigned shard, const label_table *t, size_t max_labels) {
+cfb_code label_shard_merge(label_shard *s, unsigned shard, label_table *t, size_t max_labels) {
     for (uint32_t id = t->chain[shard]; id != LABEL_NONE; id = t->labels[id].next) {
-        const label *l = &t->labels[id];
-        if (l->actual == 0 && l->predicted == 0) continue; /* of the suite, and not seen */
-        label_total *total = intern_total(s, &l->key);
+        label_count *c = &t->counts[id];
+        if (c->actual == 0 && c->predicted == 0) continue; /* of the suite and not seen, or not seen again */
+        label_total *total = intern_total(s, &t->labels[id].key);
         if (total == NULL) return CFB_ENOMEM;
-        total->actual += l->actual;
-        total->predicted += l->predicted;
-        total->correct += l->correct;
+        total->actual += c->actual;
+        total->predicted += c->predicted;
+        total->correct += c->correct;
+        c->actual = c->predicted = c->correct = 0;
         if (s->n > max_labels) return CFB_ELIMIT;
     }
     return CFB_OK;
@@ -219,3 +231,59 @@ void label_shard_free(label_shard *s) {
     cfb_arena_free(s->arena);
     memset(s, 0, sizeof *s);
 }
+
+/* ---- texts seen before ---- */
+
+#define TEXT_SLOTS ((size_t)1024) /* each text has one place: whoever comes last has it */
+
+_Static_assert(sizeof(text_entry) == 64 + TEXT_BYTES, "labels in one cache line, the text in the next ones");
+
+text_entry *text_table_new(void) {
+    text_entry *table = aligned_alloc(64, TEXT_SLOTS * sizeof *table);
+    if (table != NULL) memset(table, 0, TEXT_SLOTS * sizeof *table);
+    return table;
+}
+
+void text_table_clear(text_entry *table) {
+    for (size_t i = 0; i < TEXT_SLOTS; i++) table[i].labels.used = false;
+}
+
+static inline uint64_t mix(uint64_t h, uint64_t v) {
+    h = (h ^ v) * UINT64_C(0x9E3779B97F4A7C15);
+    return h ^ h >> 29;
+}
+
+static inline uint64_t text_hash(cfb_str s) {
+    uint64_t h = s.len;
+    if (s.len < 8) {
+        uint64_t v = 0;
+        memcpy(&v, s.ptr, s.len);
+        h = mix(h, v);
+    } else {
+        for (size_t i = 0; i + 8 <= s.len; i += 8) h = mix(h, load8(s.ptr + i));
+        h = mix(h, load8(s.ptr + s.len - 8));
+    }
+    return h * UINT64_C(0xD6E8FEB86659FD93);
+}
+
+uint64_t text_table_hash(const text_entry *table, cfb_str text) {
+    uint64_t hash = text_hash(text);
+    const text_entry *e = &table[hash >> 54];
+    __builtin_prefetch(e);
+    __builtin_prefetch(e->text);
+    return hash;
+}
+
+text_entry *text_table_find(text_entry *table, cfb_str text, uint64_t hash, bool *known) {
+    text_entry *e = &table[hash >> 54];
+    *known = e->labels.used && e->hash == hash && e->labels.len == text.len && memcmp(e->text, text.ptr, text.len) == 0;
+    if (!*known) {
+        e->hash = hash;
+        e->labels.used = false;
+        e->labels.len = (uint8_t)text.len;
+        memcpy(e->text, text.ptr, text.len);
+    }
+    return e;
+}
+
+_Static_assert(TEXT_SLOTS == (size_t)1 << 10, "the hash's upper 10 bits are the place");

@@ -18,19 +18,25 @@ typedef struct label_key {
 
 typedef struct label {
     label_key key;
-    uint32_t next;                       /* in its shard's chain, or LABEL_NONE */
-    uint32_t in_ref, in_out;             /* stamp of the last row that had it there; stamps start at 1 */
-    uint32_t actual, predicted, correct; /* rows of this piece */
-    uint32_t bit;                        /* its column in the bit matrices, or LABEL_NONE */
+    uint32_t next;           /* in its shard's chain, or LABEL_NONE */
+    uint32_t in_ref, in_out; /* stamp of the last row that had it there; stamps start at 1 */
 } label;
+
+/* Apart from the label, so that the counts of many labels share cache lines. */
+typedef struct label_count {
+    uint32_t actual, predicted, correct; /* rows since the last merge */
+    uint32_t bit;                        /* its column in the bit matrices, or LABEL_NONE */
+} label_count;
 
 typedef struct label_slot {
     uint32_t tag, id_plus_1; /* upper half of the hash; 0 = free slot */
 } label_slot;
 
-/* Keys borrow their bytes: from the texts being scored, or from the task. */
+/* Lives as long as its worker: ids are good until the table is reset. */
 typedef struct label_table {
     label *labels;
+    label_count *counts;
+    cfb_arena_t *keys; /* the labels' bytes */
     size_t n, cap;
     label_slot *slots;
     size_t n_slots, slots_cap; /* n_slots is a power of two and at least 2n */
@@ -39,7 +45,7 @@ typedef struct label_table {
 
 /* A table with the empty label and `fixed` ones; those get the bits 0, 1, ... in their order. */
 CFB_MUST_CHECK bool label_table_init(label_table *t, const cfb_str *fixed, size_t n_fixed);
-/* Makes t a copy of `start`, in the memory that t has. */
+/* Makes t a copy of `start`, which must outlive it, in the memory that t has. */
 CFB_MUST_CHECK bool label_table_reset(label_table *t, const label_table *start);
 void label_table_free(label_table *t);
 /* Id of a label, new or known; LABEL_NONE without memory. text.len < UINT32_MAX. May move t->labels. */
@@ -61,8 +67,36 @@ typedef struct label_shard {
     cfb_arena_t *arena;
 } label_shard;
 
-/* Adds the counts of t's labels that belong to shard number `shard`. ELIMIT beyond max labels in this shard, ENOMEM. */
-CFB_MUST_CHECK cfb_code label_shard_merge(label_shard *s, unsigned shard, const label_table *t, size_t max_labels);
+/* Takes over the counts of t's labels that belong to shard number `shard`. ELIMIT beyond max labels in this shard, ENOMEM. */
+CFB_MUST_CHECK cfb_code label_shard_merge(label_shard *s, unsigned shard, label_table *t, size_t max_labels);
 void label_shard_free(label_shard *s);
+
+/* ---- texts seen before ---- */
+
+/* References and answers repeat: over models, settings and rows. What the labels of a short text are is kept for the next time.
+ */
+#define TEXT_LABELS 12
+#define TEXT_BYTES 128
+
+typedef struct text_labels {
+    uint32_t ids[TEXT_LABELS]; /* set(text), each label once, in the order of the text */
+    uint32_t chars;            /* its length in code points */
+    uint8_t n, len;
+    bool plain; /* the text, split at wide commas alone and not stripped, is just these labels: L of a reference */
+    bool used;
+} text_labels;
+
+typedef struct text_entry {
+    uint64_t hash;
+    text_labels labels;
+    char text[TEXT_BYTES];
+} text_entry;
+
+/* Hash of a text of 1 to TEXT_BYTES bytes. Asks the processor for the entry, so that it is near when it is looked for. */
+uint64_t text_table_hash(const text_entry *table, cfb_str text);
+/* The entry for a text of that hash: *known, or to be filled in (it is the caller's from here on). */
+text_entry *text_table_find(text_entry *table, cfb_str text, uint64_t hash, bool *known);
+text_entry *text_table_new(void);
+void text_table_clear(text_entry *table);
 
 #endif

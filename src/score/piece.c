@@ -12,6 +12,9 @@ bool score_worker_init(score_worker *w, const score_plan *plan) {
     if (w->rows == NULL) return false;
     if (plan->metric == CFB_METRIC_TF) return cfb_tf_scratch_new(&w->tf, NULL) == CFB_OK;
     if (!plan->f1) return cfb_metric_scratch_new(&w->metric, NULL) == CFB_OK;
+    w->texts = text_table_new();
+    w->hashes = new_array(2 * n, sizeof *w->hashes);
+    if (w->texts == NULL || w->hashes == NULL || !label_table_reset(&w->table, &plan->start)) return false;
     uint32_t **counts[] = {&w->tp, &w->n_true, &w->n_pred, &w->n_items, &w->both, &w->n_ref, &w->n_out};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if ((*counts[i] = new_array(n, sizeof **counts[i])) == NULL) return false;
@@ -29,18 +32,24 @@ bool score_worker_init(score_worker *w, const score_plan *plan) {
 void score_worker_free(score_worker *w) {
     cfb_tf_scratch_free(w->tf);
     cfb_metric_scratch_free(w->metric);
-    void *arrays[] = {w->tp,    w->n_true, w->n_pred,     w->n_items,   w->both,     w->n_ref,
-                      w->n_out, w->score,  w->precision,  w->recall,    w->f1,       w->rows,
-                      w->truth, w->pred,   w->long_truth, w->long_pred, w->long_rows};
+    void *arrays[] = {w->tp,         w->n_true,    w->n_pred,    w->n_items, w->both,  w->n_ref, w->n_out,
+                      w->score,      w->precision, w->recall,    w->f1,      w->rows,  w->truth, w->pred,
+                      w->long_truth, w->long_pred, w->long_rows, w->texts,   w->hashes};
+    label_table_free(&w->table);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
     memset(w, 0, sizeof *w);
 }
 
 void score_piece_free(score_piece *p) {
-    label_table_free(&p->table);
     free(p->truth);
     free(p->pred);
     memset(p, 0, sizeof *p);
+}
+
+bool score_worker_forget(score_worker *w, const score_plan *plan) {
+    text_table_clear(w->texts);
+    w->n_counted = 0;
+    return label_table_reset(&w->table, &plan->start);
 }
 
 /* ---- one row's labels ---- */
@@ -102,14 +111,15 @@ static inline bool set_bit(row_reader *r, uint32_t bit, bool in_truth) {
  * labels give the same counts, under numbers of the row's own. */
 static inline bool set_label_bit(row_reader *r, uint32_t id, bool in_truth) {
     label *l = &r->table->labels[id];
+    label_count *c = &r->table->counts[id];
     if (r->label_set == CFB_LABELS_OBSERVED) {
         if (id == LABEL_EMPTY) return true;
         bool numbered = !in_truth && l->in_ref == r->stamp;
-        if (!numbered) l->bit = r->n_own++;
+        if (!numbered) c->bit = r->n_own++;
     }
     /* Row labels are numbered by their place in the reference: see read_positions. */
-    if (r->label_set == CFB_LABELS_ROW || l->bit == LABEL_NONE) return true;
-    return set_bit(r, l->bit, in_truth);
+    if (r->label_set == CFB_LABELS_ROW || c->bit == LABEL_NONE) return true;
+    return set_bit(r, c->bit, in_truth);
 }
 
 static bool add_reference_label(row_reader *r, cfb_str text) {
@@ -124,7 +134,7 @@ static bool add_reference_label(row_reader *r, cfb_str text) {
     l->in_ref = r->stamp;
     if (id != LABEL_EMPTY) {
         r->n_ref++;
-        l->actual++;
+        r->table->counts[id].actual++;
     }
     return set_label_bit(r, id, true);
 }
@@ -138,10 +148,10 @@ static bool add_output_label(row_reader *r, cfb_str text) {
     r->n_items++;
     if (id != LABEL_EMPTY) {
         r->n_out++;
-        l->predicted++;
+        r->table->counts[id].predicted++;
         if (l->in_ref == r->stamp) {
             r->both++;
-            l->correct++;
+            r->table->counts[id].correct++;
         }
     }
     return set_label_bit(r, id, false);
@@ -228,6 +238,90 @@ static bool read_positions(row_reader *r, cfb_str response, bool *unmatchable) {
     }
 }
 
+/* ---- short texts ---- */
+
+/* The labels of a text of a few labels; NULL with code OK: it is none of those. */
+static const text_labels *short_labels(score_worker *w, cfb_str text, uint64_t hash, cfb_code *code) {
+    static const text_labels none = {.n = 0};
+    *code = CFB_OK;
+    if (text.len == 0) return &none;
+    if (text.len > TEXT_BYTES) return NULL;
+    bool known;
+    text_entry *e = text_table_find(w->texts, text, hash, &known);
+    text_labels *l = &e->labels;
+    if (known) return l->n <= TEXT_LABELS ? l : NULL;
+    size_t chars = cfb_text_count_valid(text);
+    if (chars == SIZE_MAX) {
+        *code = CFB_EENCODING;
+        return NULL;
+    }
+    cfb_str t = strip_item(text.ptr, text.ptr + text.len);
+    const char *p = t.ptr, *end = t.ptr + t.len;
+    uint32_t n = 0;
+    bool plain = t.len == text.len;
+    for (size_t comma_len = 1; comma_len > 0;) {
+        const char *q = find_comma(p, end, &comma_len);
+        plain = plain && q > p && comma_len != 1;
+        if (q > p) {
+            cfb_str item = strip_item(p, q);
+            plain = plain && item.len == (size_t)(q - p);
+            uint32_t id = label_table_intern(&w->table, item), k = 0;
+            if (id == LABEL_NONE) {
+                *code = CFB_ENOMEM;
+                return NULL;
+            }
+            while (k < n && k < TEXT_LABELS && l->ids[k] != id) k++;
+            plain = plain && k == n;
+            if (k == n && n < TEXT_LABELS) l->ids[n] = id;
+            if (k == n) n++;
+            if (n > TEXT_LABELS) break;
+        }
+        p = q + comma_len;
+    }
+    l->n = (uint8_t)n;
+    l->chars = (uint32_t)chars;
+    l->plain = plain;
+    l->used = true;
+    return n <= TEXT_LABELS ? l : NULL;
+}
+
+static inline void set_row_bit(uint64_t *words, uint32_t bit) { words[bit / 64] |= UINT64_C(1) << (bit % 64); }
+
+/* A row whose texts have a few labels each: no stamps, every label of the output is looked for among those of the reference. The
+ * same counts and bits as read_items and read_positions give. */
+static void count_short(const score_plan *plan, score_worker *w, size_t i, const text_labels *ref, const text_labels *out) {
+    uint64_t *truth = w->truth + i * plan->n_words, *pred = w->pred + i * plan->n_words;
+    label_count *counts = w->table.counts;
+    uint32_t own[TEXT_LABELS], n_own = 0, n_ref = 0, n_out = 0, both = 0;
+    for (uint32_t k = 0; k < ref->n; k++) {
+        uint32_t id = ref->ids[k], bit = k;
+        bool named = id != LABEL_EMPTY;
+        n_ref += named;
+        counts[id].actual += named;
+        if (plan->label_set == CFB_LABELS_SUITE) bit = counts[id].bit;
+        if (plan->label_set == CFB_LABELS_OBSERVED) own[k] = bit = named ? n_own++ : LABEL_NONE;
+        if (bit != LABEL_NONE) set_row_bit(truth, bit);
+    }
+    for (uint32_t k = 0; k < out->n; k++) {
+        uint32_t id = out->ids[k], bit = LABEL_NONE, at = 0;
+        bool named = id != LABEL_EMPTY;
+        while (at < ref->n && ref->ids[at] != id) at++;
+        bool found = at < ref->n;
+        n_out += named;
+        counts[id].predicted += named;
+        counts[id].correct += named & found;
+        both += named & found;
+        if (plan->label_set == CFB_LABELS_ROW && found) bit = at;
+        if (plan->label_set == CFB_LABELS_SUITE) bit = counts[id].bit;
+        if (plan->label_set == CFB_LABELS_OBSERVED) bit = !named ? LABEL_NONE : found ? own[at] : n_own++;
+        if (bit != LABEL_NONE) set_row_bit(pred, bit);
+    }
+    w->n_items[i] = out->n;
+    w->both[i] = both;
+    w->n_ref[i] = n_ref;
+    w->n_out[i] = n_out;
+}
+
 /* ---- pieces ---- */
 
 static void fail(score_piece *p, cfb_code code, size_t row) {
@@ -247,20 +341,25 @@ static cfb_code check_texts(const cfb_score_row_in *in, cfb_str output, cfb_scor
 
 static inline cfb_str output_of(const cfb_score_row_in *in) { return in->state == CFB_ROW_FAILED ? CFB_STR_NULL : in->output; }
 
-static cfb_code read_row(const score_plan *plan, score_worker *w, score_piece *p, size_t i) {
-    cfb_score_row *row = &w->rows[i];
-    cfb_str output = output_of(&p->in[i]), response = p->in[i].response;
-    cfb_code code = check_texts(&p->in[i], output, row);
+static uint32_t next_stamp(score_worker *w) {
+    if (++w->stamp == 0) { /* after four thousand million rows: no label may look as if this row had it */
+        for (size_t i = 0; i < w->table.n; i++) w->table.labels[i].in_ref = w->table.labels[i].in_out = 0;
+        w->stamp = 1;
+    }
+    return w->stamp;
+}
+
+static cfb_code read_long_row(const score_plan *plan, score_worker *w, const cfb_score_row_in *in, size_t i, cfb_score_row *row) {
+    cfb_str output = output_of(in), response = in->response;
+    cfb_code code = check_texts(in, output, row);
     if (code != CFB_OK) return code;
-    row_reader r = {.table = &p->table,
+    row_reader r = {.table = &w->table,
                     .w = w,
                     .label_set = plan->label_set,
-                    .stamp = (uint32_t)i + 1,
+                    .stamp = next_stamp(w),
                     .plain = true,
                     .truth = w->truth + i * plan->n_words,
                     .pred = w->pred + i * plan->n_words};
-    memset(r.truth, 0, plan->n_words * sizeof *r.truth);
-    memset(r.pred, 0, plan->n_words * sizeof *r.pred);
     if (!read_items(&r, response, true) || !read_items(&r, output, false)) return CFB_ENOMEM;
     if (plan->label_set == CFB_LABELS_ROW && !read_positions(&r, response, &row->reference_unmatchable)) return CFB_ENOMEM;
     w->n_items[i] = r.n_items;
@@ -275,14 +374,41 @@ static cfb_code read_row(const score_plan *plan, score_worker *w, score_piece *p
     return CFB_OK;
 }
 
-static void run_f1(const score_plan *plan, score_worker *w, score_piece *p) {
-    w->n_long_rows = 0;
-    if (!label_table_reset(&p->table, &plan->start)) {
-        fail(p, CFB_ENOMEM, 0);
-        return;
+static cfb_code read_row(const score_plan *plan, score_worker *w, const cfb_score_row_in *in, size_t i, cfb_score_row *row) {
+    cfb_code code;
+    const text_labels *ref = short_labels(w, in->response, w->hashes[2 * i], &code);
+    if (ref != NULL && (plan->label_set != CFB_LABELS_ROW || ref->plain)) {
+        text_labels kept = *ref; /* the output may take its place */
+        const text_labels *out = short_labels(w, output_of(in), w->hashes[2 * i + 1], &code);
+        if (out != NULL) {
+            count_short(plan, w, i, &kept, out);
+            row->response_chars = kept.chars;
+            row->output_chars = out->chars;
+            return CFB_OK;
+        }
     }
+    return code == CFB_OK ? read_long_row(plan, w, in, i, row) : code;
+}
+
+/* Hashes run ahead of the rows by so much that the entries have come when a row needs them. */
+#define AHEAD 8
+
+static inline void hash_row(score_worker *w, const score_piece *p, size_t i) {
+    if (i >= p->n) return;
+    const cfb_str texts[] = {p->in[i].response, output_of(&p->in[i])};
+    for (size_t k = 0; k < 2; k++)
+        if (texts[k].len > 0 && texts[k].len <= TEXT_BYTES) w->hashes[2 * i + k] = text_table_hash(w->texts, texts[k]);
+}
+
+static void run_f1(const score_plan *plan, score_worker *w, score_piece *p, cfb_score_row *rows) {
+    w->n_long_rows = 0;
+    w->n_counted += p->n;
+    memset(w->truth, 0, p->n * plan->n_words * sizeof *w->truth);
+    memset(w->pred, 0, p->n * plan->n_words * sizeof *w->pred);
+    for (size_t i = 0; i < AHEAD; i++) hash_row(w, p, i);
     for (size_t i = 0; i < p->n; i++) {
-        cfb_code code = read_row(plan, w, p, i);
+        hash_row(w, p, i + AHEAD);
+        cfb_code code = read_row(plan, w, &p->in[i], i, &rows[i]);
         if (code != CFB_OK) {
             fail(p, code, i);
             return;
@@ -298,7 +424,7 @@ static void run_f1(const score_plan *plan, score_worker *w, score_piece *p) {
     cfb_f1_finish(w->tp, w->n_true, w->n_pred, w->n_items, p->n, w->score);
     cfb_set_scores(w->both, w->n_ref, w->n_out, p->n, w->precision, w->recall, w->f1);
     for (size_t i = 0; i < p->n; i++) {
-        cfb_score_row *row = &w->rows[i];
+        cfb_score_row *row = &rows[i];
         if (plan->label_set == CFB_LABELS_SUITE) row->reference_unmatchable = w->n_true[i] < w->n_ref[i]; /* a label not in L */
         row->score = w->score[i];
         row->set_precision = w->precision[i];
@@ -310,9 +436,9 @@ static void run_f1(const score_plan *plan, score_worker *w, score_piece *p) {
     }
 }
 
-static void run_tf(score_worker *w, score_piece *p) {
+static void run_tf(score_worker *w, score_piece *p, cfb_score_row *rows) {
     for (size_t i = 0; i < p->n; i++) {
-        cfb_score_row *row = &w->rows[i];
+        cfb_score_row *row = &rows[i];
         cfb_tf_counts c;
         cfb_code code = cfb_tf_count(w->tf, p->in[i].response, output_of(&p->in[i]), &c, NULL);
         if (code != CFB_OK) {
@@ -329,10 +455,9 @@ static void run_tf(score_worker *w, score_piece *p) {
 static bool is_answered(cfb_row_state s) { return s == CFB_ROW_OK || s == CFB_ROW_TRUNCATED; }
 
 /* Any metric of the table that scores a row by itself. */
-static void run_rows(const score_plan *plan, score_worker *w, score_piece *p) {
-    p->corpus = p->corpus_answered = (cfb_metric_sums){{0}};
+static void run_rows(const score_plan *plan, score_worker *w, score_piece *p, cfb_score_row *rows) {
     for (size_t i = 0; i < p->n; i++) {
-        cfb_score_row *row = &w->rows[i];
+        cfb_score_row *row = &rows[i];
         cfb_metric_row r;
         cfb_code code = plan->info->row(w->metric, p->in[i].response, output_of(&p->in[i]), &r, NULL);
         if (code != CFB_OK) {
@@ -344,17 +469,17 @@ static void run_rows(const score_plan *plan, score_worker *w, score_piece *p) {
         row->response_chars = (uint32_t)r.response_chars;
         row->output_chars = (uint32_t)r.output_chars;
         if (plan->info->how != CFB_METRIC_FROM_COUNTS) continue;
-        cfb_metric_sums_add(&p->corpus, &r);
-        if (is_answered(row->state)) cfb_metric_sums_add(&p->corpus_answered, &r);
+        cfb_metric_sums_add(&w->corpus, &r);
+        if (is_answered(row->state)) cfb_metric_sums_add(&w->corpus_answered, &r);
     }
 }
 
 /* Row by row, in order: what a block's partial sums are must not depend on how the rows arrived. */
-static void add_up(const score_worker *w, score_piece *p) {
-    score_sums s = p->sums;
-    score_counts c = {0};
-    for (size_t i = 0; i < p->n; i++) {
-        const cfb_score_row *row = &w->rows[i];
+void score_add_rows(const cfb_score_row *rows, size_t n, score_sums *sums, score_counts *counts) {
+    score_sums s = *sums;
+    score_counts c = *counts;
+    for (size_t i = 0; i < n; i++) {
+        const cfb_score_row *row = &rows[i];
         s.score += row->score;
         if (is_answered(row->state)) s.answered += row->score;
         s.precision += row->set_precision;
@@ -365,9 +490,9 @@ static void add_up(const score_worker *w, score_piece *p) {
         c.response_chars += row->response_chars;
         c.output_chars += row->output_chars;
     }
-    c.n_rows = p->n;
-    p->sums = s;
-    p->counts = c;
+    c.n_rows += n;
+    *sums = s;
+    *counts = c;
 }
 
 /* Hands the worker's matrices to the piece, and the piece's old ones to the worker. */
@@ -380,6 +505,7 @@ static void swap_bits(score_worker *w, score_piece *p) {
 }
 
 void score_piece_run(const score_plan *plan, score_worker *w, score_piece *p) {
+    cfb_score_row *rows = p->out ? p->out : w->rows;
     p->code = CFB_OK;
     for (size_t i = 0; i < p->n; i++) {
         cfb_row_state state = p->in[i].state;
@@ -387,16 +513,16 @@ void score_piece_run(const score_plan *plan, score_worker *w, score_piece *p) {
             fail(p, CFB_EBUG, i);
             return;
         }
-        w->rows[i] = (cfb_score_row){.state = state};
+        rows[i] = (cfb_score_row){.state = state};
     }
     if (plan->f1)
-        run_f1(plan, w, p);
+        run_f1(plan, w, p, rows);
     else if (plan->metric == CFB_METRIC_TF)
-        run_tf(w, p);
+        run_tf(w, p, rows);
     else
-        run_rows(plan, w, p);
+        run_rows(plan, w, p, rows);
     if (p->code != CFB_OK) return;
-    add_up(w, p);
-    if (p->out != NULL) memcpy(p->out, w->rows, p->n * sizeof *p->out);
+    p->counts = (score_counts){0};
+    if (p->add_up) score_add_rows(rows, p->n, &p->sums, &p->counts);
     if (plan->keep_bits) swap_bits(w, p);
 }

@@ -22,7 +22,7 @@ typedef struct score_plan {
     const cfb_metric_info *info;
     cfb_label_set label_set;
     size_t n_words;    /* of a row of the bit matrices: the suite's labels, or 1 where rows number their own */
-    label_table start; /* the table that every piece begins with */
+    label_table start; /* the table that every worker begins with */
     bool keep_bits;    /* leave each piece's bit matrices for the confusion matrix */
 } score_plan;
 
@@ -30,6 +30,12 @@ typedef struct score_plan {
 typedef struct score_worker {
     cfb_tf_scratch_t *tf;
     cfb_metric_scratch_t *metric;
+    cfb_metric_sums corpus, corpus_answered; /* metrics from counts: of all rows, of answered rows; order is no matter */
+    label_table table;                       /* of all rows since the last merge */
+    text_entry *texts;                       /* with ids of this table */
+    uint64_t *hashes;                        /* (CFB_SCORE_BLOCK, 2): of the rows' short texts */
+    uint32_t stamp;                          /* of the row read last: see label.in_ref */
+    uint64_t n_counted;                      /* rows since the last merge */
     /* Shapes: (CFB_SCORE_BLOCK). n_items = |set(output)| with the empty label; both, n_ref, n_out without it. */
     uint32_t *tp, *n_true, *n_pred, *n_items, *both, *n_ref, *n_out;
     double *score, *precision, *recall, *f1;
@@ -48,10 +54,9 @@ typedef struct score_piece {
     const cfb_score_row_in *in;
     cfb_score_row *out; /* may be NULL */
     size_t n;
-    score_sums sums; /* before: those of the block's earlier rows */
+    bool add_up;
+    score_sums sums; /* with add_up. Before: those of the block's earlier rows */
     score_counts counts;
-    cfb_metric_sums corpus, corpus_answered; /* metrics from counts: over all rows, over answered rows */
-    label_table table;
     uint64_t *truth, *pred; /* (CFB_SCORE_BLOCK, n_words), with keep_bits */
     cfb_code code;
     size_t bad_row; /* where code is not OK */
@@ -59,8 +64,12 @@ typedef struct score_piece {
 
 CFB_MUST_CHECK bool score_worker_init(score_worker *w, const score_plan *plan);
 void score_worker_free(score_worker *w);
+/* Forgets the labels that were met; their counts were merged. */
+CFB_MUST_CHECK bool score_worker_forget(score_worker *w, const score_plan *plan);
 /* Scores a piece; the result, good or bad, is in p. */
 void score_piece_run(const score_plan *plan, score_worker *w, score_piece *p);
+/* Adds rows to running sums and counts, one after the other. */
+void score_add_rows(const cfb_score_row *rows, size_t n, score_sums *sums, score_counts *counts);
 void score_piece_free(score_piece *p);
 
 #endif

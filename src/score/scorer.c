@@ -2,12 +2,15 @@
 #include "score/piece.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* Pieces that are scored before their label tables are merged: enough for many threads, little enough to stay small. A
  * constant, so that what is merged when does not depend on the threads. */
 #define WAVE 64
+/* A worker whose table has so many labels beyond the suite's merges it and starts anew. */
+#define KEEP_LABELS ((size_t)1 << 16)
 _Static_assert((size_t)WAVE *CFB_SCORE_BLOCK <= CONFUSION_MAX_ROWS, "a wave's counts must be exact in binary32");
 
 struct cfb_scorer {
@@ -17,13 +20,14 @@ struct cfb_scorer {
     int n_threads;
     score_worker *workers; /* n_threads */
     score_piece pieces[WAVE];
+    score_piece *parts; /* n_threads: cfb_scorer_score_part's */
+    pthread_mutex_t merge;
     label_shard shards[LABEL_SHARDS];
     cfb_code shard_codes[LABEL_SHARDS];
     size_t n_pieces; /* of the running wave */
     confusion *confusion;
     score_sums total, open; /* whole blocks; the block that is not full yet */
     score_counts counts;
-    cfb_metric_sums corpus, corpus_answered;
     cfb_code broken; /* the error that ended this scorer */
     cfb_label_stat *stats;
     char metric[128];
@@ -84,7 +88,8 @@ static bool allocate(cfb_scorer_t *s) {
     bool suite_labels = s->plan.label_set == CFB_LABELS_SUITE;
     if (s->plan.f1 && !label_table_init(&s->plan.start, s->task->labels, suite_labels ? s->task->n_labels : 0)) return false;
     s->workers = calloc((size_t)s->n_threads, sizeof *s->workers);
-    if (s->workers == NULL) return false;
+    s->parts = calloc((size_t)s->n_threads, sizeof *s->parts);
+    if (s->workers == NULL || s->parts == NULL) return false;
     for (int i = 0; i < s->n_threads; i++)
         if (!score_worker_init(&s->workers[i], &s->plan)) return false;
     for (size_t i = 0; s->plan.keep_bits && i < WAVE; i++) {
@@ -105,11 +110,11 @@ cfb_code cfb_scorer_new(const cfb_task *task, const cfb_score_opts *opts, cfb_sc
     if (rc != CFB_OK) return rc;
     cfb_scorer_t *s = calloc(1, sizeof *s);
     if (s == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    pthread_mutex_init(&s->merge, NULL);
     s->plan = plan;
     s->task = task;
     s->max_labels = opts->max_labels;
     s->n_threads = opts->n_threads > 0 ? opts->n_threads : cfb_cpu_count();
-    if (s->n_threads > WAVE) s->n_threads = WAVE; /* more could never have work */
     name_metric(s);
     if (!allocate(s)) {
         cfb_scorer_free(s);
@@ -128,6 +133,9 @@ void cfb_scorer_free(cfb_scorer_t *s) {
     if (s == NULL) return;
     for (int i = 0; s->workers != NULL && i < s->n_threads; i++) score_worker_free(&s->workers[i]);
     free(s->workers);
+    for (int i = 0; s->parts != NULL && i < s->n_threads; i++) score_piece_free(&s->parts[i]);
+    free(s->parts);
+    pthread_mutex_destroy(&s->merge);
     for (size_t i = 0; i < WAVE; i++) score_piece_free(&s->pieces[i]);
     for (size_t i = 0; i < LABEL_SHARDS; i++) label_shard_free(&s->shards[i]);
     label_table_free(&s->plan.start);
@@ -143,12 +151,13 @@ static void run_piece(void *ctx, size_t i, int worker) {
     score_piece_run(&s->plan, &s->workers[worker], &s->pieces[i]);
 }
 
+/* All workers' counts of one shard's labels. */
 static void merge_shard(void *ctx, size_t shard, int worker) {
     cfb_scorer_t *s = ctx;
     (void)worker;
     cfb_code code = CFB_OK;
-    for (size_t i = 0; code == CFB_OK && i < s->n_pieces; i++)
-        code = label_shard_merge(&s->shards[shard], (unsigned)shard, &s->pieces[i].table, s->max_labels);
+    for (int i = 0; code == CFB_OK && i < s->n_threads; i++)
+        code = label_shard_merge(&s->shards[shard], (unsigned)shard, &s->workers[i].table, s->max_labels);
     s->shard_codes[shard] = code;
 }
 
@@ -178,6 +187,7 @@ static size_t cut_pieces(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n
         p->in = rows + taken;
         p->out = out ? out + taken : NULL;
         p->n = n - taken < room ? n - taken : room;
+        p->add_up = true;
         p->sums = in_block ? s->open : (score_sums){0};
         taken += p->n;
         in_block = 0;
@@ -201,20 +211,51 @@ static cfb_code piece_error(const score_piece *p, size_t row, cfb_err *err) {
     return p->code;
 }
 
-static cfb_code merge_labels(cfb_scorer_t *s, cfb_err *err) {
-    if (!s->plan.f1) return CFB_OK;
-    /* Opening a region for a few hundred labels costs more than it gives. */
-    cfb_par_blocks(LABEL_SHARDS, s->n_pieces >= 4 ? s->n_threads : 1, merge_shard, s);
-    size_t n = 0;
-    bool limit = false;
-    for (size_t i = 0; i < LABEL_SHARDS; i++) {
-        if (s->shard_codes[i] == CFB_ENOMEM) return cfb_err_set(err, CFB_ENOMEM, "out of memory (table of labels)");
-        limit = limit || s->shard_codes[i] == CFB_ELIMIT;
-        n += s->shards[i].n;
-    }
-    if (limit || n > s->max_labels)
+static cfb_code merge_error(const cfb_scorer_t *s, cfb_code code, size_t n_labels, cfb_err *err) {
+    if (code == CFB_ENOMEM) return cfb_err_set(err, CFB_ENOMEM, "out of memory (table of labels)");
+    if (code == CFB_ELIMIT || n_labels > s->max_labels)
         return cfb_err_set(err, CFB_ELIMIT, "task '%s': more than %zu different labels", s->task->name, s->max_labels);
     return CFB_OK;
+}
+
+static size_t count_totals(const cfb_scorer_t *s) {
+    size_t n = 0;
+    for (size_t i = 0; i < LABEL_SHARDS; i++) n += s->shards[i].n;
+    return n;
+}
+
+static cfb_code merge_labels(cfb_scorer_t *s, cfb_err *err) {
+    if (!s->plan.f1) return CFB_OK;
+    size_t n = 0;
+    for (int i = 0; i < s->n_threads; i++) n += s->workers[i].table.n;
+    /* Opening a region for a few hundred labels costs more than it gives. */
+    cfb_par_blocks(LABEL_SHARDS, n >= 4096 ? s->n_threads : 1, merge_shard, s);
+    for (size_t i = 0; i < LABEL_SHARDS; i++) {
+        cfb_code rc = merge_error(s, s->shard_codes[i], 0, err);
+        if (rc != CFB_OK) return rc;
+    }
+    for (int i = 0; i < s->n_threads; i++) s->workers[i].n_counted = 0;
+    return merge_error(s, CFB_OK, count_totals(s), err);
+}
+
+/* Are there so many labels, or so many rows, that the workers' tables must be merged before they can go on? */
+static bool must_merge(const cfb_scorer_t *s, const score_worker *w) {
+    return w->table.n > s->plan.start.n + KEEP_LABELS || w->n_counted > (uint64_t)1 << 31;
+}
+
+static cfb_code merge_when_full(cfb_scorer_t *s, cfb_err *err) {
+    bool full = false;
+    size_t n = count_totals(s);
+    for (int i = 0; i < s->n_threads; i++) {
+        n += s->workers[i].table.n;
+        full = full || must_merge(s, &s->workers[i]);
+    }
+    if (!s->plan.f1 || (!full && n <= s->max_labels)) return CFB_OK;
+    cfb_code rc = merge_labels(s, err);
+    for (int i = 0; i < s->n_threads && rc == CFB_OK; i++)
+        if (must_merge(s, &s->workers[i]) && !score_worker_forget(&s->workers[i], &s->plan))
+            rc = cfb_err_set(err, CFB_ENOMEM, "out of memory (table of labels)");
+    return rc;
 }
 
 /* Blocks in order: whole ones go to the total, the last one may stay open. */
@@ -222,10 +263,6 @@ static void close_pieces(cfb_scorer_t *s) {
     for (size_t i = 0; i < s->n_pieces; i++) {
         const score_piece *p = &s->pieces[i];
         add_counts(&s->counts, &p->counts);
-        if (s->plan.info->how == CFB_METRIC_FROM_COUNTS) {
-            cfb_metric_sums_merge(&s->corpus, &p->corpus);
-            cfb_metric_sums_merge(&s->corpus_answered, &p->corpus_answered);
-        }
         if (s->counts.n_rows % CFB_SCORE_BLOCK == 0) {
             add_sums(&s->total, &p->sums);
             s->open = (score_sums){0};
@@ -239,7 +276,7 @@ static cfb_code run_wave(cfb_scorer_t *s, size_t first_row, cfb_err *err) {
     cfb_par_blocks(s->n_pieces, s->n_threads, run_piece, s);
     for (size_t i = 0, row = first_row; i < s->n_pieces; row += s->pieces[i++].n)
         if (s->pieces[i].code != CFB_OK) return piece_error(&s->pieces[i], row + s->pieces[i].bad_row, err);
-    cfb_code rc = merge_labels(s, err);
+    cfb_code rc = merge_when_full(s, err);
     if (rc != CFB_OK) return rc;
     if (s->confusion) confusion_add(s->confusion, s->pieces, s->n_pieces, s->plan.n_words);
     close_pieces(s);
@@ -259,6 +296,54 @@ cfb_code cfb_scorer_add(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n,
         done += taken;
     }
     return CFB_OK;
+}
+
+/* ---- parts ---- */
+
+/* One worker's labels, when they are many; the others go on meanwhile. */
+static cfb_code merge_part(cfb_scorer_t *s, score_worker *w, cfb_err *err) {
+    if (!s->plan.f1 || (!must_merge(s, w) && w->table.n <= s->max_labels)) return CFB_OK;
+    cfb_code rc = CFB_OK;
+    pthread_mutex_lock(&s->merge);
+    for (unsigned i = 0; i < LABEL_SHARDS && rc == CFB_OK; i++)
+        rc = label_shard_merge(&s->shards[i], i, &w->table, s->max_labels);
+    size_t n = count_totals(s);
+    pthread_mutex_unlock(&s->merge);
+    rc = merge_error(s, rc, n, err);
+    if (rc == CFB_OK && must_merge(s, w) && !score_worker_forget(w, &s->plan))
+        rc = cfb_err_set(err, CFB_ENOMEM, "out of memory (table of labels)");
+    return rc;
+}
+
+cfb_code cfb_scorer_score_part(cfb_scorer_t *s, int worker, const cfb_score_row_in *rows, size_t n, cfb_score_row *out,
+                               cfb_err *err) {
+    if (s->confusion) return cfb_err_set(err, CFB_ECONFIG, "task '%s': a confusion matrix needs cfb_scorer_add", s->task->name);
+    score_piece *p = &s->parts[worker];
+    for (size_t done = 0; done < n; done += p->n) {
+        p->in = rows + done;
+        p->out = out + done;
+        p->n = n - done < CFB_SCORE_BLOCK ? n - done : CFB_SCORE_BLOCK;
+        score_piece_run(&s->plan, &s->workers[worker], p);
+        if (p->code != CFB_OK) return piece_error(p, done + p->bad_row, err);
+        cfb_code rc = merge_part(s, &s->workers[worker], err);
+        if (rc != CFB_OK) return rc;
+    }
+    return CFB_OK;
+}
+
+void cfb_scorer_add_part(cfb_scorer_t *s, const cfb_score_row *rows, size_t n) {
+    while (n > 0) {
+        size_t room = CFB_SCORE_BLOCK - (size_t)(s->counts.n_rows % CFB_SCORE_BLOCK), k = n < room ? n : room;
+        score_counts c = {0};
+        score_add_rows(rows, k, &s->open, &c);
+        add_counts(&s->counts, &c);
+        if (k == room) {
+            add_sums(&s->total, &s->open);
+            s->open = (score_sums){0};
+        }
+        rows += k;
+        n -= k;
+    }
 }
 
 /* ---- summary ---- */
@@ -318,8 +403,13 @@ static double label_average(const cfb_scorer_t *s, size_t n_stats) {
  * answered rows alone is known only where all were answered. */
 static void set_corpus_score(const cfb_scorer_t *s, cfb_score_summary *out) {
     if (s->plan.info->how == CFB_METRIC_FROM_COUNTS) {
-        if (out->n_rows) out->mean_all = cfb_metric_finish(s->plan.metric, &s->corpus);
-        if (out->n_answered) out->mean_answered = cfb_metric_finish(s->plan.metric, &s->corpus_answered);
+        cfb_metric_sums all = {{0}}, answered = {{0}};
+        for (int i = 0; i < s->n_threads; i++) {
+            cfb_metric_sums_merge(&all, &s->workers[i].corpus);
+            cfb_metric_sums_merge(&answered, &s->workers[i].corpus_answered);
+        }
+        if (out->n_rows) out->mean_all = cfb_metric_finish(s->plan.metric, &all);
+        if (out->n_answered) out->mean_answered = cfb_metric_finish(s->plan.metric, &answered);
     } else if (s->plan.info->how == CFB_METRIC_FROM_LABEL_MEAN && out->n_rows) {
         out->mean_all = label_average(s, out->n_labels);
         out->mean_answered = out->n_answered == out->n_rows ? out->mean_all : (double)NAN;
@@ -329,7 +419,8 @@ static void set_corpus_score(const cfb_scorer_t *s, cfb_score_summary *out) {
 cfb_code cfb_scorer_summary(cfb_scorer_t *s, cfb_score_summary *out, cfb_err *err) {
     if (s->broken != CFB_OK) return still_broken(s, err);
     size_t n_labels = 0;
-    cfb_code rc = make_stats(s, &n_labels, err);
+    cfb_code rc = merge_labels(s, err);
+    if (rc == CFB_OK) rc = make_stats(s, &n_labels, err);
     if (rc != CFB_OK) return rc;
     score_sums sum = s->total;
     if (s->counts.n_rows % CFB_SCORE_BLOCK != 0) add_sums(&sum, &s->open);

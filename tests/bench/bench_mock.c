@@ -1,5 +1,5 @@
 /* CPU time of the mock model for one call: the mock in a process of its own, the load from this one.
- *   bench_mock [CONNECTIONS] [CALLS] [ROUNDS]
+ *   bench_mock [CONNECTIONS] [CALLS] [ROUNDS] [LATENCY]
  * Each connection stays open and has one call under way: 4 KB prompt, 1 KB reply, each prompt once in a round. Every reply is
  * compared with the taught text; a difference ends the benchmark with status 1. */
 #include "cfbench/base.h"
@@ -48,9 +48,10 @@ static size_t make_text(char *p, uint32_t first, size_t n_chars) {
 
 /* ---- the mock's process ---- */
 
-static _Noreturn void serve(int pipe_to, unsigned n_prompts) {
+static _Noreturn void serve(int pipe_to, unsigned n_prompts, double latency_s) {
     static char prompt[8192], reply[2048];
     cfb_mock_opts o = CFB_MOCK_OPTS_INIT;
+    o.latency_s = latency_s;
     cfb_mock_t *m = NULL;
     cfb_err err = CFB_ERR_INIT;
     if (cfb_mock_start(&o, &m, &err) != CFB_OK) die(err.msg);
@@ -170,7 +171,7 @@ int main(int argc, char **argv) {
     if (n_conns < 1 || n_calls < 1 || rounds < 1 || pipe(ends) != 0) die("wrong arguments");
     pid_t pid = fork();
     if (pid < 0) die("cannot fork");
-    if (pid == 0) serve(ends[1], n_calls);
+    if (pid == 0) serve(ends[1], n_calls, argc > 4 ? atof(argv[4]) : 0);
     close(ends[1]);
     if (read(ends[0], &port, sizeof port) != sizeof port) die("the mock did not start");
     clockid_t mock_clock;

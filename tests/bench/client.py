@@ -4,8 +4,8 @@ against the same `cfbench mock`. Calls/s without latency, share of the ideal rat
   client.py [--reps 3] [--flights 8,64,256] [--wide] [--rows 48000] [--python-rows 4800] [--rounds 25] [--tmp DIR]
 
 --rows, --python-rows: calls of a run without latency. --rounds: with latency a run has this many calls for each one in
-flight, so the ideal time is rounds x latency for both sides. --wide adds 1,024 (both) and 4,096 (cfbench alone) in flight
-with latency. After each run every row must have exactly one reply, with the text that the mock must give, and the mock must
+flight, so the ideal time is rounds x latency for both sides. --wide adds 1,024 in flight, and, with latency, 4,096 (cfbench
+alone). After each run every row must have exactly one reply, with the text that the mock must give, and the mock must
 have seen exactly that many calls; else the benchmark ends with status 1."""
 import argparse
 import json
@@ -15,7 +15,6 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-import threading
 import time
 import subprocess
 import urllib.request
@@ -32,7 +31,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 # ---- suite ----
 
 
-def make_suite(folder, per_task):
+def make_suite(folder, per_task, prompt_bytes=PROMPT_BYTES):
     """8 tasks of prompts of 4 KB and replies of about 200 characters, ideographs both. Returns the replies, task by task."""
     rng = random.Random(1)
     pool = "".join(chr(0x4E00 + rng.randrange(0x1500)) + ("，" if i % 11 == 10 else "") for i in range(60000))
@@ -47,10 +46,10 @@ def make_suite(folder, per_task):
         with open(os.path.join(folder, f"t{k}.jsonl"), "w", encoding="utf-8") as f:
             for i in range(per_task):
                 head = f"[{k}/{i}] "
-                n = (PROMPT_BYTES - len(head)) // 3
+                n = (prompt_bytes - len(head)) // 3
                 at, to = rng.randrange(len(pool) - n), rng.randrange(len(pool) - 260)
                 prompt = head + pool[at:at + n]
-                prompt += "." * (PROMPT_BYTES - len(prompt.encode()))
+                prompt += "." * (prompt_bytes - len(prompt.encode()))
                 replies.append(pool[to:to + 180 + i % 40] + f"{k}/{i}")
                 f.write(json.dumps({"input": prompt, "instruction": "", "response": replies[-1]}, ensure_ascii=False) + "\n")
         want.append(replies)
@@ -100,48 +99,18 @@ class Mock:
 # ---- sides ----
 
 
-class CpuSamples(threading.Thread):
-    """CPU time and threads of a process every 20 ms, to tell asking from preparing."""
-
-    def __init__(self):
-        super().__init__(daemon=True)
-        self.list = []
-
-    def watch(self, pid):
-        self.path = f"/proc/{pid}/stat"
-        self.start()
-
-    def run(self):
-        while True:
-            try:
-                with open(self.path) as f:
-                    v = f.read().rpartition(")")[2].split()
-            except OSError:
-                return
-            if v[0] == "Z":
-                return
-            self.list.append((time.time() * 1000, (int(v[11]) + int(v[12])) / TICK))
-            time.sleep(0.02)
-
-    def at(self, ms):
-        before = [c for t, c in self.list if t <= ms]
-        return before[-1] if before else 0.0
-
-
 def run_cfbench(cfbench, suite, url, limit, flight, want, tmp):
     out = os.path.join(tmp, "run")
     tasks = min(N_TASKS, flight)
-    samples = CpuSamples()
     child = Child([cfbench, "generate", "--suite", suite, "--shot", "zero", "--model", "mock", "--base-url", url, "--limit", str(limit),
-                   "--max-workers", str(flight // tasks), "--task-workers", str(tasks), "--api-rate-limit", "0", "--max-retries", "0",
-                   "--quiet", "--json", "--out", out], samples=samples, env={**os.environ, "OPENAI_API_KEY": "none"})
-    samples.join()
+                   "--in-flight", str(flight), "--task-workers", str(tasks), "--no-adaptive", "--api-rate-limit", "0", "--max-retries", "0",
+                   "--quiet", "--json", "--out", out], env={**os.environ, "OPENAI_API_KEY": "none"})
     n = limit * N_TASKS
     said = json.loads(child.out)
     if said["calls"] != n or said["answered"] != n or said["failed"]:
         raise Different(f"cfbench generate says {said}")
     db = sqlite3.connect(os.path.join(out, "run.db"))
-    begin, end, tries = db.execute("SELECT min(started_ms), max(started_ms + latency_us / 1000), count(*) FROM attempt").fetchone()
+    tries, = db.execute("SELECT count(*) FROM attempt").fetchone()
     if tries != n:
         raise Different(f"{tries} attempts in the run store, {n} expected")
     got = 0
@@ -153,9 +122,8 @@ def run_cfbench(cfbench, suite, url, limit, flight, want, tmp):
     if got != n:
         raise Different(f"{got} replies in the run store, {n} expected")
     shutil.rmtree(out)
-    cpu = child.cpu_s - samples.at(begin)
-    asking = max(end - begin, 1) / 1000
-    return {"rate": n / asking, "whole": n / child.seconds, "cpu": cpu / n * 1e6, "cpu_whole": child.cpu_s / n * 1e6, "mb": child.peak_mb}
+    return {"rate": n / said["asking_s"], "whole": n / child.seconds, "cpu": said["asking_cpu_s"] / n * 1e6,
+            "cpu_whole": child.cpu_s / n * 1e6, "mb": child.peak_mb}
 
 
 def run_python(suite, url, limit, flight, want, tmp):
@@ -203,7 +171,7 @@ def versus(m, key, up=True):
 def report_fast(results, limits):
     print("### No latency\n")
     print(f"{limits['cfbench'] * N_TASKS:,} calls of cfbench, {limits.get('python', 0) * N_TASKS:,} of Python in each run; the mock shares the "
-          "cores. *Asking*: from the start of the first call to the end of the last. Python's whole time has start, imports and "
+          "cores. *Asking*: from the first call to the last commit (Python: to the last reply). Python's whole time has start, imports and "
           "reading in it; cfbench's has reading, prompts, the run store's rows, and closing it.\n")
     print("Calls per second:\n")
     table(("in flight", "cfbench, asking", "httpx, asking", "ratio", "cfbench, whole", "httpx, whole"),
@@ -239,7 +207,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--reps", type=int, default=3)
     p.add_argument("--flights", default="8,64,256", help="calls in flight; multiples of 8")
-    p.add_argument("--wide", action="store_true", help="with latency also 1,024 and 4,096 in flight")
+    p.add_argument("--wide", action="store_true", help="also 1,024 in flight; with latency also 4,096")
     p.add_argument("--rows", type=int, default=48000, help="calls of cfbench without latency")
     p.add_argument("--python-rows", type=int, default=4800)
     p.add_argument("--rounds", type=int, default=25, help="calls for each one in flight, with latency")
@@ -259,7 +227,7 @@ def main():
         want = make_suite(suite, per_task)
         disk = file_system(tmp)
         results = []
-        for latency, list_ in ((0, flights), (LATENCY, slow)):
+        for latency, list_ in ((0, flights + ([1024] if a.wide and 1024 not in flights else [])), (LATENCY, slow)):
             mock = Mock(cfbench, suite, latency, tmp)
             url = mock.url
             sides = {"cfbench": lambda limit, flight: run_cfbench(cfbench, suite, url, limit, flight, want, tmp)}
@@ -286,4 +254,5 @@ def main():
     report_slow([(f, m) for lat, f, m in results if lat], a.rounds)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -31,23 +31,16 @@ def python_has(*modules):
 class Child:
     """A finished process: wall time, CPU time, peak memory, output."""
 
-    def __init__(self, argv, want=(0,), samples=None, **more):
+    def __init__(self, argv, want=(0,), **more):
         begin = time.perf_counter()
-        p = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE if samples is None else subprocess.DEVNULL, **more)
-        if samples is not None:
-            samples.watch(p.pid)
-        err = b""
-        if p.stderr:  # these sides say at most a few lines on standard error, so that the pipe cannot fill up
-            self.out = p.stdout.read()
-            err = p.stderr.read()
-        else:
-            self.out = p.stdout.read()
+        p = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+        self.out = p.stdout.read()  # these sides say at most a few lines on standard error, so that the pipe cannot fill up
+        err = p.stderr.read()
         _, status, usage = os.wait4(p.pid, 0)
         self.seconds = time.perf_counter() - begin
         p.returncode = os.waitstatus_to_exitcode(status)
         p.stdout.close()
-        if p.stderr:
-            p.stderr.close()
+        p.stderr.close()
         self.cpu_s = usage.ru_utime + usage.ru_stime
         self.peak_mb = usage.ru_maxrss / 1024
         if p.returncode not in want:

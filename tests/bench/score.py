@@ -9,7 +9,6 @@ import argparse
 import csv
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -25,82 +24,31 @@ FIELD = 1 << 27
 # ---- test files ----
 
 
-def read_rows(path):
-    with open(path, encoding="utf-8", newline="") as f:
-        return [dict(r) for r in csv.DictReader(f)]
+def tool(name):
+    path = os.path.join(os.path.dirname(program()), "tools", "bench", name)
+    if not os.access(path, os.X_OK):
+        sys.exit(f"score.py: there is no program {path}: run `make test-build`")
+    return path
 
 
-def seed_rows(cfbench, task, data, tmp):
-    """Rows with input and response, and output where somebody published one."""
+def seed_file(cfbench, task, data, tmp):
+    """A CSV with input and response, and output where somebody published one."""
     published = os.path.join(data, "published", "few-shot", "gpt-4.1-mini", f"{task}-output.csv")
     if os.path.exists(published):
-        return read_rows(published)
+        return published
     source = os.path.join(data, "data", task)
     if not os.path.exists(source):
         source = next(p for p in (os.path.join(ROOT, "datasets", "sample", f"{task}.{e}") for e in ("jsonl", "csv", "json"))
                       if os.path.exists(p))
     out = os.path.join(tmp, f"{task}-seed.csv")
     subprocess.run([cfbench, "convert", "--quiet", "--format", "csv", source, out], check=True)
-    return [{"input": r["input"], "response": r["response"]} for r in read_rows(out)]
+    return out
 
 
-def other_labels(rng, text, labels):
-    """A plausible answer: two in five are right; the others miss, add or confuse a label."""
-    items = [i for i in text.replace("，", ",").split(",") if i.strip()]
-    if not items or rng.random() < 0.4:
-        return text
-    k = rng.randrange(len(items))
-    kind = rng.randrange(3)
-    if kind == 0 and len(items) > 1:
-        del items[k]
-    elif kind == 1:
-        items.insert(k, rng.choice(labels))
-    else:
-        items[k] = rng.choice(labels)
-    return ("，" if rng.random() < 0.5 else ",").join(items)
-
-
-def other_text(rng, text, texts):
-    """Two pieces of the text replaced by pieces of another one."""
-    for _ in range(2):
-        donor = rng.choice(texts)
-        at, of = rng.randrange(len(text) + 1), rng.randrange(len(donor) + 1)
-        n = rng.randrange(4, 24)
-        text = text[:at] + donor[of:of + n] + text[at + n:]
-    return text
-
-
-def make_file(path, slice_path, rows, task, labels, a):
-    """Repeats the rows with changes until the file is large enough. Returns (rows, bytes)."""
-    rng = random.Random(f"{a.seed}/{task}")
-    if labels is None:
-        labels = sorted({i.strip() for r in rows for i in r["response"].replace("，", ",").split(",") if i.strip()})
-    texts = [r["response"] for r in rows if len(r["response"]) > 20] or ["。"]
-    n = size = 0
-    with open(path, "w", encoding="utf-8", newline="") as f, open(slice_path, "w", encoding="utf-8", newline="") as s:
-        big, small = (csv.writer(o, lineterminator="\n") for o in (f, s))
-        big.writerow(("input", "response", "output"))
-        small.writerow(("input", "response", "output"))
-        while size < a.mb * 1e6 or n < a.slice:
-            r = rows[n % len(rows)]
-            response = r["response"] or ""
-            output = r.get("output")
-            if task == "suggestion":
-                if output is None:
-                    output = other_text(rng, response, texts)
-                elif output and n >= len(rows):
-                    output = other_text(rng, output, texts)
-            elif output is None or n >= len(rows):
-                output = other_labels(rng, response if output is None else output, labels)
-            # a lone CR in an unquoted field means different things to different readers; it is not the matter here
-            row = [t.replace("\r", " ") for t in (f"[{n}] {r['input']}", response, output)]
-            big.writerow(row)
-            if n < a.slice:
-                small.writerow(row)
-            n += 1
-            if n % 256 == 0:
-                size = f.tell()
-    return n, os.path.getsize(path)
+def make_file(path, seed_path, task, a, *size):
+    """The rows repeated and changed with a seed: see make_rows.c. A shorter file is the beginning of a longer one. (rows, bytes)"""
+    argv = [tool("make_rows"), seed_path, path, "text" if task == "suggestion" else "labels", "--seed", str(a.seed), *map(str, size)]
+    return tuple(map(int, Child(argv).out.split()))
 
 
 # ---- sides ----
@@ -148,10 +96,12 @@ def check_document(text, task, n):
 # ---- one task ----
 
 
-def bench_task(cfbench, task, metric, suite, labels_file, labels, a, tmp, python):
+def bench_task(cfbench, task, metric, suite, labels_file, a, tmp, python):
     say(f"score: {task}: making a file of {a.mb} MB")
     big, small = os.path.join(tmp, f"{task}-output.csv"), os.path.join(tmp, f"{task}-slice.csv")
-    n, size = make_file(big, small, seed_rows(cfbench, task, a.data, tmp), task, labels, a)
+    seeds = seed_file(cfbench, task, a.data, tmp)
+    make_file(small, seeds, task, a, "--rows", a.slice)
+    n, size = make_file(big, seeds, task, a, "--mb", int(a.mb))
     styles = ("pandas", "lean") if python else ()
     scores = {s: os.path.join(tmp, f"{task}-{s}.txt") for s in styles}
     key = labels_file if metric == "suite" else None
@@ -181,8 +131,9 @@ def bench_task(cfbench, task, metric, suite, labels_file, labels, a, tmp, python
                 raise Different(f"{task}: the scores document of another run or number of threads has other bytes")
         side["wc"].add(size / Child(["wc", "-l", big]).seconds / 1e6)
     check_document(first, task, n)
+    profile = Child([tool("bench_scan"), big, metric]).out.decode()
     os.remove(big)
-    return {"task": task, "metric": metric, "rows": n, "bytes": size, **side}
+    return {"task": task, "metric": metric, "rows": n, "bytes": size, "profile": profile, **side}
 
 
 def report(results, a, python, source):
@@ -208,11 +159,14 @@ def report(results, a, python, source):
            "cfbench, slice, s", "Python, slice, s"),
           [(r["task"], r["mb"].show(), r["wc"].show(), ratio(r["mb"], r["wc"]), r["cf_rss"].show(), r["py_mb"].show(),
             r["cf_whole"].show(3), r["py_whole"].show(2)) for r in results])
+    for r in results:
+        print(f"### Where the time goes: {r['task']} ({name[r['metric']]})\n")
+        print(r["profile"])
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--mb", type=float, default=50, help="size of each file")
+    p.add_argument("--mb", type=float, default=50, help="size of each file; 1000 and more show what reading costs, not starting")
     p.add_argument("--slice", type=int, default=2000, help="rows for Python")
     p.add_argument("--reps", type=int, default=3)
     p.add_argument("--data", default=os.path.join(ROOT, "..", "shared", "cfbenchmark"))
@@ -236,11 +190,12 @@ def main():
               else f"of datasets/sample ({len(all_labels['sector'])} sector labels, short texts)")
     with tempfile.TemporaryDirectory(dir=a.tmp, prefix="cfbench-bench-") as tmp:
         try:
-            results = [bench_task(cfbench, t, m, suite, labels_file, all_labels.get(t), a, tmp, python)
+            results = [bench_task(cfbench, t, m, suite, labels_file, a, tmp, python)
                        for t, m in TASKS if t in a.tasks.split(",")]
         except Different as e:
             sys.exit(f"score.py: FAILED: {e}")
     report(results, a, python, source)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -240,13 +240,13 @@ def faults():
 # ---- limits ----
 
 def limits():
-    with Mock("--mock-rpm", "60", "--mock-tpm", "600") as m:
+    with Mock("--mock-rpm", "60", "--mock-tpm", "60000") as m:
         rs = [chat(m, f"{i}") for i in range(4)]
         assert [r.status for r in rs] == [200, 200, 429, 429], [r.status for r in rs]
         h = rs[2].headers
         assert h["retry-after"] == "1" and 0 < int(h["retry-after-ms"]) <= 1000
         assert h["x-ratelimit-limit-requests"] == "60" and h["x-ratelimit-remaining-requests"] == "0"
-        assert h["x-ratelimit-limit-tokens"] == "600" and h["x-ratelimit-reset-requests"].endswith("s")
+        assert h["x-ratelimit-limit-tokens"] == "60000" and h["x-ratelimit-reset-requests"].endswith("s")
     with Mock("--mock-tpm", "60") as m:
         rs = [chat(m, "x" * 2), chat(m, "y" * 100)]
         assert rs[0].status == 200 and rs[1].status == 429 and rs[1].json["error"]["type"] == "tokens"
@@ -275,6 +275,7 @@ def profiles():
     with Mock("--mock-profile", "azure", "--mock-key", "k", "--mock-faults", "filter400:1") as m:
         path = "/openai/deployments/dep/chat/completions?api-version=2024-10-21"
         assert chat(m, path=path).status == 401
+        assert chat(m, path=path.partition("?")[0], headers=("api-key: k",)).status == 404
         r = chat(m, path=path, headers=("api-key: k",))
         assert r.status == 400 and r.json["error"]["innererror"]["code"] == "ResponsibleAIPolicyViolation"
     with Mock("--mock-profile", "openrouter", "--mock-reasoning", "field", "--mock-rpm", "6000", "--mock-latency", "0.3") as m:

@@ -260,8 +260,25 @@ static void limits_are_asked_for_beforehand(void **state) {
     assert_fails(cfb_check_open_files((size_t)1 << 40, &test_err), CFB_ECONFIG, "open files are needed");
 }
 
+static void test_memory_allowed(void **state) {
+    (void)state;
+    uint64_t here = cfb_memory_allowed();
+    assert_true(here >= (uint64_t)1 << 24 && here < UINT64_MAX);
+    assert_int_equal(setenv("SLURM_MEM_PER_NODE", "9", 1), 0);
+    assert_int_equal(cfb_memory_allowed(), 9 << 20);
+    assert_int_equal(setenv("SLURM_MEM_PER_NODE", "0", 1), 0); /* all of the node */
+    assert_int_equal(cfb_memory_allowed(), here);
+    assert_int_equal(setenv("SLURM_MEM_PER_CPU", "3", 1), 0);
+    assert_int_equal(setenv("SLURM_CPUS_ON_NODE", "2", 1), 0);
+    assert_int_equal(cfb_memory_allowed(), 6 << 20);
+    unsetenv("SLURM_MEM_PER_NODE");
+    unsetenv("SLURM_MEM_PER_CPU");
+    unsetenv("SLURM_CPUS_ON_NODE");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_memory_allowed),
         cmocka_unit_test(errors_have_names_and_exit_statuses),
         cmocka_unit_test(error_context_goes_in_front),
         cmocka_unit_test(long_messages_end_at_a_character),

@@ -376,6 +376,37 @@ static void an_error_reply_has_its_class(void **state) {
     }
 }
 
+static void a_wait_may_stand_in_the_words(void **state) {
+    (void)state;
+    static const struct {
+        long status;
+        const char *message;
+        double known, wait;
+    } cases[] = {
+        {429, "Rate limit reached: Limit 10000, Used 8782, Requested 8172. Please try again in 41.724s. Visit x", -1, 41.724},
+        {429, "Please try again in 6m0s.", -1, 360},
+        {429, "Please try again in 20ms.", -1, 0.02},
+        {429, "Please retry after 5 seconds.", -1, 5},
+        {503, "Please retry after 5 seconds.", -1, 5},
+        {429, "Please try again in 41s.", 7, 7}, /* a header said it */
+        {429, "Please try again in a while", -1, -1},
+        {429, "Please try again in ", -1, -1},
+        {429, "try again in ....", -1, -1},
+        {429, "slow down", -1, -1},
+        {400, "Please retry after 5 seconds.", -1, -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char body[256];
+        cfb_chat_reply_init(&r);
+        r.http_status = cases[i].status;
+        r.hints.retry_after_s = cases[i].known;
+        snprintf(body, sizeof body, "{\"error\":{\"message\":\"%s\"}}", cases[i].message);
+        cfb_client__read_error_reply(cfb_str_from(body), &r);
+        double off = r.hints.retry_after_s - cases[i].wait;
+        if (!(off > -1e-6 && off < 1e-6)) fail_msg("%s: %g", cases[i].message, r.hints.retry_after_s);
+    }
+}
+
 static void a_refusal_by_the_filter_is_a_result(void **state) {
     (void)state;
     static const struct {
@@ -459,6 +490,7 @@ int main(void) {
         cmocka_unit_test(finish_reasons_of_all_servers),
         cmocka_unit_test(errors_inside_a_200),
         cmocka_unit_test(an_error_reply_has_its_class),
+        cmocka_unit_test(a_wait_may_stand_in_the_words),
         cmocka_unit_test(a_refusal_by_the_filter_is_a_result),
         cmocka_unit_test(the_walk_equals_the_tree_on_damaged_replies),
         cmocka_unit_test(a_large_reply_stops_at_its_limit),

@@ -197,7 +197,7 @@ static void test_usage_errors(void **state) {
     fails("run --mock --max_workers=sk-abc", u, "unknown option --max_workers ", "--max-workers?", NULL);
     fails("run --mock -x", u, "unknown option -x", NULL, NULL);
     fails("run --mock --port 3", u, "--port is an option of mock, not of run", NULL, NULL);
-    fails("convert a b --shot few", u, "of run, generate, prompt and mock, not of convert", NULL, NULL);
+    fails("convert a b --shot few", u, "of run, generate, prompt, batch and mock, not of convert", NULL, NULL);
     fails("run", u, "--model is missing", "--mock", NULL);
     fails("generate", u, "--model is missing", "'cfbench generate --help'", NULL);
     fails("run --mock extra", u, "one argument too many: extra", NULL, NULL);
@@ -640,6 +640,59 @@ static void test_man_and_completion(void **state) {
     assert_non_null(strstr(err.msg, "tcsh"));
 }
 
+static void test_sizes_and_ages(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t value; /* -1: refused */
+    } sizes[] = {{"0", 0},
+                 {"17", 17},
+                 {"17B", 17},
+                 {"1k", 1000},
+                 {"1.5G", 1500000000},
+                 {"64MiB", 67108864},
+                 {"2Ti", 2199023255552},
+                 {"1KB", 1000},
+                 {"", -1},
+                 {"M", -1},
+                 {"-1", -1},
+                 {"1m", -1},
+                 {"1 M", -1},
+                 {"1e9", -1},
+                 {"99999999T", -1},
+                 {"1..5", -1},
+                 {"1MBB", -1},
+                 {"1iB", -1}},
+      ages[] = {{"0s", 0},   {"90min", 5400}, {"1.5h", 5400}, {"30d", 2592000}, {"2w", 1209600}, {"30", -1},
+                {"30m", -1}, {"d", -1},       {"-1d", -1},    {"1d2", -1},      {"", -1}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int64_t v = -1;
+        assert_int_equal(cfb_config_parse_size(sizes[i].text, &v), sizes[i].value >= 0);
+        assert_int_equal(v, sizes[i].value);
+        assert_int_equal(cfb_check_size(sizes[i].text) == NULL, sizes[i].value >= 0);
+    }
+    for (size_t i = 0; i < sizeof ages / sizeof *ages; i++) {
+        int64_t v = -1;
+        assert_int_equal(cfb_config_parse_age(ages[i].text, &v), ages[i].value >= 0);
+        assert_int_equal(v, ages[i].value);
+        assert_int_equal(cfb_check_age(ages[i].text) == NULL, ages[i].value >= 0);
+    }
+}
+
+/* The model of `cache` chooses what is removed: one that a config file or the environment names for runs must not. */
+static void test_cache_model_is_typed(void **state) {
+    (void)state;
+    cfb_config c;
+    cfb_err err = CFB_ERR_INIT;
+    assert_int_equal(cfb_config__from_json(CFB_CMD_CACHE, "x.json", CFB_STR_LIT("{\"model\": \"m\"}"), &c, &err), CFB_OK);
+    assert_null(c.model);
+    cfb_config_free(&c);
+    assert_int_equal(cfb_config__from_json(CFB_CMD_CACHE, "x.json", CFB_STR_LIT("{\"older-than\": \"1d\"}"), &c, &err),
+                     CFB_ECONFIG);
+    cfb_config_free(&c);
+    assert_true((cfb_opt_find("model", 5, CFB_CMD_CACHE)->flags & OPT_NO_ENV) != 0);
+}
+
 /* Rows of one name must agree, letters must be unique, every default must be a legal value. */
 static void test_table(void **state) {
     (void)state;
@@ -695,6 +748,8 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_sizes_and_ages),
+        cmocka_unit_test(test_cache_model_is_typed),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_forms),
         cmocka_unit_test(test_want),

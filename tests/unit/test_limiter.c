@@ -104,6 +104,20 @@ static void a_late_thread_catches_up_a_little_only(void **state) {
     assert_true(at_once <= CFB_LIMITER_SLACK_NS / 1000000 + 2); /* not 200 */
 }
 
+/* Threads that were held up with a reserved start in hand do not all start together. */
+static void late_starts_do_not_pile_up(void **state) {
+    (void)state;
+    cfb_limiter_init(&limiter, &(cfb_limits){.calls_per_s = 100});
+    int64_t due[8], later[8];
+    for (int i = 0; i < 8; i++) due[i] = cfb_limiter_reserve(&limiter, 0);
+    cfb_sleep_until_ns(cfb_now_ns() + 200000000, NULL);
+    int at_once = 0;
+    for (int i = 0; i < 8; i++) at_once += (later[i] = cfb_limiter_take(&limiter, due[i])) == 0;
+    assert_true(at_once >= 1 && at_once <= 2);
+    for (int i = 3; i < 8; i++) assert_true(later[i] - later[i - 1] >= 9999998); /* the others are spread again */
+    assert_int_equal(limiter.starts, at_once);
+}
+
 static void tokens_are_paid_for_in_time(void **state) {
     (void)state;
     cfb_limiter_init(&limiter, &(cfb_limits){.tokens_per_s = 1000});
@@ -152,6 +166,7 @@ int main(void) {
         cmocka_unit_test(a_stop_ends_the_wait_without_a_start),
         cmocka_unit_test(a_rate_is_a_grid),
         cmocka_unit_test(a_late_thread_catches_up_a_little_only),
+        cmocka_unit_test(late_starts_do_not_pile_up),
         cmocka_unit_test(tokens_are_paid_for_in_time),
         cmocka_unit_test(starts_reserved_before_a_pause_are_reserved_again),
         cmocka_unit_test(back_off_doubles_with_jitter_up_to_its_maximum),

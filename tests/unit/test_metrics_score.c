@@ -86,10 +86,38 @@ static void averages_over_labels(void **state) {
     }
 }
 
+/* Parts from several workers give what one call gives. */
+static void parts_give_the_same(void **state) {
+    (void)state;
+    for (cfb_metric m = 0; m < CFB_METRIC_COUNT; m++) {
+        const cfb_task task = {.name = "t", .kind = CFB_KIND_GENERATION, .metric = m, .label_set = CFB_LABELS_OBSERVED};
+        cfb_score_opts opts = CFB_SCORE_OPTS_INIT;
+        opts.label_set = CFB_LABELS_OBSERVED;
+        opts.n_threads = 3;
+        cfb_scorer_t *whole, *parts;
+        cfb_score_summary a, b;
+        cfb_score_row out[N_SOME];
+        assert_ok(cfb_scorer_new(&task, &opts, &whole, e_));
+        assert_ok(cfb_scorer_new(&task, &opts, &parts, e_));
+        assert_ok(cfb_scorer_add(whole, some_rows, N_SOME, NULL, e_));
+        for (size_t i = N_SOME; i-- > 0;) assert_ok(cfb_scorer_score_part(parts, (int)(i % 3), &some_rows[i], 1, &out[i], e_));
+        cfb_scorer_add_part(parts, out, N_SOME);
+        assert_ok(cfb_scorer_summary(whole, &a, e_));
+        assert_ok(cfb_scorer_summary(parts, &b, e_));
+        assert_memory_equal(&a.mean_all, &b.mean_all, sizeof a.mean_all);
+        assert_memory_equal(&a.mean_answered, &b.mean_answered, sizeof a.mean_answered);
+        assert_memory_equal(&a.mean_of_rows, &b.mean_of_rows, sizeof a.mean_of_rows);
+        assert_string_equal(a.metric, b.metric);
+        cfb_scorer_free(whole);
+        cfb_scorer_free(parts);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_metric_goes_through_the_scorer),
         cmocka_unit_test(averages_over_labels),
+        cmocka_unit_test(parts_give_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

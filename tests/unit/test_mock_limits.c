@@ -125,6 +125,13 @@ static void test_token_bucket(void **state) {
     assert_int_equal(cfb_mock__limit_take(&l, t + 3000000000, 1, &q), CFB_MOCK__PASS_TOKENS);
     assert_int_equal(cfb_mock__limit_take(&l, t + 3400000000, 1, &q), CFB_MOCK__PASS);
 
+    /* a reply's tokens are known late, and owed */
+    cfb_mock__limit_set_rates(&l, 0, 6000);
+    assert_int_equal(cfb_mock__limit_take(&l, t + 3400000000, 50, &q), CFB_MOCK__PASS);
+    cfb_mock__limit_settle(&l, 100);
+    assert_int_equal(cfb_mock__limit_take(&l, t + 3800000000, 1, &q), CFB_MOCK__PASS_TOKENS);
+    assert_int_equal(cfb_mock__limit_take(&l, t + 4000000000, 1, &q), CFB_MOCK__PASS);
+
     cfb_mock__limit_set_rates(&l, 0, 0);
     cfb_mock__limit_set_quota(&l, 2);
     for (int i = 0; i < 4; i++)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <cblas.h>
 #include <cmocka.h>
 
 static const cfb_str suite_labels[] = {{"a", 1}, {"b", 1}, {"c", 1}};
@@ -324,7 +325,15 @@ static void test_confusion_panels(void **state) {
     task.labels = labels;
     task.n_labels = N;
     cfb_scorer_t *s = new_scorer(&task, CFB_LABELS_SUITE, 2, true);
+#ifdef OPENBLAS_VERSION
+    int blas_threads = openblas_get_num_threads();
+    openblas_set_num_threads(3);
+#endif
     assert_int_equal(cfb_scorer_add(s, rows, N_ROWS, NULL, NULL), CFB_OK);
+#ifdef OPENBLAS_VERSION
+    assert_int_equal(openblas_get_num_threads(), 3); /* what the process had */
+    openblas_set_num_threads(blas_threads);
+#endif
     const uint64_t *counts;
     size_t n;
     assert_int_equal(cfb_scorer_confusion(s, &counts, &n, NULL), CFB_OK);

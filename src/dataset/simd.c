@@ -1,0 +1,358 @@
+/* simd.c - finding the marks of CSV and checking UTF-8, 64 bytes at a time. Every path gives the same bits: they differ in how a
+ * block's bytes become 64-bit masks, not in what is done with the masks. */
+#include "dataset/simd.h"
+
+#include "cfbench/base.h"
+#include "cfbench/utf8.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define HAVE_X86 1
+#include <immintrin.h>
+#endif
+#if defined(__aarch64__)
+#define HAVE_NEON 1
+#include <arm_neon.h>
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef struct block_masks {
+    uint64_t quote, comma, lf, cr;
+} block_masks;
+
+/* Bit i: an odd number of bits up to i are set. */
+INLINE uint64_t prefix_xor(uint64_t x) {
+    x ^= x << 1;
+    x ^= x << 2;
+    x ^= x << 4;
+    x ^= x << 8;
+    x ^= x << 16;
+    return x ^ x << 32;
+}
+
+/* Quotes toggle between inside and outside; a doubled quote toggles twice. That is the truth where every quote that opens stands
+ * at the start of a field (or behind one that just closed), and behind every quote that closes there is a comma, the end of the
+ * record, or another quote. Anything else is odd: a literal quote in an unquoted field, or an error. `inside` is inside for every
+ * byte: prefix_xor(quote) ^ m->inside. */
+INLINE size_t take_block(const block_masks *b, uint64_t inside, uint32_t base, csv_marks *m, uint32_t *out) {
+    uint64_t open = b->quote & inside, close = b->quote & ~inside;
+    uint64_t separator = (b->comma | b->lf) & ~inside;
+    uint64_t prev_ok = (separator | close) << 1 | m->prev_ok;
+    uint64_t after = close << 1 | m->after_close, after_cr = (after & b->cr) << 1 | m->after_cr;
+    uint64_t odd = (open & ~prev_ok) | (after & ~(b->comma | b->lf | b->cr | b->quote)) | (after_cr & ~b->lf);
+    m->prev_ok = (separator | close) >> 63;
+    m->after_close = close >> 63;
+    m->after_cr = (after & b->cr) >> 63;
+    m->inside = 0 - (inside >> 63);
+    m->n_lines += (uint64_t)__builtin_popcountll(b->lf);
+    m->odd = odd != 0;
+    size_t n = 0;
+    for (; separator != 0; separator &= separator - 1) out[n++] = base + (uint32_t)__builtin_ctzll(separator);
+    return n;
+}
+
+/* ---- portable: eight bytes in a word ---- */
+
+INLINE uint64_t load_word(const char *p) {
+    uint64_t v;
+    __builtin_memcpy(&v, p, 8);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
+    return v;
+}
+
+/* Bit k: byte k of v is c. */
+INLINE uint64_t word_mask(uint64_t v, unsigned char c) {
+    const uint64_t low = UINT64_C(0x7F7F7F7F7F7F7F7F);
+    uint64_t x = v ^ (UINT64_C(0x0101010101010101) * c);
+    uint64_t zero = ~(((x & low) + low) | x | low);
+    return (zero >> 7) * UINT64_C(0x0102040810204080) >> 56;
+}
+
+/* May a byte of v be one of the four marks? A word of Chinese text has none. */
+INLINE bool word_has_marks(uint64_t v) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = UINT64_C(0x8080808080808080);
+    uint64_t q = v ^ (ones * '"'), c = v ^ (ones * ','), l = v ^ (ones * '\n'), r = v ^ (ones * '\r');
+    return ((((q - ones) & ~q) | ((c - ones) & ~c) | ((l - ones) & ~l) | ((r - ones) & ~r)) & high) != 0;
+}
+
+static size_t scan_portable(const char *p, size_t n_blocks, uint32_t base, csv_marks *m, uint32_t *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < n_blocks && !m->odd; i++, p += SIMD_BLOCK) {
+        block_masks b = {0, 0, 0, 0};
+        for (unsigned w = 0; w < 8; w++) {
+            uint64_t v = load_word(p + 8 * w);
+            if (!word_has_marks(v)) continue;
+            b.quote |= word_mask(v, '"') << 8 * w;
+            b.comma |= word_mask(v, ',') << 8 * w;
+            b.lf |= word_mask(v, '\n') << 8 * w;
+            b.cr |= word_mask(v, '\r') << 8 * w;
+        }
+        n += take_block(&b, prefix_xor(b.quote) ^ m->inside, base + (uint32_t)(i * SIMD_BLOCK), m, out + n);
+    }
+    return n;
+}
+
+/* Runs of ASCII and of three-byte characters have loops of their own. */
+static bool utf8_portable(const char *text, size_t n) {
+    const unsigned char *p = (const unsigned char *)text;
+    size_t i = 0;
+    unsigned bad = 0;
+    while (i < n) {
+        while (n - i >= 8 && (load_word(text + i) & UINT64_C(0x8080808080808080)) == 0) i += 8;
+        while (i < n && p[i] < 0x80) i++;
+        for (; n - i >= 3 && (p[i] & 0xF0) == 0xE0 && ((p[i + 1] ^ 0x80u) | (p[i + 2] ^ 0x80u)) < 0x40; i += 3)
+            bad |= ((unsigned)(p[i] == 0xE0) & (unsigned)(p[i + 1] < 0xA0)) |
+                   ((unsigned)(p[i] == 0xED) & (unsigned)(p[i + 1] >= 0xA0));
+        if (i >= n || p[i] < 0x80) continue;
+        /* Two or four bytes, or broken. */
+        size_t len = p[i] < 0xE0 ? 2 : 4;
+        if (n - i < len || cfb_utf8_find_invalid((cfb_str){text + i, len}) != SIZE_MAX) return false;
+        i += len;
+    }
+    return bad == 0;
+}
+
+/* ---- x86-64 ---- */
+
+#ifdef HAVE_X86
+/* UTF-8 by table look-up: Keiser and Lemire, "Validating UTF-8 in less than one instruction per byte" (2021). Each error class is
+ * a bit; a pair of bytes is wrong in a class if the tables of the first byte's halves and of the second byte's upper half all say
+ * so. */
+enum {
+    TOO_SHORT = 1 << 0,  /* a lead byte, then no continuation */
+    TOO_LONG = 1 << 1,   /* ASCII, then a continuation */
+    OVERLONG_3 = 1 << 2, /* E0 80..9F */
+    TOO_LARGE = 1 << 3,  /* F4 90.. and above */
+    SURROGATE = 1 << 4,  /* ED A0..BF */
+    OVERLONG_2 = 1 << 5, /* C0, C1 */
+    TOO_LARGE_2 = 1 << 6,
+    OVERLONG_4 = 1 << 6, /* F0 80..8F; shares a bit with F5 80..8F and above */
+    TWO_CONTS = 1 << 7,  /* right behind a lead byte of three or four bytes, else wrong */
+    CARRY = TOO_SHORT | TOO_LONG | TWO_CONTS
+};
+
+static const uint8_t first_high[16] = {TOO_LONG,
+                                       TOO_LONG,
+                                       TOO_LONG,
+                                       TOO_LONG,
+                                       TOO_LONG,
+                                       TOO_LONG,
+                                       TOO_LONG,
+                                       TOO_LONG,
+                                       TWO_CONTS,
+                                       TWO_CONTS,
+                                       TWO_CONTS,
+                                       TWO_CONTS,
+                                       TOO_SHORT | OVERLONG_2,
+                                       TOO_SHORT,
+                                       TOO_SHORT | OVERLONG_3 | SURROGATE,
+                                       TOO_SHORT | TOO_LARGE | TOO_LARGE_2 | OVERLONG_4};
+#define ABOVE (CARRY | TOO_LARGE | TOO_LARGE_2)
+static const uint8_t first_low[16] = {CARRY | OVERLONG_3 | OVERLONG_2 | OVERLONG_4,
+                                      CARRY | OVERLONG_2,
+                                      CARRY,
+                                      CARRY,
+                                      CARRY | TOO_LARGE,
+                                      ABOVE,
+                                      ABOVE,
+                                      ABOVE,
+                                      ABOVE,
+                                      ABOVE,
+                                      ABOVE,
+                                      ABOVE,
+                                      ABOVE,
+                                      ABOVE | SURROGATE,
+                                      ABOVE,
+                                      ABOVE};
+#define CONT (TOO_LONG | OVERLONG_2 | TWO_CONTS)
+static const uint8_t second_high[16] = {TOO_SHORT,
+                                        TOO_SHORT,
+                                        TOO_SHORT,
+                                        TOO_SHORT,
+                                        TOO_SHORT,
+                                        TOO_SHORT,
+                                        TOO_SHORT,
+                                        TOO_SHORT,
+                                        CONT | OVERLONG_3 | TOO_LARGE_2 | OVERLONG_4,
+                                        CONT | OVERLONG_3 | TOO_LARGE,
+                                        CONT | SURROGATE | TOO_LARGE,
+                                        CONT | SURROGATE | TOO_LARGE,
+                                        TOO_SHORT,
+                                        TOO_SHORT,
+                                        TOO_SHORT,
+                                        TOO_SHORT};
+
+#define AVX2 __attribute__((target("avx2,pclmul,popcnt,bmi,bmi2,lzcnt")))
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,pclmul,popcnt,bmi,bmi2,lzcnt")))
+
+AVX2 static inline uint64_t prefix_xor_clmul(uint64_t x) {
+    __m128i product = _mm_clmulepi64_si128(_mm_set_epi64x(0, (long long)x), _mm_set1_epi8((char)0xFF), 0);
+    return (uint64_t)_mm_cvtsi128_si64(product);
+}
+
+AVX2 static inline uint64_t mask_avx2(__m256i lo, __m256i hi, char c) {
+    __m256i v = _mm256_set1_epi8(c);
+    uint32_t a = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(lo, v));
+    uint32_t b = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(hi, v));
+    return a | (uint64_t)b << 32;
+}
+
+AVX2 static size_t scan_avx2(const char *p, size_t n_blocks, uint32_t base, csv_marks *marks, uint32_t *out) {
+    csv_marks m = *marks;
+    size_t n = 0;
+    for (size_t i = 0; i < n_blocks && !m.odd; i++, p += SIMD_BLOCK) {
+        __m256i lo = _mm256_loadu_si256((const __m256i *)(const void *)p);
+        __m256i hi = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
+        block_masks b = {mask_avx2(lo, hi, '"'), mask_avx2(lo, hi, ','), mask_avx2(lo, hi, '\n'), mask_avx2(lo, hi, '\r')};
+        n += take_block(&b, prefix_xor_clmul(b.quote) ^ m.inside, base + (uint32_t)(i * SIMD_BLOCK), &m, out + n);
+    }
+    *marks = m;
+    return n;
+}
+
+/* The four marks differ in their low halves: one look-up by these finds the only mark that a byte can be, and one comparison says
+ * whether it is. Entry 0 is no byte with low half 0. */
+static const uint8_t mark_of_low_half[16] = {0xFF, 0, '"', 0, 0, 0, 0, 0, 0, 0, '\n', 0, ',', '\r', 0, 0};
+
+AVX512 static inline block_masks masks_avx512(__m512i v) {
+    return (block_masks){_mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('"')), _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(',')),
+                         _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\n')), _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\r'))};
+}
+
+/* Most text is quiet: four blocks without any mark, or, within quotes, without a quote. */
+AVX512 static size_t scan_avx512(const char *p, size_t n_blocks, uint32_t base, csv_marks *marks, uint32_t *out) {
+    const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)mark_of_low_half));
+    const __m512i quote = _mm512_set1_epi8('"'), lf = _mm512_set1_epi8('\n');
+    csv_marks m = *marks;
+    size_t n = 0, i = 0;
+    for (; i + 4 <= n_blocks && !m.odd; i += 4, p += 4 * SIMD_BLOCK) {
+        __m512i v[4];
+        for (int k = 0; k < 4; k++) {
+            v[k] = _mm512_loadu_si512(p + k * SIMD_BLOCK);
+            _mm_prefetch(p + k * SIMD_BLOCK + 2048, _MM_HINT_T0);
+        }
+        if (!(m.after_close | m.after_cr)) {
+            __mmask64 any = 0;
+            for (int k = 0; k < 4; k++) any |= _mm512_cmpeq_epi8_mask(v[k], _mm512_shuffle_epi8(table, v[k]));
+            if (any == 0) {
+                m.prev_ok = 0;
+                continue;
+            }
+            if (m.inside) {
+                __mmask64 q = 0;
+                for (int k = 0; k < 4; k++) q |= _mm512_cmpeq_epi8_mask(v[k], quote);
+                if (q == 0) {
+                    for (int k = 0; k < 4; k++) m.n_lines += (uint64_t)__builtin_popcountll(_mm512_cmpeq_epi8_mask(v[k], lf));
+                    m.prev_ok = 0;
+                    continue;
+                }
+            }
+        }
+        for (size_t k = 0; k < 4 && !m.odd; k++) {
+            block_masks b = masks_avx512(v[k]);
+            n += take_block(&b, prefix_xor_clmul(b.quote) ^ m.inside, base + (uint32_t)((i + k) * SIMD_BLOCK), &m, out + n);
+        }
+    }
+    for (; i < n_blocks && !m.odd; i++, p += SIMD_BLOCK) {
+        block_masks b = masks_avx512(_mm512_loadu_si512(p));
+        n += take_block(&b, prefix_xor_clmul(b.quote) ^ m.inside, base + (uint32_t)(i * SIMD_BLOCK), &m, out + n);
+    }
+    *marks = m;
+    return n;
+}
+
+AVX2 static inline __m256i table_avx2(const uint8_t *t) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)t));
+}
+
+AVX2 static inline __m256i utf8_errors(__m256i v, __m256i before) {
+    const __m256i low_half = _mm256_set1_epi8(0x0F);
+    __m256i across = _mm256_permute2x128_si256(before, v, 0x21);
+    __m256i prev1 = _mm256_alignr_epi8(v, across, 15), prev2 = _mm256_alignr_epi8(v, across, 14),
+            prev3 = _mm256_alignr_epi8(v, across, 13);
+    __m256i a = _mm256_shuffle_epi8(table_avx2(first_high), _mm256_and_si256(_mm256_srli_epi16(prev1, 4), low_half));
+    __m256i b = _mm256_shuffle_epi8(table_avx2(first_low), _mm256_and_si256(prev1, low_half));
+    __m256i c = _mm256_shuffle_epi8(table_avx2(second_high), _mm256_and_si256(_mm256_srli_epi16(v, 4), low_half));
+    __m256i special = _mm256_and_si256(_mm256_and_si256(a, b), c);
+    /* The third byte of three, the third and fourth of four must be continuations behind continuations, and no others. */
+    __m256i third = _mm256_subs_epu8(prev2, _mm256_set1_epi8((char)(0xE0 - 0x80)));
+    __m256i fourth = _mm256_subs_epu8(prev3, _mm256_set1_epi8((char)(0xF0 - 0x80)));
+    __m256i must = _mm256_and_si256(_mm256_or_si256(third, fourth), _mm256_set1_epi8((char)0x80));
+    return _mm256_xor_si256(must, special);
+}
+
+AVX2 static bool utf8_avx2(const char *p, size_t n) {
+    __m256i before = _mm256_setzero_si256(), errors = _mm256_setzero_si256();
+    size_t i = 0;
+    for (; n - i >= 32; i += 32) {
+        __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(p + i));
+        errors = _mm256_or_si256(errors, utf8_errors(v, before));
+        before = v;
+    }
+    /* Zeros behind the end: what is cut there shows as too short. */
+    char tail[32] = {0};
+    __builtin_memcpy(tail, p + i, n - i);
+    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)tail);
+    errors = _mm256_or_si256(errors, utf8_errors(v, before));
+    return _mm256_testz_si256(errors, errors) != 0;
+}
+
+/* The same; the end is loaded under a mask and not copied, which for short texts is most of the time. */
+AVX512 static bool utf8_avx512(const char *p, size_t n) {
+    __m256i before = _mm256_setzero_si256(), errors = _mm256_setzero_si256();
+    size_t i = 0;
+    for (; n - i >= 32; i += 32) {
+        __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(p + i));
+        errors = _mm256_or_si256(errors, utf8_errors(v, before));
+        before = v;
+    }
+    __m256i v = _mm256_maskz_loadu_epi8((__mmask32)((UINT32_C(1) << (n - i)) - 1), p + i);
+    errors = _mm256_or_si256(errors, utf8_errors(v, before));
+    return _mm256_testz_si256(errors, errors) != 0;
+}
+#endif
+
+/* ---- AArch64 ---- */
+
+#ifdef HAVE_NEON
+INLINE uint64_t mask_neon(uint8x16_t a, uint8x16_t b, uint8x16_t c, uint8x16_t d, char mark) {
+    static const uint8_t bits[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    uint8x16_t v = vdupq_n_u8((uint8_t)mark), w = vld1q_u8(bits);
+    uint8x16_t ab = vpaddq_u8(vandq_u8(vceqq_u8(a, v), w), vandq_u8(vceqq_u8(b, v), w));
+    uint8x16_t cd = vpaddq_u8(vandq_u8(vceqq_u8(c, v), w), vandq_u8(vceqq_u8(d, v), w));
+    uint8x16_t sum = vpaddq_u8(ab, cd);
+    return vgetq_lane_u64(vreinterpretq_u64_u8(vpaddq_u8(sum, sum)), 0);
+}
+
+static size_t scan_neon(const char *p, size_t n_blocks, uint32_t base, csv_marks *marks, uint32_t *out) {
+    csv_marks m = *marks;
+    size_t n = 0;
+    for (size_t i = 0; i < n_blocks && !m.odd; i++, p += SIMD_BLOCK) {
+        const uint8_t *u = (const uint8_t *)p;
+        uint8x16_t v0 = vld1q_u8(u), v1 = vld1q_u8(u + 16), v2 = vld1q_u8(u + 32), v3 = vld1q_u8(u + 48);
+        block_masks b = {mask_neon(v0, v1, v2, v3, '"'), mask_neon(v0, v1, v2, v3, ','), mask_neon(v0, v1, v2, v3, '\n'),
+                         mask_neon(v0, v1, v2, v3, '\r')};
+        n += take_block(&b, prefix_xor(b.quote) ^ m.inside, base + (uint32_t)(i * SIMD_BLOCK), &m, out + n);
+    }
+    *marks = m;
+    return n;
+}
+#endif
+
+/* ---- choosing ---- */
+
+const simd_ops *cfb_simd__ops(void) {
+    static const simd_ops paths[] = {
+#ifdef HAVE_X86
+        [CFB_SIMD_AVX512] = {scan_avx512, utf8_avx512},
+        [CFB_SIMD_AVX2] = {scan_avx2, utf8_avx2},
+#endif
+#ifdef HAVE_NEON
+        [CFB_SIMD_NEON] = {scan_neon, utf8_portable},
+#endif
+        [CFB_SIMD_PORTABLE] = {scan_portable, utf8_portable},
+    };
+    return &paths[cfb_simd()];
+}
