@@ -28,7 +28,7 @@ typedef struct cfb_compare_pair {
     double diff, lo, hi, se; /* interval of diff; NaN where rows are too few */
     double df;               /* degrees of freedom of the interval; NaN with it */
     double p, p_adjusted;    /* Holm: over all tasks and pairs, and apart from these over all means and pairs */
-    const char *test;        /* "permutation" or "mcnemar mid-p" */
+    const char *test;        /* "permutation", "t" where no random pattern was as extreme, or "mcnemar mid-p" */
     double cohen_d, delta;   /* NaN for means over tasks */
     uint64_t better, same, worse;
     double detectable;             /* smallest difference seen with 80 % power at this level */

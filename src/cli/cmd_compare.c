@@ -239,6 +239,12 @@ static cfb_code judge(const job *j, cfb_err *err) {
         if (j->gates[i].failed)
             return cfb_err_set(err, CFB_EWORSE, "--fail-if '%.200s' holds: %c lies below A by more than %.4f", j->gates[i].text,
                                (int)('A' + j->gates[i].run), j->gates[i].drop);
+    for (size_t t = 0; t < j->n_tasks && j->n_gates > 0; t++) { /* a server that was down must not look like a pass */
+        const cfb_compare_line *l = &j->lines[t];
+        if ((double)l->n_failed > CFB_REPORT_MAX_GAP * (double)(l->n_rows + l->n_failed))
+            return cfb_err_set(err, CFB_EPARTIAL, "task '%s': %llu of %llu rows failed in a run: too many for --fail-if to pass",
+                               l->name, (unsigned long long)l->n_failed, (unsigned long long)(l->n_rows + l->n_failed));
+    }
     return CFB_OK;
 }
 

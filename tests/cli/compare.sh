@@ -89,6 +89,7 @@ ends "no task in common" 2 "no task in common" compare "$T/few" "$T/event"
 run --tasks company,sector --mock-faults 400:0.3 --model faulty --out "$T/faulty"
 "$CFBENCH" compare "$T/r0" "$T/faulty" >"$T/table" 2>"$T/err"
 same "failed rows do not decide a comparison" "$?" 0
+ends "failed rows: --fail-if does not pass" 3 "rows failed in a run: too many for --fail-if to pass" compare "$T/r0" "$T/faulty" --fail-if 'all drops > 0.9'
 has "failed rows are named" "rows left out that failed in a run" "$T/table"
 "$CFBENCH" run --suite tests/data/suite-en --mock --api-rate-limit 0 --quiet --out "$T/en" >/dev/null 2>&1
 ends "runs of two suites" 2 "they share no rows" compare "$T/r0" "$T/en"
