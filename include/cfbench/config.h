@@ -101,6 +101,7 @@ typedef struct cfb_config {
     const char *format;
     bool json, quiet, verbose, force;
     bool moved;           /* another --base-url is the same model at another address */
+    const char *log_file; /* or NULL */
     const char *progress; /* auto, bar, log, off */
     const char *color;    /* auto, always, never */
     /* scoring */
@@ -178,6 +179,12 @@ bool cfb_config_parse_age(const char *text, int64_t *seconds);
 void cfb_config_print_help(FILE *to, cfb_command command);
 /* The effective configuration as JSON that --config reads back; secrets are left out. */
 CFB_MUST_CHECK cfb_code cfb_config_print(const cfb_config *c, cfb_buf *out, cfb_err *err);
+/* The command line that sets what differs from the defaults, in the words of a POSIX shell: what is asked, whom and how, not how
+ * it is shown. Keys, and values that are never printed, are left out: "..." stands for the latter. */
+CFB_MUST_CHECK cfb_code cfb_config_print_command(const cfb_config *c, cfb_buf *out, cfb_err *err);
+/* Appends a word as a POSIX shell reads it back: as it is where it can be, else in single quotes, or in
+ * $'...' if it holds control characters. */
+CFB_MUST_CHECK cfb_code cfb_config_shell_word(cfb_buf *out, const char *word, cfb_err *err);
 /* A man page (troff man macros) of one command, or the overview for CFB_CMD_COUNT. For `make man`. */
 void cfb_config_print_man(FILE *to, cfb_command command);
 /* Shell completions: shell is "bash", "zsh" or "fish". Errors: EUSAGE. */

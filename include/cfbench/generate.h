@@ -126,7 +126,8 @@ typedef struct cfb_generate_summary {
     size_t n_rows, n_done_before, n_done, n_failed; /* n_failed: asked in this call, without a reply at its end */
     size_t n_given_up;                              /* not asked: they used up max_attempts before */
     size_t n_calls, n_retries, n_from_cache;
-    size_t n_fail[CFB_FAIL_COUNT];               /* failed rows by class of their last attempt */
+    size_t n_truncated, n_thought; /* replies of this call that met the token limit; and those of them without any answer */
+    size_t n_fail[CFB_FAIL_COUNT]; /* failed rows by class of their last attempt */
     size_t n_failed_calls[CFB_FAIL_COUNT];       /* calls by class */
     cfb_failed_row failed[CFB_FAILED_ROWS_KEPT]; /* the first ones, by task and row */
     size_t n_failed_kept;

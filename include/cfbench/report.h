@@ -50,6 +50,87 @@ typedef struct cfb_report_setting {
     const char *name, *value;
 } cfb_report_setting;
 
+/* ---- how a run was asked ---- */
+
+/* X(NAME, name, thousandths): exact percentiles by nearest rank: the smallest value that so many thousandths do not exceed. */
+#define CFB_REPORT_QUANTILE_MAP(X) \
+    X(P50, "p50", 500) X(P90, "p90", 900) X(P99, "p99", 990) X(P999, "p999", 999) X(MAX, "max", 1000)
+typedef enum cfb_report_quantile {
+#define CFB_X(NAME, name, thousandths) CFB_REPORT_##NAME,
+    CFB_REPORT_QUANTILE_MAP(CFB_X)
+#undef CFB_X
+        CFB_REPORT_QUANTILE_COUNT
+} cfb_report_quantile;
+
+typedef struct cfb_report_times {
+    uint64_t n;                          /* replies that were measured */
+    double s[CFB_REPORT_QUANTILE_COUNT]; /* NaN if n is 0 */
+} cfb_report_times;
+
+/* The calls of one task, or of all. */
+typedef struct cfb_report_asked {
+    const char *task; /* NULL: all */
+    uint64_t n_rows, n_state[CFB_ROW_STATE_COUNT];
+    uint64_t n_calls, n_retries; /* retries: calls for a row beyond its first, over all sessions */
+    uint64_t n_failed_calls, n_from_cache;
+    const uint64_t *n_by_class; /* (n_classes of the run) failed calls */
+    double waited_s;            /* all calls together, for the rate limiter */
+    /* of the replies, as the server counted; replies from the cache left out */
+    uint64_t n_counted; /* replies with counts */
+    int64_t prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens;
+    double cost;                      /* in the currency's unit; NaN: unknown */
+    double busy_s;                    /* time with a call under way or waiting, pauses of more than a minute left out */
+    double calls_per_s, tokens_per_s; /* in busy_s; tokens of replies that were measured; NaN without such time */
+    cfb_report_times latency, ttft;   /* of the replies; ttft: streamed ones */
+} cfb_report_asked;
+
+#define CFB_REPORT_POINTS 120
+#define CFB_REPORT_DOTS 800
+
+/* What happened in one interval of the time series. */
+typedef struct cfb_report_point {
+    uint64_t n_replies, n_failures, n_refusals; /* calls that ended in it; refusals are failures with 429 or 503 */
+    double in_flight;                           /* mean number of calls under way */
+    double limit, limit_low;                    /* calls allowed at its end, and the fewest; NaN: not known */
+    const char *phase;                          /* of the adaptive limit at its end, or "fixed"; NULL: not known */
+    double p50_s, p90_s, max_s;                 /* latency of its replies; NaN without one */
+    bool resumed;                               /* a pause was left out before or in it */
+} cfb_report_point;
+
+/* One call: when it ended, and how long it took. */
+typedef struct cfb_report_dot {
+    double at_s, latency_s;
+    bool failed;
+} cfb_report_dot;
+
+/* Latencies by size: four bins for each doubling, from 1 us to more than 9 hours. */
+#define CFB_REPORT_LATENCY_BINS 144
+size_t cfb_report_latency_bin(int64_t us);    /* below 1 us: 0; beyond the last: the last */
+double cfb_report_latency_edge_s(size_t bin); /* lower edge of a bin; of CFB_REPORT_LATENCY_BINS: the upper edge of the last */
+
+/* A run store's account. Strings and arrays are borrowed. */
+typedef struct cfb_report_asking {
+    const char *source, *model, *setting;
+    const char *first_call, *last_call; /* UTC times; NULL without a call */
+    const char *currency;               /* NULL: unknown */
+    cfb_report_asked all;
+    const cfb_report_asked *tasks;
+    size_t n_tasks;
+    const char *const *classes; /* names of the failure classes that occur, most frequent first */
+    size_t n_classes;
+    /* time series: intervals of interval_s, pauses of more than a minute left out */
+    double interval_s;
+    const cfb_report_point *points;
+    size_t n_points;            /* at most CFB_REPORT_POINTS */
+    const cfb_report_dot *dots; /* a sample of the calls, in order of their ends */
+    size_t n_dots;              /* at most CFB_REPORT_DOTS */
+    uint64_t latency_bins[CFB_REPORT_LATENCY_BINS];
+    const cfb_report_setting *settings; /* what the store is bound to, then notes on how it was made */
+    size_t n_settings, n_notes;         /* n_settings counts the notes too */
+    const char *const *commands;        /* that made the run, in order */
+    size_t n_commands;
+} cfb_report_asking;
+
 typedef struct cfb_report {
     const char *title;      /* such as the suite's */
     const char *version;    /* of cfbench */
@@ -60,18 +141,21 @@ typedef struct cfb_report {
     size_t n_settings;
     const cfb_report_task *tasks; /* in the suite's order, grouped by model and setting */
     size_t n_tasks;
+    const cfb_report_asking *asking; /* one for each run store */
+    size_t n_asking;
 } cfb_report;
 
 typedef struct cfb_table_style {
     bool color;
-    int width; /* columns of the terminal; 0 = do not care */
+    int width;   /* columns of the terminal; 0 = do not care */
+    bool asking; /* with two lines on how each run was asked */
 } cfb_table_style;
 
 /* The table for people: per task rows, answered, states, score over all and over answered rows; a mean over tasks per kind and in
  * all; failed rows are never hidden (first ones named below the table with class and message). Chinese is aligned by display
  * width; control characters in names are shown, not sent to the terminal. Appended to out. */
 CFB_MUST_CHECK cfb_code cfb_report_table(const cfb_report *r, const cfb_table_style *style, cfb_buf *out, cfb_err *err);
-/* One JSON document, schema "cfbench.scores/1" (docs/json.md). */
+/* One JSON document, schema "cfbench.scores/2" (docs/json.md). */
 CFB_MUST_CHECK cfb_code cfb_report_json(const cfb_report *r, cfb_buf *out, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_report_markdown(const cfb_report *r, cfb_buf *out, cfb_err *err);
 /* One self-contained HTML page: no script, no network, light and dark, model text escaped. */

@@ -41,6 +41,15 @@ CFB_MUST_CHECK cfb_code cfb_store_bind(cfb_store_t *s, const cfb_store_setting *
 CFB_MUST_CHECK cfb_code cfb_store_setting_put(cfb_store_t *s, const char *name, const char *value, cfb_err *err);
 /* A setting's value, borrowed for the store's life, or NULL. */
 const char *cfb_store_setting_get(cfb_store_t *s, const char *name);
+/* Calls fn for each setting, by name. Strings are valid during the call only. */
+typedef cfb_code (*cfb_store_setting_fn)(void *ctx, const char *name, const char *value, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_store_each_setting(cfb_store_t *s, cfb_store_setting_fn fn, void *ctx, cfb_err *err);
+
+/* Notes say how a run was made and decide no reply: the table `meta`. note_put replaces an older value. note_get: borrowed for
+ * the store's life, or NULL. */
+CFB_MUST_CHECK cfb_code cfb_store_note_put(cfb_store_t *s, const char *name, const char *value, cfb_err *err);
+const char *cfb_store_note_get(cfb_store_t *s, const char *name);
+int cfb_store_schema_version(void);
 
 /* ---- tasks and rows ---- */
 
@@ -129,6 +138,21 @@ typedef struct cfb_store_result {
 typedef cfb_code (*cfb_store_result_fn)(void *ctx, const cfb_store_result *r, cfb_err *err);
 /* Calls fn for each row of a task in row order; strings are valid during the call only. Stops at fn's first error. */
 CFB_MUST_CHECK cfb_code cfb_store_each_result(cfb_store_t *s, int64_t task_id, cfb_store_result_fn fn, void *ctx, cfb_err *err);
+/* A call without its texts, for accounting. */
+typedef struct cfb_store_call {
+    int64_t task_id, row;
+    int64_t started_ms, wait_us, latency_us, ttft_us; /* ttft_us: -1 = not streamed */
+    const char *state;                                /* of a reply, else NULL */
+    const char *fail; /* class of a failure; "none" for a reply, and for a second answer to a row (then state is NULL) */
+    bool from_cache;
+    int64_t prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens, cost; /* -1 = not told; of failures always */
+} cfb_store_call;
+typedef cfb_code (*cfb_store_call_fn)(void *ctx, const cfb_store_call *c, cfb_err *err);
+/* Calls fn for every call of the run: first the replies by task and row, then the failures in the order of their commits. Reads
+ * no texts. Stops at fn's first error. */
+CFB_MUST_CHECK cfb_code cfb_store_each_call(cfb_store_t *s, cfb_store_call_fn fn, void *ctx, cfb_err *err);
+/* How many rows a task has. */
+CFB_MUST_CHECK cfb_code cfb_store_count_rows(cfb_store_t *s, int64_t task_id, int64_t *n, cfb_err *err);
 typedef cfb_code (*cfb_store_task_fn)(void *ctx, int64_t task_id, const cfb_store_task *t, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_store_each_task(cfb_store_t *s, cfb_store_task_fn fn, void *ctx, cfb_err *err);
 

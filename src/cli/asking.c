@@ -1,4 +1,5 @@
 #include "cli/asking.h"
+#include "cli/asked.h"
 #include "cli/spending.h"
 #include "cfbench/json.h"
 
@@ -81,6 +82,18 @@ static void say_counts(const cfb_generate_summary *s) {
     if (s->n_given_up) fprintf(stderr, ", given up before %zu (--max-attempts)", s->n_given_up);
 }
 
+/* A truncated reply is scored as it is: a low score would be taken for the model's. */
+static void say_truncated(const cfb_generate_summary *s) {
+    if (s->n_truncated == 0) return;
+    char thought[96] = "";
+    if (s->n_thought)
+        snprintf(thought, sizeof thought, ", %zu of them before any answer: all of it went into reasoning", s->n_thought);
+    cfb_log(CFB_LOG_WARN,
+            "%zu repl%s cut at the token limit (state truncated)%s; a new run with a higher --max-tokens-scale or --max-tokens "
+            "leaves more room",
+            s->n_truncated, s->n_truncated == 1 ? "y was" : "ies were", thought);
+}
+
 static void say_summary(const cfb_config *c, const cfb_generate_summary *s, bool finished, const char *path) {
     for (size_t i = 0; finished && i < s->n_failed_kept; i++) /* a run that was stopped has one message, not one for each row */
         cfb_log(CFB_LOG_WARN, "%s row %zu (id %s) failed: %s: %s", s->failed[i].task, s->failed[i].row, s->failed[i].id,
@@ -88,6 +101,7 @@ static void say_summary(const cfb_config *c, const cfb_generate_summary *s, bool
     if (finished && s->n_failed > s->n_failed_kept + s->n_given_up)
         cfb_log(CFB_LOG_WARN, "and %zu more failed rows (table failure of the run store has all)",
                 s->n_failed - s->n_failed_kept - s->n_given_up);
+    say_truncated(s);
     if (c->quiet) return;
     say_counts(s);
     if (s->n_from_cache) fprintf(stderr, ", %zu from the cache", s->n_from_cache);
@@ -116,6 +130,8 @@ static cfb_code print_summary(const cfb_generate_summary *s, const char *path, c
                   {"calls", (int64_t)s->n_calls},
                   {"retries", (int64_t)s->n_retries},
                   {"from_cache", (int64_t)s->n_from_cache},
+                  {"truncated", (int64_t)s->n_truncated},
+                  {"truncated_by_reasoning", (int64_t)s->n_thought},
                   {"prompt_tokens", s->prompt_tokens},
                   {"completion_tokens", s->completion_tokens},
                   {"reasoning_tokens", s->reasoning_tokens},
@@ -259,6 +275,7 @@ static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const si
         o.on_row_ctx = &teacher;
         cfb_cli_spending spending = {0};
         rc = cfb_cli_spending_open(c, &spending, &o, err);
+        if (rc == CFB_OK) rc = cfb_cli_note_asking(c, store, spending.model_price ? spending.model_price->currency : NULL, err);
         if (rc == CFB_OK) {
             cfb_cli_progress_t *display = cfb_cli_progress_start(c, &progress);
             rc = cfb_generate(&o, &sum, err);

@@ -35,6 +35,8 @@ extern cfb_stop cfb_cli_stop, cfb_cli_abort;
 void cfb_cli_catch_signals(bool announce);
 void cfb_cli_release_signals(void); /* signals end the program again: what follows is atomic or can be made again */
 void cfb_cli_log_to_stderr(const cfb_config *c);
+CFB_MUST_CHECK cfb_code cfb_cli_log_to_file(const cfb_config *c, cfb_err *err); /* --log, if it is given */
+void cfb_cli_log_end(const char *message); /* closes it, with the error that ended the program, or NULL */
 /* Draws p until stopped: lines that are redrawn on a terminal, or a plain line now and then. */
 typedef struct cfb_cli_progress cfb_cli_progress_t;
 cfb_cli_progress_t *cfb_cli_progress_start(const cfb_config *c, cfb_progress *p);

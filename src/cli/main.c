@@ -77,7 +77,9 @@ int main(int argc, char **argv) {
         rc = print_config(&config, &err);
     } else if (rc == CFB_OK) {
         cfb_cli_log_to_stderr(&config);
-        rc = dispatch(&config, &err);
+        rc = cfb_cli_log_to_file(&config, &err);
+        if (rc == CFB_OK) rc = dispatch(&config, &err);
+        cfb_cli_log_end(rc == CFB_OK ? NULL : err.msg);
     }
     if (rc == CFB_OK) rc = cfb_cli_print(CFB_STR_LIT(""), &err); /* what stdio still holds */
     if (rc != CFB_OK) fprintf(stderr, "cfbench: %s\n", err.msg[0] ? err.msg : cfb_code_text(rc));

@@ -2,6 +2,7 @@
 #include "cfbench/json.h"
 #include "cfbench/scan.h"
 #include "cli/cli.h"
+#include "cli/asked.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -23,8 +24,9 @@ struct cfb_scoring {
     cfb_report_task *tasks;
     struct scored *scored;
     size_t n, cap;
-    bool keep_rows; /* for a comparison */
-    cfb_report_setting settings[12];
+    bool keep_rows;            /* for a comparison */
+    cfb_report_asking *asking; /* (n_asking) one for each run store */
+    size_t n_asking;
 };
 
 cfb_code cfb_scoring_new(const cfb_config *c, cfb_scoring_t **out, cfb_err *err) {
@@ -38,7 +40,6 @@ cfb_code cfb_scoring_new(const cfb_config *c, cfb_scoring_t **out, cfb_err *err)
     }
     s->report.title = "cfbench";
     s->report.version = CFB_VERSION;
-    s->report.settings = s->settings;
     *out = s;
     return CFB_OK;
 }
@@ -51,6 +52,7 @@ void cfb_scoring_free(cfb_scoring_t *s) {
     }
     cfb_suite_free(s->suite);
     cfb_arena_free(s->arena);
+    free(s->asking);
     free(s->tasks);
     free(s->scored);
     free(s);
@@ -59,6 +61,8 @@ void cfb_scoring_free(cfb_scoring_t *s) {
 const cfb_report *cfb_scoring_report(cfb_scoring_t *s) {
     s->report.tasks = s->tasks;
     s->report.n_tasks = s->n;
+    s->report.asking = s->asking;
+    s->report.n_asking = s->n_asking;
     return &s->report;
 }
 
@@ -251,17 +255,20 @@ static cfb_code store_scores(cfb_scoring_t *s, size_t first, const char *path, c
     return rc == CFB_OK ? close_rc : rc;
 }
 
-static void take_settings(cfb_scoring_t *s, cfb_store_t *store) {
-    static const char *const names[] = {"suite",    "suite.sha256",  "shot",        "model",
-                                        "base-url", "system-prompt", "temperature", "max-tokens"};
-    if (s->n > 0) return; /* several sources: each task names its own */
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *v = cfb_store_setting_get(store, names[i]), *kept = NULL;
-        if (v == NULL || keep_text(s, v, &kept, NULL) != CFB_OK) continue;
-        s->settings[s->report.n_settings++] = (cfb_report_setting){names[i], kept};
-    }
-    const char *title = cfb_store_setting_get(store, "suite.title"), *kept = NULL;
-    if (title && keep_text(s, title, &kept, NULL) == CFB_OK) s->report.title = kept;
+/* What the tasks share: with several sources each run has its own. */
+static void take_settings(cfb_scoring_t *s, const cfb_report_asking *a, bool single) {
+    s->report.settings = single ? a->settings : NULL;
+    s->report.n_settings = single ? a->n_settings - a->n_notes : 0;
+}
+
+static cfb_code add_asking(cfb_scoring_t *s, const struct store_job *j, bool first, cfb_err *err) {
+    cfb_report_asking *p = realloc(s->asking, (s->n_asking + 1) * sizeof *p);
+    if (p == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    s->asking = p;
+    cfb_code rc = cfb_cli_asked(j->store, j->path, j->model, j->setting, s->arena, &p[s->n_asking], err);
+    if (rc == CFB_OK) take_settings(s, &p[s->n_asking], first && s->n_asking == 0);
+    if (rc == CFB_OK) s->n_asking++;
+    return rc;
 }
 
 cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path, const char *export_dir, unsigned what, cfb_err *err) {
@@ -276,9 +283,11 @@ cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path, const char *e
         const char *model = cfb_store_setting_get(j->store, "model"), *shot = cfb_store_setting_get(j->store, "shot");
         rc = keep_text(s, model ? model : "unknown-model", &j->model, err);
         j->setting = cfb_shot_name(shot && strcmp(shot, "zero") == 0 ? CFB_SHOT_ZERO : CFB_SHOT_FEW);
-        take_settings(s, j->store);
+        const char *title = cfb_store_setting_get(j->store, "suite.title"), *kept = NULL;
+        if (s->n == 0 && title && keep_text(s, title, &kept, NULL) == CFB_OK) s->report.title = kept;
     }
     if (rc == CFB_OK) rc = cfb_store_each_task(j->store, on_task, j, err);
+    if (rc == CFB_OK) rc = add_asking(s, j, first == 0, err);
     cfb_store_close(j->store, NULL);
     cfb_arena_free(j->texts);
     free(j);
@@ -453,6 +462,7 @@ cfb_code cfb_scoring_name_source(cfb_scoring_t *s, const char *source, cfb_err *
     const char *kept = NULL;
     cfb_code rc = keep_text(s, source, &kept, err);
     for (size_t i = 0; i < s->n && rc == CFB_OK; i++) s->tasks[i].source = kept;
+    for (size_t i = 0; i < s->n_asking && rc == CFB_OK; i++) s->asking[i].source = kept;
     return rc;
 }
 
@@ -481,7 +491,8 @@ cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, cfb_err *err) {
     cfb_buf text = CFB_BUF_INIT(0);
     cfb_code rc = cfb_scoring_write(s, dir, err);
     if (rc == CFB_OK) {
-        cfb_table_style style = {cfb_cli_use_color(s->c, stdout), 0};
+        /* run says on standard error how it asked */
+        cfb_table_style style = {.color = cfb_cli_use_color(s->c, stdout), .asking = s->c->command == CFB_CMD_REPORT};
         rc = s->c->json ? cfb_report_json(r, &text, err) : cfb_report_table(r, &style, &text, err);
         if (rc == CFB_OK) rc = cfb_cli_print(cfb_buf_str(&text), err);
     }

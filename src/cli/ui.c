@@ -1,6 +1,7 @@
 /* What a person at a terminal sees and does while a command runs: signals, log lines, progress. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -42,9 +43,21 @@ static void erase_drawn(void) {
     for (; lines_drawn > 0; lines_drawn--) fputs("\x1b[1A\x1b[2K", stderr);
 }
 
+static FILE *log_file;
+static cfb_log_level stderr_level;
+
+static void write_log(const char *prefix, const char *line) {
+    char now[24];
+    int64_t ms = cfb_wall_ms();
+    cfb_format_utc(ms, now);
+    fprintf(log_file, "%.19s.%03dZ %s%s\n", now, (int)(ms % 1000), prefix, line);
+}
+
 static void log_line(void *ctx, cfb_log_level level, const char *line) {
     static const char *const names[] = {"error: ", "warning: ", "", ""};
     (void)ctx;
+    if (log_file) write_log(names[level], line);
+    if (level > stderr_level) return;
     pthread_mutex_lock(&stderr_lock);
     erase_drawn();
     fprintf(stderr, "cfbench: %s%s\n", names[level], line);
@@ -52,7 +65,25 @@ static void log_line(void *ctx, cfb_log_level level, const char *line) {
 }
 
 void cfb_cli_log_to_stderr(const cfb_config *c) {
-    cfb_log_set(log_line, NULL, c && c->verbose ? CFB_LOG_DEBUG : c && c->quiet ? CFB_LOG_WARN : CFB_LOG_INFO);
+    stderr_level = c && c->verbose ? CFB_LOG_DEBUG : c && c->quiet ? CFB_LOG_WARN : CFB_LOG_INFO;
+    cfb_log_set(log_line, NULL, stderr_level);
+}
+
+cfb_code cfb_cli_log_to_file(const cfb_config *c, cfb_err *err) {
+    if (c->log_file == NULL) return CFB_OK;
+    log_file = fopen(c->log_file, "ae");
+    if (log_file == NULL) return cfb_err_set_errno(err, errno, "--log: cannot write %s", c->log_file);
+    setvbuf(log_file, NULL, _IOLBF, 0);
+    cfb_log_set(log_line, NULL, CFB_LOG_DEBUG);
+    return CFB_OK;
+}
+
+void cfb_cli_log_end(const char *message) {
+    if (log_file == NULL) return;
+    cfb_log_set(log_line, NULL, stderr_level);
+    write_log(message ? "error: " : "", message ? message : "end");
+    fclose(log_file);
+    log_file = NULL;
 }
 
 bool cfb_cli_use_color(const cfb_config *c, FILE *f) {

@@ -26,6 +26,7 @@ struct call {
     cfb_sse *sse; /* streaming only */
     void *tag;
     struct call *next; /* free list, or list of requests that could not be made */
+    cfb_fail unmade;   /* why it could not */
     size_t endpoint;
     int64_t start_ns, first_ns, last_ns; /* first and latest bytes of the body */
     int64_t wall_ms;
@@ -290,6 +291,14 @@ static void finish(struct call *k, CURLcode code, const char *why_cut) {
 
 size_t cfb_calls_in_flight(const cfb_calls_t *c) { return c->in_flight; }
 
+static void cannot_make(struct call *k, cfb_fail why) {
+    cfb_calls_t *c = k->owner;
+    k->busy = false;
+    k->unmade = why;
+    k->next = c->unmade;
+    c->unmade = k;
+}
+
 cfb_code cfb_calls_start(cfb_calls_t *c, void *tag, cfb_str prompt, int max_tokens, double timeout_s, cfb_err *err) {
     struct call *k = c->free;
     if (k == NULL) return cfb_err_set(err, CFB_EBUG, "more calls than %zu at once", c->max);
@@ -309,10 +318,14 @@ cfb_code cfb_calls_start(cfb_calls_t *c, void *tag, cfb_str prompt, int max_toke
     k->wall_ms = cfb_wall_ms();
     cfb_code rc =
         cfb_request_write(&c->server->opts.request, atomic_load(&c->server->refused), prompt, max_tokens, &k->request, err);
-    if (rc != CFB_OK) {
-        k->next = c->unmade;
-        c->unmade = k;
-        return rc == CFB_ELIMIT ? CFB_OK : rc;
+    if (rc != CFB_OK && rc != CFB_ELIMIT) { /* the caller hears of it here, and not once more when the call ends */
+        release(k);
+        c->n_finished--;
+        return rc;
+    }
+    if (rc == CFB_ELIMIT) {
+        cannot_make(k, CFB_FAIL_TOO_LARGE);
+        return CFB_OK;
     }
     size_t endpoint = cfb_server__take_endpoint(c->server);
     const struct cfb_endpoint *e = &c->server->endpoints[endpoint];
@@ -330,7 +343,13 @@ cfb_code cfb_calls_start(cfb_calls_t *c, void *tag, cfb_str prompt, int max_toke
     curl_easy_setopt(k->easy, CURLOPT_POSTFIELDS, k->request.ptr);
     curl_easy_setopt(k->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)k->request.len);
     k->busy = true;
-    curl_multi_add_handle(c->multi, k->easy);
+    if (curl_multi_add_handle(c->multi, k->easy) != CURLM_OK) { /* out of memory: it would never end */
+        cfb_chat_reply r;
+        cfb_chat_reply_init(&r);
+        r.fail = CFB_FAIL_STOPPED; /* says nothing about the server */
+        cfb_server__give_endpoint(c->server, endpoint, &r);
+        cannot_make(k, CFB_FAIL_CONNECT);
+    }
     return CFB_OK;
 }
 
@@ -340,9 +359,10 @@ static void finish_unmade(cfb_calls_t *c) {
         c->unmade = k->next;
         cfb_chat_reply r;
         cfb_chat_reply_init(&r);
-        r.fail = CFB_FAIL_TOO_LARGE;
+        r.fail = k->unmade;
         r.started_wall_ms = k->wall_ms;
-        snprintf(r.message, sizeof r.message, "the request is too large");
+        snprintf(r.message, sizeof r.message, "%s",
+                 k->unmade == CFB_FAIL_TOO_LARGE ? "the request is too large" : "there is no memory for one more call");
         c->done(c->ctx, k->tag, &r);
         release(k);
     }
@@ -431,6 +451,16 @@ void cfb_calls_wake(cfb_calls_t *c) {
 }
 
 void cfb_calls_cut(cfb_calls_t *c) {
+    struct epoll_event events[EVENTS];
+    int running;
+    /* What has arrived is paid for: it is read first. Bounded, as a server may go on sending. */
+    for (size_t round = 0; c->in_flight > 0 && round <= c->max / EVENTS * 2 + 2; round++) {
+        int n = epoll_wait(c->epoll, events, EVENTS, 0);
+        for (int i = 0; i < n; i++) on_event(c, &events[i]);
+        curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+        read_messages(c);
+        if (n <= 0) break;
+    }
     for (size_t i = 0; i < c->max; i++) {
         struct call *k = &c->calls[i];
         if (!k->busy) continue;

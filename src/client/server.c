@@ -127,12 +127,15 @@ void cfb_server__give_endpoint(cfb_server_t *s, size_t endpoint, const cfb_chat_
         atomic_store(&e->rest_until, 0);
         return;
     }
+    /* calls that were under way when it was ejected fail too: they say nothing new, and must not prolong its rest */
+    int64_t now = cfb_now_ns();
+    if (atomic_load(&e->failures) >= EJECT_AFTER && now - r->latency_us * 1000 < atomic_load(&e->rest_until)) return;
     int n = atomic_fetch_add(&e->failures, 1) + 1;
     if (n < EJECT_AFTER) return;
     int doublings = n - EJECT_AFTER < 6 ? n - EJECT_AFTER : 6;
     int64_t rest_s = (int64_t)EJECT_FIRST_S << doublings;
     if (rest_s > EJECT_LONGEST_S) rest_s = EJECT_LONGEST_S;
-    atomic_store(&e->rest_until, cfb_now_ns() + rest_s * 1000000000);
+    atomic_store(&e->rest_until, now + rest_s * 1000000000);
     if (n == EJECT_AFTER)
         cfb_log(CFB_LOG_WARN, "%s fails (%s); the other addresses take its calls", s->opts.base_urls[endpoint], r->message);
 }

@@ -36,7 +36,7 @@ static bool speaks_for_gone(cfb_fail f) {
 enum change { NOTHING, OPENED, STILL_OPEN, CLOSED, TOO_LONG };
 
 /* In critical(cfb_brake). *probe_wait_s: until the next call may try. */
-static enum change judge(struct job *j, bool bad, double *probe_wait_s, double *gone_s) {
+static enum change judge(struct job *j, bool bad, int64_t latency_us, double *probe_wait_s, double *gone_s) {
     int64_t now = cfb_now_ns();
     *gone_s = j->brake.open_ns ? (double)(now - j->brake.open_ns) * 1e-9 : 0;
     if (!bad) {
@@ -45,14 +45,18 @@ static enum change judge(struct job *j, bool bad, double *probe_wait_s, double *
         j->brake.open_ns = 0;
         return was_open ? CLOSED : NOTHING;
     }
-    size_t limit = calls_together(j) > GONE_CALLS ? calls_together(j) : GONE_CALLS;
+    /* Of so many calls under way each may fail once. Were it more, rows would use up their tries before. */
+    size_t allowed = (size_t)atomic_load(&j->gate.limit), limit = allowed > GONE_CALLS ? allowed : GONE_CALLS;
     j->brake.bad_in_a_row++;
     if (j->brake.open_ns == 0) {
         if (j->brake.bad_in_a_row < limit || atomic_load(&j->n_ok) == 0) return NOTHING;
-        j->brake.open_ns = now;
+        j->brake.open_ns = j->brake.judged_ns = now;
         j->brake.probe_wait_s = *probe_wait_s = PROBE_FIRST_S;
         return OPENED;
     }
+    /* Calls that were under way say nothing new: only those that started since prolong the wait. */
+    if (now - latency_us * 1000 < j->brake.judged_ns) return NOTHING;
+    j->brake.judged_ns = now;
     if (*gone_s > j->o->patience_s) return TOO_LONG;
     *probe_wait_s = j->brake.probe_wait_s;
     j->brake.probe_wait_s = j->brake.probe_wait_s * 2 < PROBE_LONGEST_S ? j->brake.probe_wait_s * 2 : PROBE_LONGEST_S;
@@ -71,7 +75,7 @@ void cfb_brake_on_call(struct job *j, const cfb_chat_reply *r) {
     int limit = 0;
     if (r->fail == CFB_FAIL_STOPPED) return;
 #pragma omp critical(cfb_brake)
-    change = judge(j, bad, &wait_s, &gone_s);
+    change = judge(j, bad, r->latency_us, &wait_s, &gone_s);
     if (change == NOTHING) return;
     cfb_err e = CFB_ERR_INIT;
     switch (change) {
@@ -159,25 +163,54 @@ cfb_code cfb_brake_on_row(struct job *j, const cfb_chat_reply *r, cfb_err *err) 
 
 /* ---- budgets ---- */
 
-bool cfb_brake_can_spend(struct job *j, double tokens) {
+static bool is_enough(const struct job *j, const struct cfb_spending *want, cfb_err *e) {
     const cfb_budget *b = &j->o->budget;
-    cfb_err e = CFB_ERR_INIT;
-    if (b->max_requests > 0 && b->used_requests + (int64_t)atomic_load(&j->n_calls) >= b->max_requests)
-        cfb_err_set(&e, CFB_EINTERRUPTED, "the budget of %lld requests is used up (--max-requests)", (long long)b->max_requests);
-    int64_t spent =
+    int64_t requests = b->used_requests + (int64_t)atomic_load(&j->n_calls) + atomic_load(&j->reserved_requests);
+    if (b->max_requests > 0 && requests >= b->max_requests)
+        cfb_err_set(e, CFB_EINTERRUPTED, "the budget of %lld requests is used up (--max-requests)", (long long)b->max_requests);
+    int64_t tokens =
         b->used_tokens + atomic_load(&j->prompt_tokens) + atomic_load(&j->completion_tokens) + atomic_load(&j->reserved_tokens);
-    if (e.code == CFB_OK && b->max_tokens > 0 && spent + (int64_t)tokens > b->max_tokens)
-        cfb_err_set(&e, CFB_EINTERRUPTED, "the budget of %lld tokens is used up (--max-total-tokens)", (long long)b->max_tokens);
-    if (e.code == CFB_OK && b->max_cost > 0 && b->price) {
-        double about = tokens * (double)(b->price->output > b->price->input ? b->price->output : b->price->input) / 1e6;
-        int64_t cost = b->used_cost + atomic_load(&j->cost) + atomic_load(&j->reserved_cost);
-        if ((double)cost + about > (double)b->max_cost)
-            cfb_err_set(&e, CFB_EINTERRUPTED, "the budget of %.6g is used up (--max-cost)", (double)b->max_cost * 1e-6);
+    if (e->code == CFB_OK && b->max_tokens > 0 && tokens + want->tokens > b->max_tokens)
+        cfb_err_set(e, CFB_EINTERRUPTED, "the budget of %lld tokens is used up (--max-total-tokens)", (long long)b->max_tokens);
+    int64_t cost = b->used_cost + atomic_load(&j->cost) + atomic_load(&j->reserved_cost);
+    if (e->code == CFB_OK && b->max_cost > 0 && b->price && cost + want->cost > b->max_cost)
+        cfb_err_set(e, CFB_EINTERRUPTED, "the budget of %.6g is used up (--max-cost)", (double)b->max_cost * 1e-6);
+    return e->code == CFB_OK;
+}
+
+bool cfb_brake_reserve(struct job *j, double tokens, struct cfb_spending *out) {
+    const cfb_token_price *p = j->o->budget.price;
+    cfb_err e = CFB_ERR_INIT;
+    bool enough = false;
+    *out = (struct cfb_spending){.requests = 1, .tokens = (int64_t)tokens};
+    if (p) out->cost = (int64_t)(tokens * (double)(p->output > p->input ? p->output : p->input) / 1e6);
+#pragma omp critical(cfb_budget) /* two threads must not both take the last call */
+    if ((enough = is_enough(j, out, &e))) {
+        atomic_fetch_add(&j->reserved_requests, out->requests);
+        atomic_fetch_add(&j->reserved_tokens, out->tokens);
+        atomic_fetch_add(&j->reserved_cost, out->cost);
     }
-    if (e.code == CFB_OK) return true;
+    if (enough) return true;
+    *out = (struct cfb_spending){0};
     cfb_err_add_context(&e, "every answer so far is saved, and the same command continues");
     stop_run(j, &e);
     return false;
+}
+
+void cfb_brake_count_call(struct job *j, struct cfb_spending *s) {
+#pragma omp critical(cfb_budget) /* never counted twice, nor not at all */
+    {
+        atomic_fetch_add(&j->n_calls, 1);
+        atomic_fetch_sub(&j->reserved_requests, s->requests);
+        s->requests = 0;
+    }
+}
+
+void cfb_brake_settle(struct job *j, struct cfb_spending *s) {
+    atomic_fetch_sub(&j->reserved_requests, s->requests);
+    atomic_fetch_sub(&j->reserved_tokens, s->tokens);
+    atomic_fetch_sub(&j->reserved_cost, s->cost);
+    *s = (struct cfb_spending){0};
 }
 
 /* ---- the end ---- */

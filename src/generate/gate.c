@@ -47,7 +47,11 @@ static bool take_granted(struct gate_seat *s) {
 
 bool cfb_gate_enter(struct gate *g, size_t seat) {
     struct gate_seat *s = &g->seats[seat];
-    if (take_granted(s) || take_free(g)) return true;
+    if (take_granted(s)) return true;
+    if (take_free(g)) {
+        if (atomic_load(&s->waiting)) stop_waiting(g, s); /* from an earlier try: a permit that nobody takes up would be lost */
+        return true;
+    }
     if (atomic_exchange(&s->waiting, 1) == 0) atomic_fetch_add(&g->n_waiting, 1);
     if (!take_free(g)) return false; /* one may have come free just before the seat was seen to wait */
     stop_waiting(g, s);

@@ -122,6 +122,8 @@ static void sum_up(struct job *j) {
     for (int f = 0; f < CFB_FAIL_COUNT; f++) sum->n_fail[f] = atomic_load(&j->n_fail[f]);
     for (int f = 0; f < CFB_FAIL_COUNT; f++) sum->n_failed_calls[f] = atomic_load(&j->n_failed_calls[f]);
     sum->n_calls = atomic_load(&j->n_calls);
+    sum->n_truncated = atomic_load(&j->n_truncated);
+    sum->n_thought = atomic_load(&j->n_thought);
     sum->n_from_cache = atomic_load(&j->n_from_cache);
     sum->prompt_tokens = atomic_load(&j->prompt_tokens);
     sum->completion_tokens = atomic_load(&j->completion_tokens);
@@ -158,7 +160,8 @@ cfb_code cfb_generate(const cfb_generate_opts *opts, cfb_generate_summary *sum, 
             cfb_code verdict = cfb_brake_at_end(&j, err);
             if (verdict != CFB_OK) rc = verdict;
         }
-        cfb_job_sample(&j, true);
+        if (atomic_load(&j.n_calls) > 0 || atomic_load(&j.n_from_cache) > 0)
+            cfb_job_sample(&j, true); /* a run that asks nothing leaves no trace */
     }
     sum_up(&j);
     if (rc == CFB_EINTERRUPTED && j.brake.verdict.code == CFB_OK && sum->n_rows > 0 &&

@@ -64,6 +64,7 @@ struct job_task {
     uint64_t *spooled; /* (n_pending) where the row's texts are */
     uint32_t *length;  /* (n_pending) and their bytes */
     size_t *pending;   /* (n_pending) row numbers that have no reply */
+    uint32_t *failed;  /* (n_pending) calls that failed in earlier runs; NULL without max_attempts */
     size_t n_pending;
     size_t n_given_up;
     int max_tokens;
@@ -91,17 +92,19 @@ struct job {
     cfb_adaptive adaptive; /* in critical(cfb_adaptive) */
     struct {               /* in critical(cfb_brake) */
         size_t bad_in_a_row;
-        int64_t open_ns; /* since when the server is gone; 0: it is there */
+        int64_t open_ns;   /* since when the server is gone; 0: it is there */
+        int64_t judged_ns; /* when a call that started since then failed last */
         double probe_wait_s;
         bool held;       /* the gate's limit is 1 */
         cfb_err verdict; /* why the run stops */
     } brake;
     int64_t first_call_ns; /* in critical(cfb_brake) */
 
+    atomic_size_t n_truncated, n_thought; /* replies that met the token limit; and those whose limit all went into reasoning */
     atomic_size_t n_ok, n_calls, n_exhausted, n_from_cache, n_refused, n_asked_rows;
     atomic_size_t n_fail[CFB_FAIL_COUNT], n_failed_calls[CFB_FAIL_COUNT];
     atomic_llong prompt_bytes, prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens, cost, waited_us;
-    atomic_llong reserved_tokens, reserved_cost; /* by calls under way */
+    atomic_llong reserved_requests, reserved_tokens, reserved_cost; /* by calls that are about to start, or under way */
     atomic_llong sampled_ns, told_requests, told_prompt, told_completion, told_cost;
     atomic_uint *latency; /* (LATENCY_BUCKETS) */
 };
@@ -128,8 +131,15 @@ void cfb_brake_on_call(struct job *j, const cfb_chat_reply *r);
 bool cfb_brake_is_open(struct job *j); /* the server is gone: failures are not the rows' fault */
 /* A row is given up. A non-OK code ends the run. */
 cfb_code cfb_brake_on_row(struct job *j, const cfb_chat_reply *r, cfb_err *err);
-/* May one more call be paid for? Sets the run's verdict if not. tokens: about what it takes. */
-bool cfb_brake_can_spend(struct job *j, double tokens);
+/* Part of the budgets that is set aside for a call. */
+struct cfb_spending {
+    int64_t requests, tokens, cost;
+};
+/* May one more call be paid for? Then it is set aside; if not, that is the run's verdict. tokens: about what it takes. */
+bool cfb_brake_reserve(struct job *j, double tokens, struct cfb_spending *out);
+void cfb_brake_count_call(struct job *j, struct cfb_spending *s); /* the call starts: from now on it is one of n_calls */
+/* What was set aside is free again, or really spent and counted. */
+void cfb_brake_settle(struct job *j, struct cfb_spending *s);
 CFB_MUST_CHECK cfb_code cfb_brake_at_end(struct job *j, cfb_err *err);
 
 /* ---- worker.c ---- */

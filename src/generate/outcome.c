@@ -47,12 +47,23 @@ int64_t cfb_job_cost(const struct job *j, const cfb_chat_reply *r) {
     return (int64_t)(cost / 1e6 + 0.5);
 }
 
+/* The first of its kind is worth a line at once: on a paid API, or after an hour, the end of the run would be late. */
+static void note_truncated(struct job *j, size_t k, size_t row, bool thought_only) {
+    atomic_fetch_add(&j->n_truncated, 1);
+    if (!thought_only || atomic_fetch_add(&j->n_thought, 1) > 0) return;
+    cfb_log(CFB_LOG_INFO,
+            "%s row %zu: the whole token limit of %d went into reasoning, there is no answer; --max-tokens-scale or --max-tokens "
+            "gives more room (the first reply of this kind)",
+            j->tasks[k].task->name, row, j->tasks[k].max_tokens);
+}
+
 cfb_code cfb_job_record(struct job *j, size_t k, size_t row, const cfb_chat_reply *r, int64_t wait_us, bool from_cache,
                         bool *is_ok, cfb_err *err) {
     cfb_store_attempt a;
     cfb_generate_attempt(j->o, j->tasks[k].task, j->tasks[k].task_id, row, r, &a);
     a.wait_us = wait_us;
     a.from_cache = from_cache;
+    if (r->fail == CFB_FAIL_NONE && r->finish == CFB_FINISH_LENGTH) note_truncated(j, k, row, a.output.len == 0);
     if (is_ok) *is_ok = a.state && strcmp(a.state, cfb_row_state_name(CFB_ROW_OK)) == 0;
     if (r->fail == CFB_FAIL_NONE) a.cost = from_cache ? 0 : cfb_job_cost(j, r);
     atomic_size_t *committed = r->fail == CFB_FAIL_NONE ? &j->progress->tasks[k].done : NULL;

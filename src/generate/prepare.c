@@ -74,6 +74,7 @@ static cfb_code take_pending(struct job *j, size_t k, struct preparing *p, cfb_p
         } else {
             rc = cfb_spool_put(&j->spool, r, &t->spooled[t->n_pending], &t->length[t->n_pending], err);
         }
+        if (t->failed) t->failed[t->n_pending] = p->failed[i];
         t->pending[t->n_pending++] = i;
     }
     return rc;
@@ -114,7 +115,9 @@ static cfb_code prepare_task(struct job *j, size_t k, cfb_pending_fn fn, void *c
         t->pending = malloc(size * sizeof *t->pending);
         t->spooled = malloc(size * sizeof *t->spooled);
         t->length = malloc(size * sizeof *t->length);
-        if (!p.rows || !p.keys || !p.done || !p.failed || !t->pending || !t->spooled || !t->length)
+        if (o->max_attempts > 0) t->failed = malloc(size * sizeof *t->failed);
+        if (!p.rows || !p.keys || !p.done || !p.failed || !t->pending || !t->spooled || !t->length ||
+            (o->max_attempts > 0 && !t->failed))
             rc = cfb_err_set(err, CFB_ENOMEM, "out of memory");
     }
     if (rc == CFB_OK) rc = put_task(j, t, index, err);
@@ -158,6 +161,7 @@ void cfb_job_free(struct job *j) {
         free(j->tasks[k].pending);
         free(j->tasks[k].spooled);
         free(j->tasks[k].length);
+        free(j->tasks[k].failed);
     }
     free(j->tasks);
     free(j->latency);

@@ -10,13 +10,14 @@
 #define INSTANT_RETRIES 6 /* without a parameter that the server refused */
 
 struct lane {
-    size_t task, row, index; /* index: in the task's list of pending rows */
-    int tries, instant;
-    int64_t due_ns;   /* of the next try */
-    int64_t first_ns; /* the row's first call in this run */
+    size_t task, row, index;    /* index: in the task's list of pending rows */
+    int tries, instant, failed; /* failed: calls of this run, in the store */
+    cfb_fail last;              /* how the latest one failed */
+    int64_t due_ns;             /* of the next try */
+    int64_t first_ns;           /* the row's first call in this run */
     int64_t asked_ns, start_ns, wait_us;
     double tokens; /* estimated */
-    int64_t reserved_tokens, reserved_cost;
+    struct cfb_spending reserved;
     int in_flight; /* calls under way when it started */
     char key[65];  /* in the response cache */
     struct lane *next;
@@ -81,17 +82,8 @@ static double estimate(struct job *j, const struct lane *l) {
     return bytes * per_byte + reply;
 }
 
-static void reserve_budget(struct job *j, struct lane *l) {
-    const cfb_token_price *p = j->o->budget.price;
-    l->reserved_tokens = (int64_t)l->tokens;
-    l->reserved_cost = p ? (int64_t)(l->tokens * (double)p->output / 1e6) : 0;
-    atomic_fetch_add(&j->reserved_tokens, l->reserved_tokens);
-    atomic_fetch_add(&j->reserved_cost, l->reserved_cost);
-}
-
 static void settle(struct job *j, struct lane *l, const cfb_chat_reply *r) {
-    atomic_fetch_sub(&j->reserved_tokens, l->reserved_tokens);
-    atomic_fetch_sub(&j->reserved_cost, l->reserved_cost);
+    cfb_brake_settle(j, &l->reserved);
     if (r->prompt_tokens >= 0 && r->completion_tokens >= 0)
         cfb_limiter_settle(&j->limiter, l->tokens, (double)(r->prompt_tokens + r->completion_tokens));
     else if (r->fail != CFB_FAIL_NONE)
@@ -158,20 +150,32 @@ static void give_up(struct worker *w, struct lane *l, const cfb_chat_reply *r) {
     free_lane(w, l);
 }
 
-static bool may_try_again(struct job *j, struct lane *l, const cfb_chat_reply *r, int64_t now) {
-    if (!cfb_fail_is_retried(r->fail)) return false;
-    if (cfb_brake_is_open(j)) return true; /* no row's fault: the brake says when it is enough */
-    if (l->tries > j->o->max_retries) return false;
-    return j->o->row_deadline_s <= 0 || (double)(now - l->first_ns) * 1e-9 < j->o->row_deadline_s;
+static bool is_late(const struct job *j, const struct lane *l, int64_t at_ns) {
+    return j->o->row_deadline_s > 0 && l->first_ns != 0 && (double)(at_ns - l->first_ns) * 1e-9 >= j->o->row_deadline_s;
 }
 
-static void try_again(struct worker *w, struct lane *l, const cfb_chat_reply *r, int64_t now) {
-    struct job *j = w->j;
-    atomic_fetch_add(&j->progress->tasks[l->task].retries, 1);
+static int64_t next_try_ns(const struct job *j, const struct lane *l, const cfb_chat_reply *r, int64_t now) {
     double after_s = r->hints.retry_after_s < j->o->retry_max_s ? r->hints.retry_after_s : j->o->retry_max_s;
     double wait_s =
         cfb_backoff_s(j->o->retry_base_s, j->o->retry_max_s, l->tries, after_s, j->o->seed, ((uint64_t)l->task << 40) + l->row);
-    l->due_ns = now + (int64_t)(wait_s * 1e9);
+    return now + (int64_t)(wait_s * 1e9);
+}
+
+static bool may_try_again(struct job *j, struct lane *l, const cfb_chat_reply *r, int64_t now) {
+    const struct job_task *t = &j->tasks[l->task];
+    if (!cfb_fail_is_retried(r->fail)) return false;
+    l->due_ns = next_try_ns(j, l, r, now);
+    if (cfb_brake_is_open(j)) { /* no row's fault: the brake says when it is enough */
+        l->tries--;
+        return true;
+    }
+    if (l->tries > j->o->max_retries) return false;
+    if (t->failed && t->failed[l->index] + (uint32_t)l->failed >= (uint32_t)j->o->max_attempts) return false;
+    return !is_late(j, l, l->due_ns);
+}
+
+static void try_again(struct worker *w, struct lane *l) {
+    atomic_fetch_add(&w->j->progress->tasks[l->task].retries, 1);
     push_waiting(w, l);
 }
 
@@ -208,11 +212,13 @@ static void on_done(void *ctx, void *tag, const cfb_chat_reply *r) {
         free_lane(w, l);
         return;
     }
+    l->last = r->fail;
+    l->failed++;
     cfb_job_log_failed_try(j, l->task, l->row, l->tries, r);
     if (cfb_stop_is_on(&j->stop))
         free_lane(w, l); /* not failed: not done */
     else if (may_try_again(j, l, r, now))
-        try_again(w, l, r, now);
+        try_again(w, l);
     else
         give_up(w, l, r);
 }
@@ -266,12 +272,25 @@ static bool next_lane(struct worker *w, int64_t now) {
     return false;
 }
 
-static void drop_next(struct worker *w) {
+/* The lane whose turn it was gives back what was set aside for its call. */
+static struct lane *take_back_next(struct worker *w) {
+    struct lane *l = w->next;
     if (w->has_permit) cfb_gate_leave(&w->j->gate, w->number);
-    if (w->has_start) cfb_limiter_settle(&w->j->limiter, w->next->tokens, 0);
-    free_lane(w, w->next);
+    if (w->has_start) cfb_limiter_settle(&w->j->limiter, l->tokens, 0);
+    cfb_brake_settle(w->j, &l->reserved);
     w->next = NULL;
     w->has_permit = w->has_start = false;
+    return l;
+}
+
+/* Its turn came after its deadline: a pause, or the limit of calls in flight, held it back. */
+static void give_up_late(struct worker *w) {
+    struct lane *l = take_back_next(w);
+    cfb_chat_reply r;
+    cfb_chat_reply_init(&r);
+    r.fail = l->last;
+    snprintf(r.message, sizeof r.message, "no time was left for another try (--row-deadline)");
+    give_up(w, l, &r);
 }
 
 static cfb_code start_call(struct worker *w, struct lane *l, int64_t now, cfb_err *err) {
@@ -288,9 +307,8 @@ static cfb_code start_call(struct worker *w, struct lane *l, int64_t now, cfb_er
     l->start_ns = now;
     l->wait_us = (now - l->asked_ns) / 1000;
     atomic_fetch_add(&j->waited_us, l->wait_us);
-    atomic_fetch_add(&j->n_calls, 1);
+    cfb_brake_count_call(j, &l->reserved);
     l->in_flight = atomic_fetch_add(&j->progress->in_flight, 1) + 1;
-    reserve_budget(j, l);
     rc = cfb_calls_start(w->calls, l, cfb_buf_str(&w->prompt), t->max_tokens, limit_s, err);
     if (rc == CFB_OK) w->n_asked++;
     return rc;
@@ -303,11 +321,15 @@ static void fill(struct worker *w, int64_t *until_ns) {
         int64_t now = cfb_now_ns();
         if (w->next == NULL && !next_lane(w, now)) break;
         struct lane *l = w->next;
+        if (is_late(j, l, now)) {
+            give_up_late(w);
+            continue;
+        }
         if (!w->has_permit) {
             l->tokens = estimate(j, l);
             if (!cfb_gate_enter(&j->gate, w->number)) return;
             w->has_permit = true;
-            if (!cfb_brake_can_spend(j, l->tokens)) return;
+            if (!cfb_brake_reserve(j, l->tokens, &l->reserved)) return;
         }
         if (!w->has_start) {
             l->asked_ns = now;
@@ -334,7 +356,7 @@ static void fill(struct worker *w, int64_t *until_ns) {
 /* After a stop: what waits is dropped, calls under way finish, unless there is no time for it. */
 static void wind_down(struct worker *w) {
     struct job *j = w->j;
-    if (w->next) drop_next(w);
+    if (w->next) free_lane(w, take_back_next(w));
     while (w->n_waiting > 0) free_lane(w, pop_waiting(w));
     long long since = 0, now = cfb_now_ns();
     if (!atomic_compare_exchange_strong(&j->stopped_ns, &since, now)) now = cfb_now_ns();

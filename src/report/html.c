@@ -1,5 +1,5 @@
 /* html.c - the page: head, one overview per model and setting, the tasks' sections, configuration. */
-#include "report/internal.h"
+#include "report/asking.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -148,21 +148,22 @@ static void put_group(report_out *o, const cfb_report *r, const report_group *g)
 /* ---- what made it ---- */
 
 static void put_settings(report_out *o, const cfb_report *r) {
-    if (r->n_settings > 0) {
-        report_put(o, "<section>\n<h2>Configuration</h2>\n<div class=\"card\"><table class=\"cfg\">\n<tbody>\n");
-        for (size_t i = 0; i < r->n_settings; i++) {
-            report_put(o, "<tr><th scope=\"row\">");
-            report_textz(o, REPORT_HTML, r->settings[i].name);
-            report_put(o, "</th><td><bdi>");
-            report_textz(o, REPORT_HTML, r->settings[i].value);
-            report_put(o, "</bdi></td></tr>\n");
-        }
-        report_put(o, "</tbody></table></div>\n</section>\n");
+    const cfb_report_asking *run = r->n_asking == 1 ? &r->asking[0] : NULL;
+    size_t n = run ? run->n_settings : r->n_settings;
+    if (n > 0) {
+        report_put(o, "<section>\n<h2>Configuration</h2>\n<div class=\"card\">");
+        report_html_settings(o, run ? run->settings : r->settings, n);
+        report_put(o, "</div>\n</section>\n");
     }
-    if (r->command) {
-        report_put(o, "<section>\n<h2>Reproduce</h2>\n<pre><code><bdi>");
-        report_textz(o, REPORT_HTML, r->command);
-        report_put(o, "</bdi></code></pre>\n</section>\n");
+    if (run && run->n_commands > 0) {
+        report_put(o, "<section>\n<h2>Reproduce</h2>\n");
+        if (run->n_commands > 1) report_put(o, "<p class=\"dim\">These commands made the run, in this order.</p>\n");
+        report_html_commands(o, run->commands, run->n_commands);
+        report_put(o, "</section>\n");
+    } else if (r->command) {
+        report_put(o, "<section>\n<h2>Reproduce</h2>\n");
+        report_html_commands(o, &r->command, 1);
+        report_put(o, "</section>\n");
     }
 }
 
@@ -172,6 +173,7 @@ cfb_code cfb_report_html(const cfb_report *r, cfb_buf *out, cfb_err *err) {
     if (r->n_tasks == 0) report_put(&o, "<p>No tasks.</p>\n");
     report_group g = {0};
     while (report_next_group(r, &g)) put_group(&o, r, &g);
+    report_asking_html(&o, r);
     put_settings(&o, r);
     report_put(&o, "</main>\n<footer><p>");
     size_t before = out->len;

@@ -1,6 +1,5 @@
 /* json.c - the whole report as one JSON document. docs/json.md describes every member. */
-#include "cfbench/json.h"
-#include "report/internal.h"
+#include "report/asking.h"
 
 #include <math.h>
 
@@ -168,7 +167,7 @@ cfb_code cfb_report_json(const cfb_report *r, cfb_buf *out, cfb_err *err) {
     cfb_jw w;
     cfb_jw_init(&w, out, 2);
     cfb_jw_obj(&w);
-    member_str(&w, "schema", "cfbench.scores/1");
+    member_str(&w, "schema", "cfbench.scores/2");
     member_str(&w, "title", r->title);
     member_str(&w, "version", r->version);
     if (r->created_at) member_str(&w, "created_at", r->created_at);
@@ -180,6 +179,7 @@ cfb_code cfb_report_json(const cfb_report *r, cfb_buf *out, cfb_err *err) {
     for (size_t i = 0; i < r->n_tasks; i++) write_task(&w, &r->tasks[i]);
     cfb_jw_end_arr(&w);
     write_means(&w, r);
+    report_asking_json(&w, r);
     cfb_jw_end_obj(&w);
     cfb_code rc = cfb_jw_finish(&w, err);
     return rc == CFB_OK ? cfb_buf_append_char(out, '\n', err) : rc;

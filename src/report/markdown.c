@@ -1,5 +1,5 @@
 /* markdown.c - the overview as Markdown: one table per model and setting, failed rows, notes, configuration. */
-#include "report/internal.h"
+#include "report/asking.h"
 
 #include <inttypes.h>
 
@@ -109,22 +109,30 @@ static void put_notes(report_out *o, const cfb_report *r) {
 }
 
 static void put_settings(report_out *o, const cfb_report *r) {
-    if (r->n_settings > 0) report_put(o, "\n## Configuration\n\n| option | value |\n| --- | --- |\n");
-    for (size_t i = 0; i < r->n_settings; i++) {
+    const cfb_report_asking *run = r->n_asking == 1 ? &r->asking[0] : NULL;
+    const cfb_report_setting *settings = run ? run->settings : r->settings;
+    size_t n = run ? run->n_settings : r->n_settings;
+    if (n > 0) report_put(o, "\n## Configuration\n\n| option | value |\n| --- | --- |\n");
+    for (size_t i = 0; i < n; i++) {
         report_put(o, "| ");
-        report_textz(o, REPORT_MARKDOWN, r->settings[i].name);
+        report_textz(o, REPORT_MARKDOWN, settings[i].name);
         report_put(o, " | ");
-        report_textz(o, REPORT_MARKDOWN, r->settings[i].value);
+        report_textz(o, REPORT_MARKDOWN, settings[i].value);
         report_put(o, " |\n");
     }
 }
 
-/* An indented block needs no closing mark that the command could contain. */
-static void put_command(report_out *o, const cfb_report *r) {
-    if (r->command == NULL) return;
-    report_put(o, "\n## Reproduce\n\n    ");
-    report_textz(o, REPORT_TERMINAL, r->command);
-    report_put(o, "\n");
+/* An indented block needs no closing mark that a command could contain. */
+static void put_commands(report_out *o, const cfb_report *r) {
+    bool run = r->n_asking == 1 && r->asking[0].n_commands > 0;
+    const char *const *commands = run ? r->asking[0].commands : &r->command;
+    size_t n = run ? r->asking[0].n_commands : r->command != NULL;
+    if (n > 0) report_put(o, "\n## Reproduce\n\n");
+    for (size_t i = 0; i < n; i++) {
+        report_put(o, "    ");
+        report_textz(o, REPORT_TERMINAL, commands[i]);
+        report_put(o, "\n");
+    }
 }
 
 cfb_code cfb_report_markdown(const cfb_report *r, cfb_buf *out, cfb_err *err) {
@@ -145,7 +153,8 @@ cfb_code cfb_report_markdown(const cfb_report *r, cfb_buf *out, cfb_err *err) {
     while (report_next_group(r, &g)) put_group(&o, &g, mask);
     put_failed(&o, r);
     put_notes(&o, r);
+    report_asking_markdown(&o, r);
     put_settings(&o, r);
-    put_command(&o, r);
+    put_commands(&o, r);
     return o.rc;
 }

@@ -1,5 +1,5 @@
 /* table.c - the table for people: one block per model and setting, then failed rows and notes. */
-#include "report/internal.h"
+#include "report/asking.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -305,6 +305,10 @@ cfb_code cfb_report_table(const cfb_report *r, const cfb_table_style *style, cfb
     while (report_next_group(r, &g)) put_group(&t, &g);
     put_failed(&t);
     put_notes(&t);
+    for (size_t i = 0; style && style->asking && i < r->n_asking; i++) {
+        if (i == 0) report_put(&o, "\n");
+        report_asking_lines(&o, &r->asking[i]);
+    }
     cfb_buf_free(&t.cell);
     return o.rc;
 }

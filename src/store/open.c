@@ -287,6 +287,8 @@ cfb_code cfb_store_close(cfb_store_t *s, cfb_err *err) {
 
 const char *cfb_store_path(const cfb_store_t *s) { return s->path; }
 
+int cfb_store_schema_version(void) { return SCHEMA_VERSION; }
+
 bool cfb_store_is_run_store(const char *path) {
     unsigned char head[72];
     int fd = open(path, O_RDONLY | O_CLOEXEC);

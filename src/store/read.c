@@ -1,16 +1,35 @@
 #include "cfbench/base.h"
 #include "store/internal.h"
 
-const char *cfb_store_setting_get(cfb_store_t *s, const char *name) {
+static const char *value_of(cfb_store_t *s, const char *sql, const char *name) {
     sqlite3_stmt *q = NULL;
     cfb_str copy = CFB_STR_NULL;
-    if (cfb_store__prepare(s, "SELECT value FROM setting WHERE name = ?1", &q, NULL) == CFB_OK) {
+    if (cfb_store__prepare(s, sql, &q, NULL) == CFB_OK) {
         sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
         if (sqlite3_step(q) == SQLITE_ROW && cfb_arena_dup(s->arena, cfb_store__column_str(q, 0), &copy, NULL) != CFB_OK)
             copy = CFB_STR_NULL;
     }
     sqlite3_finalize(q);
     return copy.ptr;
+}
+
+const char *cfb_store_setting_get(cfb_store_t *s, const char *name) {
+    return value_of(s, "SELECT value FROM setting WHERE name = ?1", name);
+}
+
+const char *cfb_store_note_get(cfb_store_t *s, const char *name) {
+    return value_of(s, "SELECT value FROM meta WHERE key = ?1", name);
+}
+
+cfb_code cfb_store_each_setting(cfb_store_t *s, cfb_store_setting_fn fn, void *ctx, cfb_err *err) {
+    sqlite3_stmt *q = NULL;
+    cfb_code rc = cfb_store__prepare(s, "SELECT name, value FROM setting ORDER BY name", &q, err);
+    int step = SQLITE_DONE;
+    while (rc == CFB_OK && (step = sqlite3_step(q)) == SQLITE_ROW)
+        rc = fn(ctx, (const char *)sqlite3_column_text(q, 0), (const char *)sqlite3_column_text(q, 1), err);
+    if (rc == CFB_OK && step != SQLITE_DONE) rc = cfb_store__sql_error(s, "read the run store", err);
+    sqlite3_finalize(q);
+    return rc;
 }
 
 static cfb_code each_number(cfb_store_t *s, const char *sql, int64_t task_id, size_t n, unsigned char *done, uint32_t *count,
@@ -86,6 +105,55 @@ cfb_code cfb_store_each_result(cfb_store_t *s, int64_t task_id, cfb_store_result
         rc = fn(ctx, &r, err);
     }
     if (rc == CFB_OK && step != SQLITE_DONE) rc = cfb_store__sql_error(s, "read the run store", err);
+    sqlite3_finalize(q);
+    return rc;
+}
+
+/* The rows of both statements have the same columns. */
+static cfb_code each_call(cfb_store_t *s, const char *sql, cfb_store_call_fn fn, void *ctx, cfb_err *err) {
+    sqlite3_stmt *q = NULL;
+    cfb_code rc = cfb_store__prepare(s, sql, &q, err);
+    int step = SQLITE_DONE;
+    while (rc == CFB_OK && (step = sqlite3_step(q)) == SQLITE_ROW) {
+        cfb_store_call c = {.state = (const char *)sqlite3_column_text(q, 6), .fail = (const char *)sqlite3_column_text(q, 7)};
+        int64_t *const counts[] = {&c.task_id, &c.row, &c.started_ms, &c.wait_us, &c.latency_us};
+        int64_t *const known[] = {&c.prompt_tokens, &c.completion_tokens, &c.reasoning_tokens, &c.cached_tokens, &c.cost};
+        for (int i = 0; i < 5; i++) *counts[i] = sqlite3_column_int64(q, i);
+        c.ttft_us = column_tokens(q, 5);
+        c.from_cache = sqlite3_column_int(q, 8) != 0;
+        for (int i = 0; i < 5; i++) *known[i] = column_tokens(q, 9 + i);
+        rc = fn(ctx, &c, err);
+    }
+    if (rc == CFB_OK && step != SQLITE_DONE) rc = cfb_store__sql_error(s, "read the run store", err);
+    sqlite3_finalize(q);
+    return rc;
+}
+
+cfb_code cfb_store_each_call(cfb_store_t *s, cfb_store_call_fn fn, void *ctx, cfb_err *err) {
+    cfb_code rc =
+        each_call(s,
+                  "SELECT task_id, row, started_ms, wait_us, latency_us, ttft_us, state, 'none', from_cache,"
+                  " prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens, cost FROM answer ORDER BY row_id",
+                  fn, ctx, err);
+    if (rc == CFB_OK)
+        rc = each_call(s,
+                       "SELECT task_id, row, started_ms, wait_us, latency_us, NULL, NULL, fail, 0, NULL, NULL, NULL, NULL, NULL"
+                       " FROM failure ORDER BY failure_id",
+                       fn, ctx, err);
+    return rc;
+}
+
+cfb_code cfb_store_count_rows(cfb_store_t *s, int64_t task_id, int64_t *n, cfb_err *err) {
+    sqlite3_stmt *q = NULL;
+    cfb_code rc =
+        cfb_store__prepare(s, "SELECT count(*) FROM row WHERE row_id BETWEEN ?1 << 32 AND (?1 << 32 | 4294967295)", &q, err);
+    if (rc == CFB_OK) {
+        sqlite3_bind_int64(q, 1, task_id);
+        if (sqlite3_step(q) == SQLITE_ROW)
+            *n = sqlite3_column_int64(q, 0);
+        else
+            rc = cfb_store__sql_error(s, "read the run store", err);
+    }
     sqlite3_finalize(q);
     return rc;
 }

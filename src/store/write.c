@@ -34,15 +34,16 @@ static cfb_code start_again(cfb_store_t *s, const cfb_store_setting *settings, s
     cfb_code rc = cfb_store__begin(s, err);
     if (rc != CFB_OK) return rc;
     rc = cfb_store__exec(
-        s, "DELETE FROM setting; DELETE FROM score; DELETE FROM failure; DELETE FROM sample; DELETE FROM row; DELETE FROM task",
+        s, "DELETE FROM setting; DELETE FROM score; DELETE FROM failure; DELETE FROM sample; DELETE FROM row; DELETE FROM task;"
+        " DELETE FROM meta WHERE key <> 'created_at'",
         err);
     if (rc == CFB_OK) rc = insert_settings(s, settings, n, err);
     return cfb_store__end(s, rc, err);
 }
 
-cfb_code cfb_store_setting_put(cfb_store_t *s, const char *name, const char *value, cfb_err *err) {
+static cfb_code put_value(cfb_store_t *s, const char *sql, const char *name, const char *value, cfb_err *err) {
     sqlite3_stmt *q = NULL;
-    cfb_code rc = cfb_store__prepare(s, "UPDATE setting SET value = ?2 WHERE name = ?1", &q, err);
+    cfb_code rc = cfb_store__prepare(s, sql, &q, err);
     if (rc == CFB_OK) {
         sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
         sqlite3_bind_text(q, 2, value, -1, SQLITE_STATIC);
@@ -50,6 +51,15 @@ cfb_code cfb_store_setting_put(cfb_store_t *s, const char *name, const char *val
     }
     sqlite3_finalize(q);
     return rc;
+}
+
+cfb_code cfb_store_setting_put(cfb_store_t *s, const char *name, const char *value, cfb_err *err) {
+    return put_value(s, "UPDATE setting SET value = ?2 WHERE name = ?1", name, value, err);
+}
+
+cfb_code cfb_store_note_put(cfb_store_t *s, const char *name, const char *value, cfb_err *err) {
+    return put_value(s, "INSERT INTO meta(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value = ?2", name, value,
+                     err);
 }
 
 cfb_code cfb_store_bind(cfb_store_t *s, const cfb_store_setting *settings, size_t n, cfb_err *err) {

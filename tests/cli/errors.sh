@@ -80,6 +80,7 @@ import json, sys
 a, b = (json.load(open(p, encoding="utf-8")) for p in sys.argv[1:])
 for d in (a, b):
     for t in d["tasks"]: t.pop("source")
+    d.pop("asking")  # times, and how often was asked
 sys.exit(a != b)
 PY
 }

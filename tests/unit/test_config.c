@@ -545,6 +545,40 @@ static void test_round_trip(void **state) {
     unsetenv("OPENAI_API_KEY");
 }
 
+static void prints_command(const char *line, const char *expected) {
+    cfb_config c = parse(line);
+    cfb_buf b = CFB_BUF_INIT(1 << 20);
+    cfb_err err = CFB_ERR_INIT;
+    assert_int_equal(cfb_config_print_command(&c, &b, &err), CFB_OK);
+    assert_string_equal(b.ptr, expected);
+    cfb_buf_free(&b);
+    cfb_config_free(&c);
+}
+
+/* What differs from the defaults, in a shell's words; no keys, nothing on how it is shown. */
+static void test_command_line(void **state) {
+    (void)state;
+    setenv("OPENAI_API_KEY", "sk-geheim", 1);
+    prints_command("run -m x", "cfbench run --model x");
+    prints_command("run -m x --preset free_tier -j 8 -v --json --color never -o out/a",
+                   "cfbench run --model x --max-workers 1 --api-rate-limit 2 --out out/a");
+    prints_command("generate -m x --base-url http://a/v1,http://b/v1 --header X-Key:geheim --no-adaptive --temperature 0.25",
+                   "cfbench generate --model x --base-url http://a/v1 --base-url http://b/v1 --header ... --temperature 0.25 "
+                   "--no-adaptive");
+    prints_command("run --mock --stop=it's --system-prompt=-v",
+                   "cfbench run --system-prompt=-v --model mock --mock --stop 'it'\\''s' --api-rate-limit 0");
+    prints_command("run --mock --system-prompt=", "cfbench run --system-prompt '' --model mock --mock --api-rate-limit 0");
+    unsetenv("OPENAI_API_KEY");
+    cfb_buf b = CFB_BUF_INIT(1 << 10);
+    cfb_err err = CFB_ERR_INIT;
+    assert_int_equal(cfb_config_shell_word(&b, "a\n\x1b'\\", &err), CFB_OK);
+    assert_string_equal(b.ptr, "$'a\\n\\033\\'\\\\'");
+    cfb_buf_clear(&b);
+    assert_int_equal(cfb_config_shell_word(&b, "$(x) 中", &err), CFB_OK);
+    assert_string_equal(b.ptr, "'$(x) 中'");
+    cfb_buf_free(&b);
+}
+
 static char *captured;
 static size_t captured_len;
 static FILE *capture(void) {
@@ -747,26 +781,13 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),
-        cmocka_unit_test(test_sizes_and_ages),
-        cmocka_unit_test(test_cache_model_is_typed),
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_forms),
-        cmocka_unit_test(test_want),
-        cmocka_unit_test(test_usage_errors),
-        cmocka_unit_test(test_value_errors),
-        cmocka_unit_test(test_between_options),
-        cmocka_unit_test(test_base_url),
-        cmocka_unit_test(test_mock),
-        cmocka_unit_test(test_sources),
-        cmocka_unit_test(test_every_variable),
-        cmocka_unit_test(test_presets),
-        cmocka_unit_test(test_config_file_errors),
-        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_help),
-        cmocka_unit_test(test_examples),
-        cmocka_unit_test(test_man_and_completion),
+        cmocka_unit_test(test_table),          cmocka_unit_test(test_sizes_and_ages), cmocka_unit_test(test_cache_model_is_typed),
+        cmocka_unit_test(test_defaults),       cmocka_unit_test(test_forms),          cmocka_unit_test(test_want),
+        cmocka_unit_test(test_usage_errors),   cmocka_unit_test(test_value_errors),   cmocka_unit_test(test_between_options),
+        cmocka_unit_test(test_base_url),       cmocka_unit_test(test_mock),           cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_every_variable), cmocka_unit_test(test_presets),        cmocka_unit_test(test_config_file_errors),
+        cmocka_unit_test(test_keys),           cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_command_line),
+        cmocka_unit_test(test_help),           cmocka_unit_test(test_examples),       cmocka_unit_test(test_man_and_completion),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -75,7 +75,7 @@ static void make_sample(sample *s) {
 typedef cfb_code (*writer)(const cfb_report *, cfb_buf *, cfb_err *);
 
 static cfb_code plain_table(const cfb_report *r, cfb_buf *out, cfb_err *err) {
-    cfb_table_style style = {false, 0};
+    cfb_table_style style = {.width = 0};
     return cfb_report_table(r, &style, out, err);
 }
 
@@ -223,7 +223,7 @@ static void table_fits(void **state) {
     give_intervals(&s);
     static const int widths[] = {0, 60, 80, 100, 200};
     for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
-        cfb_table_style style = {false, widths[i]};
+        cfb_table_style style = {.width = widths[i]};
         cfb_buf b = CFB_BUF_INIT(1 << 20);
         cfb_err err = CFB_ERR_INIT;
         assert_int_equal(cfb_report_table(&s.report, &style, &b, &err), CFB_OK);
@@ -238,7 +238,7 @@ static void table_colours(void **state) {
     (void)state;
     sample s;
     make_sample(&s);
-    cfb_table_style style = {true, 0};
+    cfb_table_style style = {.color = true};
     cfb_buf b = CFB_BUF_INIT(1 << 20);
     cfb_err err = CFB_ERR_INIT;
     assert_int_equal(cfb_report_table(&s.report, &style, &b, &err), CFB_OK);
@@ -292,7 +292,7 @@ static void json_members(void **state) {
     cfb_json *root;
     cfb_err err = CFB_ERR_INIT;
     if (cfb_json_parse(b.ptr, b.len, 0, &root, &err) != CFB_OK) fail_msg("%s", err.msg);
-    assert_true(cfb_str_eqz(cfb_json_str(cfb_json_get(root, "schema")), "cfbench.scores/1"));
+    assert_true(cfb_str_eqz(cfb_json_str(cfb_json_get(root, "schema")), "cfbench.scores/2"));
     assert_null(cfb_json_get(root, "created_at"));
     const cfb_json *tasks = cfb_json_get(root, "tasks"), *second = cfb_json_next(cfb_json_first(tasks));
     assert_int_equal(cfb_json_count(tasks), 4);

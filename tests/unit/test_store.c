@@ -256,6 +256,89 @@ static void scores_are_replaced_by_metric(void **state) {
     assert_int_equal(system(cmd), 0);
 }
 
+/* ---- accounting ---- */
+
+struct calls {
+    size_t n, replies, second;
+    int64_t latency, tokens;
+    char fails[64];
+};
+
+static cfb_code count_call(void *ctx, const cfb_store_call *c, cfb_err *err) {
+    struct calls *k = ctx;
+    (void)err;
+    k->n++;
+    k->latency += c->latency_us;
+    assert_int_equal(c->prompt_tokens, -1);
+    if (c->state) {
+        assert_int_equal(k->n, k->replies + 1); /* replies come first */
+        k->replies++;
+        k->tokens += c->completion_tokens;
+        assert_string_equal(c->fail, "none");
+    } else if (strcmp(c->fail, "none") == 0) {
+        k->second++;
+    } else {
+        assert_int_equal(c->completion_tokens, -1);
+        snprintf(k->fails + strlen(k->fails), sizeof k->fails - strlen(k->fails), "%s ", c->fail);
+    }
+    return CFB_OK;
+}
+
+static void every_call_is_accounted_for(void **state) {
+    (void)state;
+    cfb_store_t *s = open_store(CFB_STORE_WRITE);
+    int64_t id = add_task(s, 4), n = 0;
+    cfb_store_attempt a = reply(id, 2, NULL);
+    a.fail = "rate_limit";
+    assert_ok(cfb_store_put_attempt(s, &a, &test_err));
+    a = reply(id, 1, NULL);
+    assert_ok(cfb_store_put_attempt(s, &a, &test_err));
+    a = reply(id, 2, "ok");
+    a.ttft_us = -1;
+    assert_ok(cfb_store_put_attempt(s, &a, &test_err));
+    assert_ok(cfb_store_put_attempt(s, &a, &test_err)); /* a second answer */
+    struct calls k = {0};
+    assert_ok(cfb_store_each_call(s, count_call, &k, &test_err));
+    assert_int_equal(k.n, 4);
+    assert_int_equal(k.replies, 1);
+    assert_int_equal(k.second, 1);
+    assert_int_equal(k.latency, 20);
+    assert_int_equal(k.tokens, 3);
+    assert_string_equal(k.fails, "rate_limit server ");
+    assert_ok(cfb_store_count_rows(s, id, &n, &test_err));
+    assert_int_equal(n, 4);
+    assert_ok(cfb_store_count_rows(s, id + 1, &n, &test_err));
+    assert_int_equal(n, 0);
+    assert_ok(cfb_store_close(s, &test_err));
+}
+
+static cfb_code list_setting(void *ctx, const char *name, const char *value, cfb_err *err) {
+    char *out = ctx;
+    (void)err;
+    snprintf(out + strlen(out), 100 - strlen(out), "%s=%s ", name, value);
+    return CFB_OK;
+}
+
+static void notes_are_no_settings(void **state) {
+    (void)state;
+    const cfb_store_setting settings[] = {{"model", "m"}, {"base-url", "u"}}, others[] = {{"model", "n"}, {"base-url", "u"}};
+    char list[100] = "";
+    cfb_store_t *s = open_store(CFB_STORE_WRITE);
+    assert_ok(cfb_store_bind(s, settings, 2, &test_err));
+    assert_null(cfb_store_note_get(s, "version"));
+    assert_ok(cfb_store_note_put(s, "version", "1", &test_err));
+    assert_ok(cfb_store_note_put(s, "version", "2", &test_err));
+    assert_string_equal(cfb_store_note_get(s, "version"), "2");
+    assert_non_null(cfb_store_note_get(s, "created_at"));
+    assert_null(cfb_store_setting_get(s, "version"));
+    assert_ok(cfb_store_each_setting(s, list_setting, list, &test_err));
+    assert_string_equal(list, "base-url=u model=m ");
+    assert_ok(cfb_store_bind(s, others, 2, &test_err)); /* no reply yet: it starts again, and so do the notes */
+    assert_null(cfb_store_note_get(s, "version"));
+    assert_non_null(cfb_store_note_get(s, "created_at"));
+    assert_ok(cfb_store_close(s, &test_err));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(replies_survive_a_reopening, new_path),
@@ -265,6 +348,8 @@ int main(void) {
         cmocka_unit_test_setup(many_threads_commit_together, new_path),
         cmocka_unit_test_setup(a_killed_writer_loses_nothing, new_path),
         cmocka_unit_test_setup(scores_are_replaced_by_metric, new_path),
+        cmocka_unit_test_setup(every_call_is_accounted_for, new_path),
+        cmocka_unit_test_setup(notes_are_no_settings, new_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
