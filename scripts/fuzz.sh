@@ -9,7 +9,7 @@ dir=build/fuzz
 mkdir -p "$dir"
 make --no-print-directory CC="$CC" SANITIZE=fuzzer-no-link,address,undefined CFLAGS="-O1 -g" BUILD="$dir/build" "$dir/build/libcfbench.a" >"$dir/build.log" 2>&1 ||
     { tail -20 "$dir/build.log"; echo "not ok fuzz: the library does not build with $CC's fuzzer (libclang-rt missing? scripts/install-deps.sh --ci)"; exit 1; }
-libs="$(pkg-config --libs libcurl libcrypto libcjson sqlite3 libutf8proc zlib libzstd liblz4 openblas) -lm"
+libs="$(pkg-config --libs libcurl libssl libcrypto libcjson sqlite3 libutf8proc zlib libzstd liblz4 openblas) -lm"
 bad=0
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || for f in tests/fuzz/fuzz_*.c; do t=${f##*/fuzz_}; targets+=("${t%.c}"); done

@@ -41,7 +41,8 @@ group() {
     case $1 in
         unit) for t in "$BUILD"/unit/test_*; do [ -x "$t" ] && case $t in *.d) ;; *) unit "$t" ;; esac; done ;;
         cli | oracle | slow) for t in tests/"$1"/*.sh; do [ -e "$t" ] && script "$t"; done ;;
-        threads) for t in sched store limiter score mock mock_jobs mock_limits; do [ -x "$BUILD/unit/test_$t" ] && unit "$BUILD/unit/test_$t"; done ;;
+        threads) for t in sched store limiter score mock mock_jobs mock_limits; do [ -x "$BUILD/unit/test_$t" ] && unit "$BUILD/unit/test_$t"; done
+            ASKING="c d f i j" script tests/cli/asking.sh ;; # the engine with servers that die
         */*.sh) script "tests/${1#tests/}" ;;
         *) unit "$BUILD/unit/${1#unit/}" ;;
     esac

@@ -109,6 +109,14 @@ typedef struct cfb_config {
     const char *label_set; /* NULL: the suite's */
     const char *metric;    /* "NAME" for generation tasks, "TASK=NAME,..." for single ones; NULL: the suite's */
     const char *response_column, *output_column;
+    const char *id_column, *task_column, *model_column, *setting_column; /* NULL: none */
+    const char *model_name, *setting;                                    /* of the given files, where paths do not say */
+    const char *duplicates;                                              /* separate, join, fail */
+    const char *on_bad_row;                                              /* fail, skip */
+    const char *where, *rows_out;                                        /* or NULL */
+    bool rows_texts;
+    int64_t sample, worst;
+    const char *csv; /* file for the summary, or NULL */
     int64_t threads; /* 0 = all cores */
     int64_t memory;  /* MiB for reading files; 0 = by what is allowed */
     /* statistics */

@@ -58,6 +58,8 @@ typedef struct cfb_progress {
     size_t n_tasks; /* set before `tasks` is; 0 until then */
     cfb_task_progress *tasks;
     atomic_int in_flight, limit, phase, ready; /* phase: cfb_adaptive_phase, or -1; ready: tasks may be read */
+    atomic_llong completion_tokens, cost;      /* of the replies of this call; cost in micros, 0 without a price */
+    atomic_size_t refused;                     /* calls that ended with 429 or 503 */
 } cfb_progress;
 
 /* What tokens cost, in millionths of a currency unit for a million tokens. */

@@ -44,11 +44,20 @@ typedef struct cfb_report_task {
     size_t n_failed_listed;
     const cfb_report_row *worst; /* answered rows with the lowest scores, lowest first */
     size_t n_worst;
+    const cfb_report_row *sample; /* random rows, in row order */
+    size_t n_sample;
+    uint64_t n_selected; /* rows that worst and sample were chosen from */
 } cfb_report_task;
 
 typedef struct cfb_report_setting {
     const char *name, *value;
 } cfb_report_setting;
+
+/* A row of a file that could not be scored and was passed over. Strings are borrowed. */
+typedef struct cfb_report_skipped {
+    const char *source, *message;
+    uint64_t row, line;
+} cfb_report_skipped;
 
 /* ---- how a run was asked ---- */
 
@@ -141,6 +150,11 @@ typedef struct cfb_report {
     size_t n_settings;
     const cfb_report_task *tasks; /* in the suite's order, grouped by model and setting */
     size_t n_tasks;
+    const char *where; /* the condition that rows were chosen by, or NULL */
+    uint64_t n_skipped;
+    const cfb_report_skipped *skipped; /* maybe only the first ones */
+    size_t n_skipped_listed;
+    const char *performance; /* a JSON value that goes into the JSON form as it is, or NULL */
     const cfb_report_asking *asking; /* one for each run store */
     size_t n_asking;
 } cfb_report;
@@ -161,8 +175,16 @@ CFB_MUST_CHECK cfb_code cfb_report_markdown(const cfb_report *r, cfb_buf *out, c
 /* One self-contained HTML page: no script, no network, light and dark, model text escaped. */
 CFB_MUST_CHECK cfb_code cfb_report_html(const cfb_report *r, cfb_buf *out, cfb_err *err);
 
+/* A CSV table, a line for each task: model, setting, task, kind, source, metric, counts and means; a mean that does not exist is
+ * an empty field. Appended to out. */
+CFB_MUST_CHECK cfb_code cfb_report_csv(const cfb_report *r, cfb_buf *out, cfb_err *err);
+
 /* Number of terminal columns of valid UTF-8 (East Asian wide = 2). */
 size_t cfb_display_width(cfb_str s);
+
+/* Appends text as a terminal may show it, controls made visible, cut to `width` columns (an ellipsis says so) and, with pad,
+ * filled up with blanks to exactly as many. Errors: those of out. */
+CFB_MUST_CHECK cfb_code cfb_display_fit(cfb_str s, size_t width, bool pad, cfb_buf *out, cfb_err *err);
 
 /* ---- CFBenchmark's layout ---- */
 

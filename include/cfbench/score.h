@@ -73,9 +73,10 @@ typedef struct cfb_score_opts {
     cfb_label_set label_set; /* for F1 tasks that are not `row` */
     size_t max_labels;       /* distinct labels in the per-label table; more is ELIMIT */
     bool confusion;          /* count label by label: see cfb_scorer_confusion */
+    bool valid_utf8;         /* all texts are known to be valid UTF-8, as a scan's cells are: F1 does not check it once more */
 } cfb_score_opts;
 #define CFB_SCORE_OPTS_INIT \
-    { 0, CFB_LABELS_SUITE, (size_t)8 << 20, false }
+    { 0, CFB_LABELS_SUITE, (size_t)8 << 20, false, false }
 
 typedef struct cfb_scorer cfb_scorer_t;
 

@@ -45,8 +45,8 @@ const char *cfb_store_setting_get(cfb_store_t *s, const char *name);
 typedef cfb_code (*cfb_store_setting_fn)(void *ctx, const char *name, const char *value, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_store_each_setting(cfb_store_t *s, cfb_store_setting_fn fn, void *ctx, cfb_err *err);
 
-/* Notes say how a run was made and decide no reply: the table `meta`. note_put replaces an older value. note_get: borrowed for
- * the store's life, or NULL. */
+/* Notes say how a run was made and decide no reply: the table `meta`. note_put replaces an older value, or takes it away (NULL).
+ * note_get: borrowed for the store's life, or NULL. */
 CFB_MUST_CHECK cfb_code cfb_store_note_put(cfb_store_t *s, const char *name, const char *value, cfb_err *err);
 const char *cfb_store_note_get(cfb_store_t *s, const char *name);
 int cfb_store_schema_version(void);

@@ -86,8 +86,13 @@ static void set_has_items(cfb_jw *w, bool on) {
 
 static void new_line(cfb_jw *w) {
     if (w->indent == 0) return;
+    static const char spaces[] = "                                ";
     put(w, "\n", 1);
-    for (int i = 0; i < w->depth * w->indent; i++) put(w, " ", 1);
+    for (size_t left = (size_t)w->depth * (size_t)w->indent; left > 0;) {
+        size_t n = left < sizeof spaces - 1 ? left : sizeof spaces - 1;
+        put(w, spaces, n);
+        left -= n;
+    }
 }
 
 /* Comma, line and indentation before an item of a container. */

@@ -43,7 +43,7 @@ static int shortest(double v, char digits[24], int *exp10) {
     for (int precision = v < DBL_MIN ? 1 : 15; precision <= 17; precision++) {
         snprintf(text, sizeof text, "%.*e", precision - 1, v);
         n = split_exp(text, digits, exp10);
-        if (precision == 17 || read_digits(digits, n, *exp10) == v) return n;
+        if (precision == 17 || strtod(text, NULL) == v) return n;
         if (precision != 16) continue;
         while (n < 16) digits[n++] = '0'; /* the neighbour has all 16 digits */
         digits[n] = '\0';

@@ -62,8 +62,16 @@ uint32_t cfb_utf8_next(cfb_str s, size_t *pos) {
     return (c & 0x07u) << 18 | (p[1] & 0x3Fu) << 12 | (p[2] & 0x3Fu) << 6 | (p[3] & 0x3Fu);
 }
 
+/* Every byte but continuation bytes begins a code point. Eight bytes at a time: bit 7 set and bit 6 clear, then the bytes added.
+ */
 size_t cfb_utf8_count(cfb_str s) {
-    size_t n = 0;
-    for (size_t i = 0; i < s.len; i++) n += ((unsigned char)s.ptr[i] & 0xC0) != 0x80;
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    size_t n = 0, i = 0;
+    for (; s.len - i >= 8; i += 8) {
+        uint64_t v;
+        memcpy(&v, s.ptr + i, 8);
+        n += 8 - (size_t)(((v >> 7 & ~(v >> 6) & ones) * ones) >> 56);
+    }
+    for (; i < s.len; i++) n += ((unsigned char)s.ptr[i] & 0xC0) != 0x80;
     return n;
 }

@@ -11,28 +11,42 @@
 /* "command.03": in the order of first use */
 static void command_name(size_t i, char name[24]) { snprintf(name, 24, "command.%02zu", i + 1); }
 
+static cfb_code note(cfb_store_t *store, const char *name, const char *value, cfb_cli_notes *before, cfb_err *err) {
+    const char *old = cfb_store_note_get(store, name);
+    if (old && strcmp(old, value) == 0) return CFB_OK;
+    snprintf(before->list[before->n].name, sizeof before->list[0].name, "%s", name);
+    before->list[before->n++].old = old;
+    return cfb_store_note_put(store, name, value, err);
+}
+
 /* A command that is there already is the same run continued. The last of the places holds the newest. */
-static cfb_code note_command(const cfb_config *c, cfb_store_t *store, cfb_err *err) {
+static cfb_code note_command(const cfb_config *c, cfb_store_t *store, cfb_cli_notes *before, cfb_err *err) {
     cfb_buf text = CFB_BUF_INIT(0);
     char name[24];
-    size_t i = 0;
     cfb_code rc = cfb_config_print_command(c, &text, err);
-    for (const char *old; rc == CFB_OK && i < MAX_COMMANDS; i++) {
+    for (size_t i = 0; rc == CFB_OK && i < MAX_COMMANDS; i++) {
         command_name(i, name);
-        old = cfb_store_note_get(store, name);
+        const char *old = cfb_store_note_get(store, name);
         if (old && strcmp(old, text.ptr) == 0) break;
         if (old && i + 1 < MAX_COMMANDS) continue;
-        rc = cfb_store_note_put(store, name, text.ptr, err);
+        rc = note(store, name, text.ptr, before, err);
         break;
     }
     cfb_buf_free(&text);
     return rc;
 }
 
-cfb_code cfb_cli_note_asking(const cfb_config *c, cfb_store_t *store, const char *currency, cfb_err *err) {
-    cfb_code rc = note_command(c, store, err);
-    if (rc == CFB_OK) rc = cfb_store_note_put(store, "version", CFB_VERSION, err);
-    if (rc == CFB_OK && currency) rc = cfb_store_note_put(store, "currency", currency, err);
+cfb_code cfb_cli_note_asking(const cfb_config *c, cfb_store_t *store, const char *currency, cfb_cli_notes *before, cfb_err *err) {
+    before->n = 0;
+    cfb_code rc = note_command(c, store, before, err);
+    if (rc == CFB_OK) rc = note(store, "version", CFB_VERSION, before, err);
+    return rc == CFB_OK && currency ? note(store, "currency", currency, before, err) : rc;
+}
+
+cfb_code cfb_cli_unnote_asking(cfb_store_t *store, const cfb_cli_notes *before, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    for (size_t i = 0; i < before->n && rc == CFB_OK; i++)
+        rc = cfb_store_note_put(store, before->list[i].name, before->list[i].old, err);
     return rc;
 }
 

@@ -275,11 +275,14 @@ static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const si
         o.on_row_ctx = &teacher;
         cfb_cli_spending spending = {0};
         rc = cfb_cli_spending_open(c, &spending, &o, err);
-        if (rc == CFB_OK) rc = cfb_cli_note_asking(c, store, spending.model_price ? spending.model_price->currency : NULL, err);
+        const char *currency = rc == CFB_OK && spending.model_price ? spending.model_price->currency : NULL;
+        cfb_cli_notes notes = {.n = 0};
+        if (rc == CFB_OK) rc = cfb_cli_note_asking(c, store, currency, &notes, err);
         if (rc == CFB_OK) {
-            cfb_cli_progress_t *display = cfb_cli_progress_start(c, &progress);
+            cfb_cli_progress_t *display = cfb_cli_progress_start(c, &progress, currency);
             rc = cfb_generate(&o, &sum, err);
             cfb_cli_progress_stop(display);
+            if (rc == CFB_OK && sum.n_calls + sum.n_from_cache == 0) rc = cfb_cli_unnote_asking(store, &notes, err);
         }
         cfb_cli_spending_close(&spending);
         say_summary(c, &sum, rc == CFB_OK, path);
@@ -307,8 +310,8 @@ static cfb_code check_metrics(const cfb_config *c, const cfb_suite_t *suite, con
     return rc;
 }
 
-/* Every thread allocates from an arena of its own, which by default grows and shrinks a page at a time: a system call for every few
- * calls of ours. */
+/* Every thread allocates from an arena of its own, which by default grows and shrinks a page at a time: a system call for every
+ * few calls of ours. */
 static void settle_allocator(void) {
 #ifdef __GLIBC__
     mallopt(M_TOP_PAD, 1 << 20);

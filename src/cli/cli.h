@@ -4,14 +4,17 @@
 
 #include "cfbench/base.h"
 #include "cfbench/config.h"
+#include "cfbench/expr.h"
 #include "cfbench/generate.h"
 #include "cfbench/report.h"
+#include "cfbench/scan.h"
 #include "cfbench/score.h"
 #include "cfbench/stats.h"
 #include "cfbench/store.h"
 #include "cfbench/suite.h"
 
 #include <limits.h>
+#include <stdatomic.h>
 
 /* Commands. A non-OK code becomes the exit status; the message is printed by main. */
 cfb_code cfb_cmd_run(const cfb_config *c, cfb_err *err);
@@ -27,7 +30,7 @@ cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_batch(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_cache(const cfb_config *c, cfb_err *err);
 
-/* ---- ui.c: signals, log, progress ---- */
+/* ---- ui.c: signals, log; progress.c ---- */
 
 /* On after the first SIGINT/SIGTERM: start nothing more; abort follows with the second: give up calls under way. announce: say so
  * on standard error when the first one comes. */
@@ -39,9 +42,23 @@ CFB_MUST_CHECK cfb_code cfb_cli_log_to_file(const cfb_config *c, cfb_err *err); 
 void cfb_cli_log_end(const char *message); /* closes it, with the error that ended the program, or NULL */
 /* Draws p until stopped: lines that are redrawn on a terminal, or a plain line now and then. */
 typedef struct cfb_cli_progress cfb_cli_progress_t;
-cfb_cli_progress_t *cfb_cli_progress_start(const cfb_config *c, cfb_progress *p);
+/* currency: of p's cost; NULL = costs are unknown. */
+cfb_cli_progress_t *cfb_cli_progress_start(const cfb_config *c, cfb_progress *p, const char *currency);
+/* The same for reading files: bytes done of bytes_total (0 = unknown), rows, bytes/s, time left. */
+typedef struct cfb_cli_bytes {
+    const cfb_scan_meter *meter;
+    atomic_ullong done; /* bytes beside those of the meter: sources that are done and were not scanned */
+    uint64_t total;
+    atomic_size_t n_sources_done;
+    size_t n_sources;
+} cfb_cli_bytes;
+cfb_cli_progress_t *cfb_cli_progress_start_bytes(const cfb_config *c, const cfb_cli_bytes *b);
 void cfb_cli_progress_stop(cfb_cli_progress_t *d);
 bool cfb_cli_use_color(const cfb_config *c, FILE *f);
+/* Around everything that is written to standard error while a run goes on: takes its lock and takes away the lines of the
+ * progress display; n_drawn: lines just written that the next one takes away. */
+void cfb_cli_stderr_begin(void);
+void cfb_cli_stderr_end(size_t n_drawn);
 
 /* ---- pick.c: options -> suite, tasks, rows ---- */
 
@@ -63,53 +80,68 @@ CFB_MUST_CHECK cfb_code cfb_cli_metric(const cfb_config *c, const cfb_task *t, c
 /* Does every part of --metric concern one of these tasks? EUSAGE names the part that does not. */
 CFB_MUST_CHECK cfb_code cfb_cli_check_metrics(const cfb_config *c, const cfb_task *const *tasks, size_t n, cfb_err *err);
 
-/* ---- sink.c: scored rows of one task -> summary, worst and failed rows, export ---- */
+/* ---- sink.c: scored rows of one task -> summary, worst, failed and sampled rows, export ---- */
 
 typedef struct cfb_sink_row {
-    uint64_t row;
+    uint64_t row, line;  /* line: where it starts in its file, from 1; 0 = there are no lines */
+    uint64_t same_input; /* a hash that rows with the same input share; 0 = that of `input` */
+    size_t source;       /* as the caller numbers them */
     cfb_str id, input, response, output;
     cfb_row_state state;
     const char *fail, *message; /* of a failed row */
 } cfb_sink_row;
 
-/* ---- rows.c: row scores of a task, kept for statistics ---- */
+typedef struct cfb_sink_kept {
+    double key;
+    uint64_t order; /* number of the row in its sink */
+    cfb_report_row row;
+    cfb_score_row score;
+    uint64_t line;
+    size_t source;
+    char *texts; /* the memory behind row's strings */
+} cfb_sink_kept;
+
+/* ---- row_scores.c: row scores of a task, kept for statistics ---- */
 
 /* Beyond so many rows Student's t interval differs from BCa by less than 1 % of its width. */
 #define CFB_ROWS_FOR_INTERVAL 20000
 
-typedef struct cfb_kept_row {
-    uint64_t row, cluster, reference; /* hashes: rows with the same input share `cluster` */
-    double score;
+/* What tells a row from others, where all rows are kept. */
+typedef struct cfb_row_key {
+    uint64_t row, reference; /* reference: a hash */
     size_t id_at, id_len;
     cfb_row_state state;
-} cfb_kept_row;
+} cfb_row_key;
 
-typedef struct cfb_rows_kept {
-    cfb_kept_row *rows;
+typedef struct cfb_row_scores {
+    double *score;      /* (n) */
+    uint64_t *cluster;  /* (n) rows with the same input share it */
+    cfb_row_key *key;   /* (n), if with_keys */
     size_t n, cap, max; /* rows behind the first `max` are only counted */
-    bool with_ids;
+    bool with_keys;
     cfb_buf ids;
     /* over all rows */
     uint64_t n_all;
     double sum, squares;
     bool binary; /* every score is 0 or 1 */
-} cfb_rows_kept;
+} cfb_row_scores;
 
-void cfb_rows_init(cfb_rows_kept *t, size_t max, bool ids);
-void cfb_rows_free(cfb_rows_kept *t);
-/* Once for every row, in order; then cfb_rows_keep, if it wants the row. */
-static inline void cfb_rows_count(cfb_rows_kept *t, double score) {
+/* every: keep all rows, with their keys; else only what an interval needs. */
+void cfb_row_scores_init(cfb_row_scores *t, bool every);
+void cfb_row_scores_free(cfb_row_scores *t);
+/* Once for every row, in order; then cfb_row_scores_keep, if it wants the row. */
+static inline void cfb_row_scores_count(cfb_row_scores *t, double score) {
     t->n_all++;
     t->sum += score;
     t->squares += score * score;
     t->binary = t->binary && (score == 0 || score == 1);
 }
-static inline bool cfb_rows_wants(const cfb_rows_kept *t) { return t->n < t->max; }
-CFB_MUST_CHECK cfb_code cfb_rows_keep(cfb_rows_kept *t, const cfb_sink_row *r, double score, cfb_err *err);
-cfb_str cfb_rows_id(const cfb_rows_kept *t, size_t i); /* borrowed */
+static inline bool cfb_row_scores_wants(const cfb_row_scores *t) { return t->n < t->max; }
+CFB_MUST_CHECK cfb_code cfb_row_scores_keep(cfb_row_scores *t, const cfb_sink_row *r, double score, cfb_err *err);
+cfb_str cfb_row_scores_id(const cfb_row_scores *t, size_t i); /* with_keys; borrowed */
 /* The interval of s->mean_all; *out is zeroed where there is none. */
-CFB_MUST_CHECK cfb_code cfb_rows_interval(const cfb_rows_kept *t, const cfb_config *c, cfb_metric metric,
-                                          const cfb_score_summary *s, cfb_report_interval *out, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_row_scores_interval(const cfb_row_scores *t, const cfb_config *c, cfb_metric metric,
+                                                const cfb_score_summary *s, cfb_report_interval *out, cfb_err *err);
 /* --confidence, --resamples, --seed, --threads. */
 cfb_stats_opts cfb_cli_stats_opts(const cfb_config *c);
 
@@ -119,24 +151,81 @@ typedef struct cfb_sink_opts {
     cfb_score_opts score;
     cfb_export_t *export; /* owned from here on; NULL = none */
     bool keep_scores;     /* for cfb_sink_scores */
-    bool keep_all;        /* cfb_sink_rows holds every row, with its id */
+    bool keep_all;        /* cfb_sink_row_scores holds every row, with its id */
+    bool in_parts;        /* cfb_sink_add and cfb_sink_score may both be called: see cfb_scorer_score_part */
+    size_t n_worst;       /* rows with the lowest scores to keep; 0 = 5 */
+    size_t n_sample;      /* random rows to keep */
+    uint64_t seed, stream;
 } cfb_sink_opts;
 CFB_MUST_CHECK cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err);
-/* Scores n rows; strings are read during the call only. */
-CFB_MUST_CHECK cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_err *err);
+/* Scores n rows; strings are read during the call only. pick(ctx, ...), which may be NULL, is told each row's scores and says
+ * whether worst rows and samples are to be chosen from it too. */
+typedef cfb_code (*cfb_sink_pick_fn)(void *ctx, const cfb_sink_row *row, const cfb_score_row *score, bool *selected,
+                                     cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_sink_pick_fn pick, void *ctx,
+                                     cfb_err *err);
 /* The same in two steps, as cfb_scorer_score_part and cfb_scorer_add_part: from any thread, then in order. */
 CFB_MUST_CHECK cfb_code cfb_sink_score(cfb_sink_t *s, int worker, const cfb_score_row_in *rows, size_t n, cfb_score_row *out,
                                        cfb_err *err);
-/* row(ctx, i, &r) fills in the texts of row i: only rows that are exported or kept are asked for. */
-typedef cfb_code (*cfb_sink_row_fn)(void *ctx, size_t i, cfb_sink_row *r, cfb_err *err);
-CFB_MUST_CHECK cfb_code cfb_sink_take(cfb_sink_t *s, const cfb_score_row *scores, size_t n, cfb_sink_row_fn row, void *ctx,
-                                      cfb_err *err);
+/* row(ctx, i, texts, &r) fills in row i: only rows that are exported or kept are asked for. Without texts its input may be left
+ * out beside same_input, and its line. selected (n): see cfb_sink_add; NULL = all. */
+typedef cfb_code (*cfb_sink_row_fn)(void *ctx, size_t i, bool texts, cfb_sink_row *r, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_sink_take(cfb_sink_t *s, const cfb_score_row *scores, const unsigned char *selected, size_t n,
+                                      cfb_sink_row_fn row, void *ctx, cfb_err *err);
 /* Ends: commits the export, fills the report's task (borrowed from s). */
 CFB_MUST_CHECK cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err);
 const cfb_task *cfb_sink_task(const cfb_sink_t *s);
 size_t cfb_sink_scores(const cfb_sink_t *s, const int64_t **rows, const double **scores);
-const cfb_rows_kept *cfb_sink_rows(const cfb_sink_t *s);
+const cfb_row_scores *cfb_sink_row_scores(const cfb_sink_t *s);
+/* After cfb_sink_finish: worst rows, lowest first; sampled rows in their order. Borrowed. */
+size_t cfb_sink_worst(const cfb_sink_t *s, const cfb_sink_kept **rows);
+size_t cfb_sink_sample(const cfb_sink_t *s, const cfb_sink_kept **rows);
 void cfb_sink_free(cfb_sink_t *s);
+
+/* ---- rows.c: --where, and the file of --rows-out ---- */
+
+/* All that is known of a scored row. */
+typedef struct cfb_row_view {
+    const char *model, *setting, *task, *source; /* NULL if unknown */
+    const cfb_score_row *score;                  /* NULL: the row was skipped */
+    bool over_labels;                            /* the metric is: the set_* values and counts mean something */
+    uint64_t row, line;
+    const char *state, *picked, *error; /* picked: "row", "worst", "sample" or "sample+worst"; error may be NULL */
+    cfb_str id, input, response, output;
+} cfb_row_view;
+
+/* NULL in *out without --where. */
+CFB_MUST_CHECK cfb_code cfb_where_parse(const cfb_config *c, cfb_expr_t **out, cfb_err *err);
+bool cfb_where_uses_input(const cfb_expr_t *e);
+bool cfb_where_uses_id(const cfb_expr_t *e);
+/* columns: (cfb_expr_n_columns) values of the columns that the expression names. Pure. */
+bool cfb_where_holds(const cfb_expr_t *e, const cfb_row_view *row, const cfb_str *columns);
+
+typedef struct cfb_rows_out cfb_rows_out_t;
+/* NULL in *out without --rows-out. Nothing is under the file's name until the commit. */
+CFB_MUST_CHECK cfb_code cfb_rows_out_open(const cfb_config *c, cfb_rows_out_t **out, cfb_err *err);
+bool cfb_rows_out_has_texts(const cfb_rows_out_t *o);
+/* Appends the row's line to a buffer. Pure: any thread. */
+CFB_MUST_CHECK cfb_code cfb_rows_out_format(const cfb_rows_out_t *o, const cfb_row_view *row, cfb_buf *line, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_rows_out_write(cfb_rows_out_t *o, cfb_str lines, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_rows_out_commit(cfb_rows_out_t *o, cfb_err *err); /* frees o in every case; NULL is fine */
+void cfb_rows_out_abort(cfb_rows_out_t *o);                                   /* NULL is fine */
+
+/* ---- sources.c: PATH... -> what is scored ---- */
+
+typedef struct cfb_source {
+    const char *path;
+    bool is_store;
+    const char *model, *setting; /* by store or path; NULL if that does not say */
+    const char *tag;             /* what tells it from another source of the same model, setting and task; NULL: none needed */
+    const char *own_tag;         /* the tag that it would have */
+    uint64_t bytes;              /* 0 = unknown */
+} cfb_source;
+/* Run stores and files of c->args, folders searched, in a fixed order; each once. In the arena. */
+CFB_MUST_CHECK cfb_code cfb_sources_find(const cfb_config *c, cfb_arena_t *arena, cfb_source **out, size_t *n, cfb_err *err);
+/* A source by itself. */
+CFB_MUST_CHECK cfb_code cfb_source_of(const cfb_config *c, const char *path, bool is_store, cfb_arena_t *arena, cfb_source *out,
+                                      cfb_err *err);
 
 /* ---- scoring.c: sources -> report ---- */
 
@@ -146,27 +235,26 @@ void cfb_scoring_free(cfb_scoring_t *s);
 /* Scores every task of a run store. export_dir: where upstream's files go, or NULL. what: CFB_EXPORT_* */
 CFB_MUST_CHECK cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path, const char *export_dir, unsigned what,
                                               cfb_err *err);
-/* Scores a response file. */
-CFB_MUST_CHECK cfb_code cfb_scoring_add_file(cfb_scoring_t *s, const char *path, const char *export_dir, unsigned what,
-                                             cfb_err *err);
-/* Adds every run store and response file that a path names or holds (cmd_score.c). */
-CFB_MUST_CHECK cfb_code cfb_cli_score_path(cfb_scoring_t *s, const char *path, cfb_err *err);
-/* Does every part of --metric concern a task that was scored? EUSAGE names the part that does not. */
-CFB_MUST_CHECK cfb_code cfb_scoring_check_metrics(const cfb_scoring_t *s, cfb_err *err);
+/* Scores everything that c->args names. */
+CFB_MUST_CHECK cfb_code cfb_scoring_add_sources(cfb_scoring_t *s, const char *export_dir, unsigned what, cfb_err *err);
 /* Keeps every row for cfb_scoring_rows, and writes nothing back into run stores. Call before anything is added. */
 void cfb_scoring_keep_rows(cfb_scoring_t *s);
-const cfb_task *cfb_scoring_task(const cfb_scoring_t *s, size_t task); /* as it is scored */
-const cfb_rows_kept *cfb_scoring_rows(const cfb_scoring_t *s, size_t task);
-/* Gives every task its interval. */
-CFB_MUST_CHECK cfb_code cfb_scoring_intervals(cfb_scoring_t *s, cfb_err *err);
-/* The report of all that was added; borrowed from s. */
-const cfb_report *cfb_scoring_report(cfb_scoring_t *s);
+/* Does every part of --metric concern a task that was scored? EUSAGE names the part that does not. */
+CFB_MUST_CHECK cfb_code cfb_scoring_check_metrics(const cfb_scoring_t *s, cfb_err *err);
+size_t cfb_scoring_n_results(const cfb_scoring_t *s);
 uint64_t cfb_scoring_n_failed(const cfb_scoring_t *s);
+uint64_t cfb_scoring_n_skipped(const cfb_scoring_t *s);
+/* The report of all that was added, with every score's interval if that is asked for. Borrowed from s. */
+CFB_MUST_CHECK cfb_code cfb_scoring_report(cfb_scoring_t *s, bool intervals, const cfb_report **out, cfb_err *err);
+/* Of the report's task i: the task as it is scored, and its rows. */
+const cfb_task *cfb_scoring_task(const cfb_scoring_t *s, size_t i);
+const cfb_row_scores *cfb_scoring_rows(const cfb_scoring_t *s, size_t i);
 /* The source that reports name, for all tasks. */
 CFB_MUST_CHECK cfb_code cfb_scoring_name_source(cfb_scoring_t *s, const char *source, cfb_err *err);
-/* scores.json, report.html and report.md into dir (NULL = none). */
+/* scores.json, report.html and report.md into dir. */
 CFB_MUST_CHECK cfb_code cfb_scoring_write(cfb_scoring_t *s, const char *dir, cfb_err *err);
-/* The same, and table or JSON to standard output; scores.json, report.html and report.md into dir (NULL = none). */
-CFB_MUST_CHECK cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, cfb_err *err);
+/* Table or JSON to standard output; scores.json, report.html and report.md into dir (NULL = none); --csv; picked rows, and the
+ * end of --rows-out. performance: JSON for the document on standard output, or NULL. */
+CFB_MUST_CHECK cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, const char *performance, cfb_err *err);
 
 #endif

@@ -9,7 +9,8 @@
 typedef struct job {
     const cfb_config *c;
     cfb_arena_t *arena;
-    cfb_scoring_t **scoring; /* one for each path */
+    cfb_config *config; /* one for each path, that names it alone: a path may be given twice */
+    cfb_scoring_t **scoring;
     size_t n_scoring;
     cli_run runs[CFB_COMPARE_MAX_RUNS];
     cfb_compare_run shown[CFB_COMPARE_MAX_RUNS];
@@ -39,7 +40,9 @@ static const char *setting_of(const cfb_report *r, const char *name) {
 
 /* Neighbouring tasks of one model and setting are one run. */
 static cfb_code add_runs(job *j, cfb_scoring_t *s, cfb_err *err) {
-    const cfb_report *r = cfb_scoring_report(s);
+    const cfb_report *r = NULL;
+    cfb_code rc = cfb_scoring_report(s, false, &r, err);
+    if (rc != CFB_OK) return rc;
     for (size_t i = 0, n; i < r->n_tasks; i += n) {
         const cfb_report_task *t = &r->tasks[i];
         for (n = 1; i + n < r->n_tasks && same(r->tasks[i + n].model, t->model) && same(r->tasks[i + n].setting, t->setting); n++)
@@ -52,11 +55,11 @@ static cfb_code add_runs(job *j, cfb_scoring_t *s, cfb_err *err) {
         const char *source = t->source;
         if (!same(source, r->tasks[i + n - 1].source)) { /* several files: their folder */
             cfb_str folder = {source, (size_t)(cfb_path_base(source) - source)}, kept;
-            cfb_code rc = cfb_arena_dup(j->arena, folder.len ? folder : CFB_STR_LIT("."), &kept, err);
+            rc = cfb_arena_dup(j->arena, folder.len ? folder : CFB_STR_LIT("."), &kept, err);
             if (rc != CFB_OK) return rc;
             source = kept.ptr;
         }
-        j->runs[j->n_runs] = (cli_run){s, i, n, setting_of(r, "suite"), setting_of(r, "suite.sha256")};
+        j->runs[j->n_runs] = (cli_run){s, r, i, n, setting_of(r, "suite"), setting_of(r, "suite.sha256")};
         j->shown[j->n_runs++] = (cfb_compare_run){t->model, t->setting, source};
     }
     return CFB_OK;
@@ -79,13 +82,17 @@ static cfb_code load(job *j, cfb_err *err) {
     const cfb_config *c = j->c;
     cfb_code rc = CFB_OK;
     j->scoring = calloc(c->n_args, sizeof *j->scoring);
-    if (j->scoring == NULL) return no_memory(err);
+    j->config = malloc(c->n_args * sizeof *j->config);
+    if (j->scoring == NULL || j->config == NULL) return no_memory(err);
     for (size_t i = 0; i < c->n_args && rc == CFB_OK; i++) {
-        rc = cfb_scoring_new(c, &j->scoring[i], err);
+        j->config[i] = *c;
+        j->config[i].args += i;
+        j->config[i].n_args = 1;
+        rc = cfb_scoring_new(&j->config[i], &j->scoring[i], err);
         if (rc != CFB_OK) break;
         j->n_scoring++;
         cfb_scoring_keep_rows(j->scoring[i]);
-        rc = cfb_cli_score_path(j->scoring[i], c->args[i], err);
+        rc = cfb_scoring_add_sources(j->scoring[i], NULL, 0, err);
         if (rc == CFB_OK) rc = cfb_scoring_check_metrics(j->scoring[i], err);
         if (rc == CFB_OK) rc = add_runs(j, j->scoring[i], err);
     }
@@ -97,7 +104,7 @@ static cfb_code load(job *j, cfb_err *err) {
 
 /* ---- tasks ---- */
 
-static const cfb_report_task *task_of(const cli_run *r, size_t i) { return &cfb_scoring_report(r->scoring)->tasks[i]; }
+static const cfb_report_task *task_of(const cli_run *r, size_t i) { return &r->report->tasks[i]; }
 
 /* The task of this name in every run; SIZE_MAX in a run that has none. */
 static bool find_task(const job *j, const char *name, size_t at[CFB_COMPARE_MAX_RUNS]) {
@@ -261,7 +268,7 @@ static cfb_code publish(job *j, cfb_err *err) {
         const char *name;
         render_fn render;
     } files[] = {{"compare.json", cfb_compare_json}, {"compare.md", cfb_compare_markdown}, {"compare.tex", cfb_compare_latex}};
-    cfb_compare all = {.title = cfb_scoring_report(j->scoring[0])->title,
+    cfb_compare all = {.title = j->runs[0].report->title,
                        .version = CFB_VERSION,
                        .confidence = j->c->confidence,
                        .runs = j->shown,
@@ -309,6 +316,7 @@ cfb_code cfb_cmd_compare(const cfb_config *c, cfb_err *err) {
     for (size_t t = 0; t < j.n_tasks; t++) cli_rows_free(&j.rows[t]);
     for (size_t i = 0; i < j.n_scoring; i++) cfb_scoring_free(j.scoring[i]);
     free(j.scoring);
+    free(j.config);
     free(j.rows);
     free(j.tasks);
     free(j.lines);

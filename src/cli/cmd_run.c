@@ -18,7 +18,7 @@ static cfb_code publish_store(const cfb_config *c, const char *out, const char *
     cfb_code rc = cfb_cli_store_path(out, path, err);
     if (rc == CFB_OK) rc = cfb_scoring_new(c, &s, err);
     if (rc == CFB_OK) rc = cfb_scoring_add_store(s, path, dir, what, err);
-    if (rc == CFB_OK) rc = cfb_scoring_publish(s, dir, err);
+    if (rc == CFB_OK) rc = cfb_scoring_publish(s, dir, NULL, err);
     *n_failed = rc == CFB_OK ? cfb_scoring_n_failed(s) : 0;
     cfb_scoring_free(s);
     return rc;

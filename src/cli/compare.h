@@ -7,8 +7,9 @@
 
 /* One model in one setting of one source: neighbouring tasks of its report. */
 typedef struct cli_run {
-    cfb_scoring_t *scoring; /* borrowed */
-    size_t first, n;        /* its tasks in the scoring's report */
+    const cfb_scoring_t *scoring; /* borrowed */
+    const cfb_report *report;     /* of it */
+    size_t first, n;              /* its tasks in the scoring's report */
     const char *suite, *fingerprint;
 } cli_run;
 
@@ -20,7 +21,7 @@ typedef struct cli_rows {
     size_t n;
     uint64_t n_apart, n_failed;
     bool apart; /* no two rows share an input */
-    const cfb_rows_kept *first;
+    const cfb_row_scores *first;
     const char *kind;
 } cli_rows;
 

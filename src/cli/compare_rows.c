@@ -18,17 +18,17 @@ static int compare_keys(const keyed *x, const keyed *y) {
 }
 static int by_key(const void *a, const void *b) { return compare_keys(a, b); }
 
-static bool all_have_ids(const cfb_rows_kept *t) {
+static bool all_have_ids(const cfb_row_scores *t) {
     for (size_t i = 0; i < t->n; i++)
-        if (t->rows[i].id_len == 0) return false;
+        if (t->key[i].id_len == 0) return false;
     return t->n > 0;
 }
 
 /* Sorted keys of a run's rows. False in *unique where two rows have the same key. */
-static cfb_code make_keys(const cfb_rows_kept *t, bool ids, keyed **out, bool *unique, cfb_err *err) {
+static cfb_code make_keys(const cfb_row_scores *t, bool ids, keyed **out, bool *unique, cfb_err *err) {
     keyed *k = malloc((t->n ? t->n : 1) * sizeof *k);
     if (k == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    for (size_t i = 0; i < t->n; i++) k[i] = (keyed){ids ? cfb_rows_id(t, i) : CFB_STR_NULL, t->rows[i].row, i};
+    for (size_t i = 0; i < t->n; i++) k[i] = (keyed){ids ? cfb_row_scores_id(t, i) : CFB_STR_NULL, t->key[i].row, i};
     qsort(k, t->n, sizeof *k, by_key);
     *unique = true;
     for (size_t i = 1; i < t->n; i++) *unique = *unique && compare_keys(&k[i - 1], &k[i]) != 0;
@@ -40,7 +40,7 @@ typedef struct matching {
     const cli_run *runs;
     const size_t *task;
     size_t n_runs;
-    const cfb_rows_kept *kept[CFB_COMPARE_MAX_RUNS];
+    const cfb_row_scores *kept[CFB_COMPARE_MAX_RUNS];
     keyed *keys[CFB_COMPARE_MAX_RUNS];
 } matching;
 
@@ -60,9 +60,9 @@ static cfb_code make_all_keys(matching *m, bool ids, bool *unique, cfb_err *err)
     return CFB_OK;
 }
 
-static cfb_code references_differ(const matching *m, const cfb_kept_row *row, cfb_str id, size_t r, cfb_err *err) {
-    const cfb_report_task *t = &cfb_scoring_report(m->runs[0].scoring)->tasks[m->task[0]];
-    const cfb_report_task *u = &cfb_scoring_report(m->runs[r].scoring)->tasks[m->task[r]];
+static cfb_code references_differ(const matching *m, const cfb_row_key *row, cfb_str id, size_t r, cfb_err *err) {
+    const cfb_report_task *t = &m->runs[0].report->tasks[m->task[0]];
+    const cfb_report_task *u = &m->runs[r].report->tasks[m->task[r]];
     return cfb_err_set(
         err, CFB_EDATA,
         "task '%s', row %llu%s%.*s%s: its reference in %s is not that in %s: these are not the same rows; compare runs "
@@ -73,7 +73,7 @@ static cfb_code references_differ(const matching *m, const cfb_kept_row *row, cf
 
 /* Looks a row of the first run up in all others. found[r]: its index there. */
 static cfb_code find_everywhere(const matching *m, const keyed *key, size_t *found, bool *everywhere, cfb_err *err) {
-    const cfb_kept_row *row = &m->kept[0]->rows[key->at];
+    const cfb_row_key *row = &m->kept[0]->key[key->at];
     found[0] = key->at;
     *everywhere = true;
     for (size_t r = 1; r < m->n_runs; r++) {
@@ -83,15 +83,15 @@ static cfb_code find_everywhere(const matching *m, const keyed *key, size_t *fou
             continue;
         }
         found[r] = k->at;
-        if (m->kept[r]->rows[k->at].reference != row->reference)
-            return references_differ(m, row, cfb_rows_id(m->kept[0], key->at), r, err);
+        if (m->kept[r]->key[k->at].reference != row->reference)
+            return references_differ(m, row, cfb_row_scores_id(m->kept[0], key->at), r, err);
     }
     return CFB_OK;
 }
 
 static bool failed_somewhere(const matching *m, const size_t *found) {
     for (size_t r = 0; r < m->n_runs; r++)
-        if (m->kept[r]->rows[found[r]].state == CFB_ROW_FAILED) return true;
+        if (m->kept[r]->key[found[r]].state == CFB_ROW_FAILED) return true;
     return false;
 }
 
@@ -112,7 +112,7 @@ static cfb_code note_clusters(cli_rows *out, cfb_err *err) {
 }
 
 static cfb_code take_rows(const matching *m, cli_rows *out, cfb_err *err) {
-    const cfb_rows_kept *first = m->kept[0];
+    const cfb_row_scores *first = m->kept[0];
     size_t found[CFB_COMPARE_MAX_RUNS], most = first->n, n_everywhere = 0, bytes;
     bool fits = cfb_size_mul(first->n + 1, m->n_runs * sizeof(double), &bytes);
     double *by_row = fits ? malloc(bytes) : NULL; /* score[i * n_runs + r], turned around at the end */
@@ -123,7 +123,7 @@ static cfb_code take_rows(const matching *m, cli_rows *out, cfb_err *err) {
     for (size_t i = 0; i < first->n && rc == CFB_OK;
          i++) { /* in the order of the rows, which makes results the same by any key */
         bool everywhere;
-        keyed key = {m->keys[0][0].id.ptr ? cfb_rows_id(first, i) : CFB_STR_NULL, first->rows[i].row, i};
+        keyed key = {m->keys[0][0].id.ptr ? cfb_row_scores_id(first, i) : CFB_STR_NULL, first->key[i].row, i};
         rc = find_everywhere(m, &key, found, &everywhere, err);
         if (rc != CFB_OK || !everywhere) continue;
         n_everywhere++;
@@ -131,8 +131,8 @@ static cfb_code take_rows(const matching *m, cli_rows *out, cfb_err *err) {
             out->n_failed++;
             continue;
         }
-        for (size_t r = 0; r < m->n_runs; r++) by_row[out->n * m->n_runs + r] = m->kept[r]->rows[found[r]].score;
-        out->cluster[out->n] = first->rows[i].cluster;
+        for (size_t r = 0; r < m->n_runs; r++) by_row[out->n * m->n_runs + r] = m->kept[r]->score[found[r]];
+        out->cluster[out->n] = first->cluster[i];
         out->at[out->n++] = i;
     }
     for (size_t r = 0; r < m->n_runs; r++) {
@@ -151,7 +151,7 @@ cfb_code cli_rows_match(const cli_run *runs, size_t n_runs, const size_t *t, cli
         m.kept[r] = cfb_scoring_rows(runs[r].scoring, t[r]);
         ids = ids && all_have_ids(m.kept[r]);
     }
-    const cfb_report_task *task = &cfb_scoring_report(runs[0].scoring)->tasks[t[0]];
+    const cfb_report_task *task = &runs[0].report->tasks[t[0]];
     *out = (cli_rows){.first = m.kept[0], .kind = task->kind};
     cfb_code rc = ids ? make_all_keys(&m, true, &unique, err) : CFB_OK;
     if (rc == CFB_OK && !unique) { /* no ids, or not unique: by number */

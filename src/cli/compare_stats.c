@@ -61,8 +61,8 @@ static cfb_code list_flips(const cli_rows *rows, cfb_compare_pair *p, cfb_arena_
     if (all == NULL) return no_memory(err);
     for (size_t i = 0; i < rows->n && n < most; i++) {
         if (a[i] == b[i]) continue;
-        const cfb_kept_row *row = &rows->first->rows[rows->at[i]];
-        all[n++] = (cfb_compare_flip){row->row, cfb_rows_id(rows->first, rows->at[i]), a[i], b[i]};
+        const cfb_row_key *row = &rows->first->key[rows->at[i]];
+        all[n++] = (cfb_compare_flip){row->row, cfb_row_scores_id(rows->first, rows->at[i]), a[i], b[i]};
     }
     qsort(all, n, sizeof *all, by_change);
     if (n > MAX_FLIPS) n = MAX_FLIPS;

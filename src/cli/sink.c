@@ -5,27 +5,31 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define MAX_WORST 5
+#define DEFAULT_WORST 5
 #define MAX_FAILED 100
 #define MAX_SHOWN_BYTES 4000 /* of one text of a kept row */
 
+/* The n rows with the smallest keys, of equal keys the earlier ones: a heap with the row that goes next on top. */
 struct kept {
-    cfb_report_row rows[MAX_FAILED];
-    char *texts[MAX_FAILED]; /* the memory behind each row's strings */
-    size_t n;
+    cfb_sink_kept *rows;
+    cfb_report_row *report; /* (n), once they are in order */
+    size_t n, cap, max;
 };
 
 struct cfb_sink {
     const cfb_task *task;
     cfb_scorer_t *scorer;
     cfb_export_t *export;
-    struct kept worst, failed;
+    struct kept worst, failed, sample;
+    uint64_t seed, stream, n_selected;
     uint64_t histogram[CFB_REPORT_BINS];
     cfb_score_row_in *in;
     cfb_score_row *out;
+    unsigned char *selected;
     size_t cap;
-    cfb_rows_kept rows;
-    bool keep_scores;
+    uint64_t n_taken;
+    cfb_row_scores row_scores;
+    bool keep_scores, in_parts;
     int64_t *score_rows;
     double *scores;
     size_t n_scores, cap_scores;
@@ -42,14 +46,21 @@ cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err) {
     s->task = o->task;
     s->export = o->export;
     s->keep_scores = o->keep_scores;
-    cfb_rows_init(&s->rows, o->keep_all ? SIZE_MAX : CFB_ROWS_FOR_INTERVAL, o->keep_all);
+    s->in_parts = o->in_parts;
+    cfb_row_scores_init(&s->row_scores, o->keep_all);
+    s->failed.max = MAX_FAILED;
+    s->worst.max = o->n_worst ? o->n_worst : DEFAULT_WORST;
+    s->sample.max = o->n_sample;
+    s->seed = o->seed;
+    s->stream = cfb_hash64(o->task->name, strlen(o->task->name), o->stream);
     *out = s;
     return CFB_OK;
 }
 
 static void free_kept(struct kept *k) {
-    for (size_t i = 0; i < k->n; i++) free(k->texts[i]);
-    k->n = 0;
+    for (size_t i = 0; i < k->n; i++) free(k->rows[i].texts);
+    free(k->rows);
+    free(k->report);
 }
 
 void cfb_sink_free(cfb_sink_t *s) {
@@ -58,9 +69,11 @@ void cfb_sink_free(cfb_sink_t *s) {
     cfb_scorer_free(s->scorer);
     free_kept(&s->worst);
     free_kept(&s->failed);
-    cfb_rows_free(&s->rows);
+    free_kept(&s->sample);
+    cfb_row_scores_free(&s->row_scores);
     free(s->in);
     free(s->out);
+    free(s->selected);
     free(s->score_rows);
     free(s->scores);
     free(s);
@@ -76,8 +89,9 @@ static cfb_str cut(cfb_str s) {
     return s;
 }
 
-/* Copies a row with its texts into slot i. */
-static cfb_code keep(struct kept *k, size_t i, const cfb_sink_row *r, double score, cfb_err *err) {
+/* Copies a row with its texts. */
+static cfb_code copy_row(const cfb_sink_row *r, const cfb_score_row *score, double key, uint64_t order, cfb_sink_kept *out,
+                         cfb_err *err) {
     const cfb_str from[] = {
         cut(r->id), cut(r->input), cut(r->response), cut(r->output), cut(cfb_str_from(r->fail)), cut(cfb_str_from(r->message))};
     cfb_str to[6];
@@ -85,33 +99,86 @@ static cfb_code keep(struct kept *k, size_t i, const cfb_sink_row *r, double sco
     for (size_t t = 0; t < 6; t++) total += from[t].len + 1;
     char *p = malloc(total);
     if (p == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    free(k->texts[i]);
-    k->texts[i] = p;
+    *out = (cfb_sink_kept){.key = key, .order = order, .score = *score, .line = r->line, .source = r->source, .texts = p};
     for (size_t t = 0; t < 6; t++) {
         to[t] = (cfb_str){from[t].ptr ? p : NULL, from[t].len};
         if (from[t].len) memcpy(p, from[t].ptr, from[t].len);
         p[from[t].len] = '\0';
         p += from[t].len + 1;
     }
-    k->rows[i] = (cfb_report_row){r->row, to[0], to[1], to[2], to[3], score, cfb_row_state_name(r->state), to[4].ptr, to[5].ptr};
+    out->row =
+        (cfb_report_row){r->row, to[0], to[1], to[2], to[3], score->score, cfb_row_state_name(r->state), to[4].ptr, to[5].ptr};
     return CFB_OK;
 }
 
-/* Keeps the MAX_WORST lowest scores, lowest first; of equal ones the earlier rows. */
-static cfb_code offer_worst(cfb_sink_t *s, const cfb_sink_row *r, double score, cfb_err *err) {
-    struct kept *k = &s->worst;
-    if (k->n == MAX_WORST && score >= k->rows[MAX_WORST - 1].score) return CFB_OK;
-    size_t i = k->n < MAX_WORST ? k->n++ : MAX_WORST - 1;
-    cfb_code rc = keep(k, i, r, score, err);
-    for (; rc == CFB_OK && i > 0 && k->rows[i - 1].score > k->rows[i].score; i--) {
-        cfb_report_row row = k->rows[i];
-        char *text = k->texts[i];
-        k->rows[i] = k->rows[i - 1];
-        k->texts[i] = k->texts[i - 1];
-        k->rows[i - 1] = row;
-        k->texts[i - 1] = text;
+static bool goes_before(const cfb_sink_kept *a, const cfb_sink_kept *b) {
+    return a->key != b->key ? a->key < b->key : a->order < b->order;
+}
+
+static int compare_kept(const void *a, const void *b) { return goes_before(a, b) ? -1 : 1; }
+
+static int compare_places(const void *a, const void *b) {
+    const cfb_sink_kept *x = a, *y = b;
+    return x->order < y->order ? -1 : 1;
+}
+
+static void swap_kept(cfb_sink_kept *a, cfb_sink_kept *b) {
+    cfb_sink_kept t = *a;
+    *a = *b;
+    *b = t;
+}
+
+static void sift_up(struct kept *k, size_t i) {
+    for (; i > 0 && goes_before(&k->rows[(i - 1) / 2], &k->rows[i]); i = (i - 1) / 2)
+        swap_kept(&k->rows[(i - 1) / 2], &k->rows[i]);
+}
+
+static void sift_down(struct kept *k) {
+    for (size_t i = 0;;) {
+        size_t last = i;
+        for (size_t c = 2 * i + 1; c <= 2 * i + 2 && c < k->n; c++)
+            if (goes_before(&k->rows[last], &k->rows[c])) last = c;
+        if (last == i) return;
+        swap_kept(&k->rows[i], &k->rows[last]);
+        i = last;
     }
-    return rc;
+}
+
+/* Would a row with this key, which comes after all others, be kept? */
+static inline bool wants(const struct kept *k, double key) { return k->n < k->max || (k->max > 0 && key < k->rows[0].key); }
+
+static cfb_code keep(struct kept *k, const cfb_sink_row *r, const cfb_score_row *score, double key, uint64_t order,
+                     cfb_err *err) {
+    if (k->n == k->cap && k->n < k->max) {
+        size_t cap = k->cap ? k->cap * 2 : 8;
+        if (cap > k->max) cap = k->max;
+        cfb_sink_kept *rows = realloc(k->rows, cap * sizeof *rows);
+        if (rows == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+        k->rows = rows;
+        k->cap = cap;
+    }
+    cfb_sink_kept row;
+    cfb_code rc = copy_row(r, score, key, order, &row, err);
+    if (rc != CFB_OK) return rc;
+    if (k->n < k->max) {
+        k->rows[k->n++] = row;
+        sift_up(k, k->n - 1);
+    } else {
+        free(k->rows[0].texts);
+        k->rows[0] = row;
+        sift_down(k);
+    }
+    return CFB_OK;
+}
+
+/* Puts kept rows in order, and makes the report's list of them. */
+static cfb_code settle(struct kept *k, bool by_key, cfb_err *err) {
+    free(k->report);
+    k->report = malloc((k->n ? k->n : 1) * sizeof *k->report);
+    if (k->report == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    if (k->n) qsort(k->rows, k->n, sizeof *k->rows, by_key ? compare_kept : compare_places);
+    for (size_t i = 0; i < k->n; i++) k->report[i] = k->rows[i].row;
+    return CFB_OK;
 }
 
 static cfb_code keep_score(cfb_sink_t *s, uint64_t row, double score, cfb_err *err) {
@@ -132,63 +199,98 @@ static cfb_code keep_score(cfb_sink_t *s, uint64_t row, double score, cfb_err *e
 static inline void count_score(cfb_sink_t *s, double score) {
     int bin = (int)(score * CFB_REPORT_BINS);
     s->histogram[bin < 0 ? 0 : bin >= CFB_REPORT_BINS ? CFB_REPORT_BINS - 1 : bin]++;
-    cfb_rows_count(&s->rows, score);
+    cfb_row_scores_count(&s->row_scores, score);
 }
 
-/* Would take_row do anything with this row's texts? */
-static inline bool wants_row(const cfb_sink_t *s, const cfb_score_row *score) {
-    if (s->export || s->keep_scores || cfb_rows_wants(&s->rows)) return true;
-    if (score->state == CFB_ROW_FAILED) return s->failed.n < MAX_FAILED;
-    if (score->state != CFB_ROW_OK && score->state != CFB_ROW_TRUNCATED) return false;
-    return s->worst.n < MAX_WORST || score->score < s->worst.rows[MAX_WORST - 1].score;
+static bool is_answered(cfb_row_state s) { return s == CFB_ROW_OK || s == CFB_ROW_TRUNCATED; }
+
+/* Which of the lists of kept rows would take a row. */
+enum { KEEP_WORST = 1, KEEP_FAILED = 2, KEEP_SAMPLE = 4 };
+static inline unsigned lists_for(const cfb_sink_t *s, const cfb_score_row *score, bool selected, double chance) {
+    unsigned out = 0;
+    if (score->state == CFB_ROW_FAILED && s->failed.n < MAX_FAILED) out |= KEEP_FAILED;
+    if (selected && is_answered(score->state) && wants(&s->worst, score->score)) out |= KEEP_WORST;
+    if (selected && s->sample.max > 0 && wants(&s->sample, chance)) out |= KEEP_SAMPLE;
+    return out;
 }
 
-static cfb_code take_row(cfb_sink_t *s, const cfb_sink_row *r, const cfb_score_row *score, cfb_err *err) {
+static cfb_code take_row(cfb_sink_t *s, const cfb_sink_row *r, const cfb_score_row *score, unsigned lists, double chance,
+                         uint64_t order, cfb_err *err) {
     cfb_code rc = CFB_OK;
-    if (cfb_rows_wants(&s->rows)) rc = cfb_rows_keep(&s->rows, r, score->score, err);
+    if (cfb_row_scores_wants(&s->row_scores)) rc = cfb_row_scores_keep(&s->row_scores, r, score->score, err);
     if (rc == CFB_OK && s->export) rc = cfb_export_row(s->export, r->input, r->response, r->output, score, err);
-    if (rc == CFB_OK && r->state == CFB_ROW_FAILED && s->failed.n < MAX_FAILED) {
-        rc = keep(&s->failed, s->failed.n, r, score->score, err);
-        if (rc == CFB_OK) s->failed.n++;
-    }
-    if (rc == CFB_OK && (r->state == CFB_ROW_OK || r->state == CFB_ROW_TRUNCATED)) rc = offer_worst(s, r, score->score, err);
+    if (rc == CFB_OK && (lists & KEEP_FAILED)) rc = keep(&s->failed, r, score, 0, order, err);
+    if (rc == CFB_OK && (lists & KEEP_WORST)) rc = keep(&s->worst, r, score, score->score, order, err);
+    if (rc == CFB_OK && (lists & KEEP_SAMPLE)) rc = keep(&s->sample, r, score, chance, order, err);
     if (rc == CFB_OK && s->keep_scores) rc = keep_score(s, r->row, score->score, err);
     return rc;
 }
 
-cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_err *err) {
-    if (n > s->cap) {
-        free(s->in);
-        free(s->out);
-        s->in = malloc(n * sizeof *s->in);
-        s->out = malloc(n * sizeof *s->out);
-        s->cap = s->in && s->out ? n : 0;
-        if (s->cap == 0) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    }
-    for (size_t i = 0; i < n; i++) s->in[i] = (cfb_score_row_in){rows[i].response, rows[i].output, rows[i].state};
-    cfb_code rc = cfb_scorer_add(s->scorer, s->in, n, s->out, err);
-    for (size_t i = 0; i < n && rc == CFB_OK; i++) {
-        count_score(s, s->out[i].score);
-        rc = take_row(s, &rows[i], &s->out[i], err);
-    }
-    return rc;
+/* A row is in the sample if its chance is among the smallest: even over all rows, and a matter of seed and place alone. */
+static inline double chance_of(const cfb_sink_t *s, uint64_t order) {
+    return s->sample.max > 0 ? cfb_rand_unit(s->seed, s->stream, order) : 0;
 }
 
 cfb_code cfb_sink_score(cfb_sink_t *s, int worker, const cfb_score_row_in *rows, size_t n, cfb_score_row *out, cfb_err *err) {
     return cfb_scorer_score_part(s->scorer, worker, rows, n, out, err);
 }
 
-cfb_code cfb_sink_take(cfb_sink_t *s, const cfb_score_row *scores, size_t n, cfb_sink_row_fn row, void *ctx, cfb_err *err) {
-    cfb_scorer_add_part(s->scorer, scores, n);
+static cfb_code take_all(cfb_sink_t *s, const cfb_score_row *scores, const unsigned char *selected, size_t n, cfb_sink_row_fn row,
+                         void *ctx, cfb_err *err) {
     cfb_code rc = CFB_OK;
     for (size_t i = 0; i < n && rc == CFB_OK; i++) {
+        uint64_t order = s->n_taken + i;
+        bool is_selected = selected == NULL || selected[i];
+        double chance = chance_of(s, order);
         count_score(s, scores[i].score);
-        if (!wants_row(s, &scores[i])) continue;
+        s->n_selected += is_selected;
+        unsigned lists = lists_for(s, &scores[i], is_selected, chance);
+        bool texts = lists != 0 || s->export;
+        if (!texts && !s->keep_scores && !cfb_row_scores_wants(&s->row_scores)) continue;
         cfb_sink_row r = {.state = scores[i].state};
-        rc = row(ctx, i, &r, err);
-        if (rc == CFB_OK) rc = take_row(s, &r, &scores[i], err);
+        rc = row(ctx, i, texts, &r, err);
+        if (rc == CFB_OK) rc = take_row(s, &r, &scores[i], lists, chance, order, err);
     }
+    s->n_taken += n;
     return rc;
+}
+
+cfb_code cfb_sink_take(cfb_sink_t *s, const cfb_score_row *scores, const unsigned char *selected, size_t n, cfb_sink_row_fn row,
+                       void *ctx, cfb_err *err) {
+    cfb_scorer_add_part(s->scorer, scores, n);
+    return take_all(s, scores, selected, n, row, ctx, err);
+}
+
+static cfb_code row_of_array(void *ctx, size_t i, bool texts, cfb_sink_row *r, cfb_err *err) {
+    const cfb_sink_row *rows = ctx;
+    (void)texts;
+    (void)err;
+    *r = rows[i];
+    return CFB_OK;
+}
+
+cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_sink_pick_fn pick, void *ctx, cfb_err *err) {
+    if (n > s->cap) {
+        free(s->in);
+        free(s->out);
+        free(s->selected);
+        s->in = malloc(n * sizeof *s->in);
+        s->out = malloc(n * sizeof *s->out);
+        s->selected = malloc(n);
+        s->cap = s->in && s->out && s->selected ? n : 0;
+        if (s->cap == 0) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    }
+    for (size_t i = 0; i < n; i++) s->in[i] = (cfb_score_row_in){rows[i].response, rows[i].output, rows[i].state};
+    cfb_code rc = s->in_parts ? cfb_scorer_score_part(s->scorer, 0, s->in, n, s->out, err)
+                              : cfb_scorer_add(s->scorer, s->in, n, s->out, err);
+    if (rc == CFB_OK && s->in_parts) cfb_scorer_add_part(s->scorer, s->out, n);
+    for (size_t i = 0; i < n && rc == CFB_OK; i++) {
+        bool selected = true;
+        if (pick) rc = pick(ctx, &rows[i], &s->out[i], &selected, err);
+        s->selected[i] = selected;
+    }
+    cfb_sink_row *all = (cfb_sink_row *)(uintptr_t)rows; /* row_of_array only reads */
+    return rc == CFB_OK ? take_all(s, s->out, s->selected, n, row_of_array, all, err) : rc;
 }
 
 cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err) {
@@ -197,18 +299,35 @@ cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err) {
         rc = cfb_export_commit(s->export, &out->summary, err);
         s->export = NULL;
     }
+    if (rc == CFB_OK) rc = settle(&s->failed, false, err);
+    if (rc == CFB_OK) rc = settle(&s->worst, true, err);
+    if (rc == CFB_OK) rc = settle(&s->sample, false, err);
+    if (rc != CFB_OK) return rc;
     out->task = s->task->name;
     out->title = s->task->title;
     out->kind = cfb_task_kind_name(s->task->kind);
     memcpy(out->histogram, s->histogram, sizeof out->histogram);
-    out->failed = s->failed.rows;
+    out->failed = s->failed.report;
     out->n_failed_listed = s->failed.n;
-    out->worst = s->worst.rows;
+    out->worst = s->worst.report;
     out->n_worst = s->worst.n;
-    return rc;
+    out->sample = s->sample.report;
+    out->n_sample = s->sample.n;
+    out->n_selected = s->n_selected;
+    return CFB_OK;
 }
 
-const cfb_rows_kept *cfb_sink_rows(const cfb_sink_t *s) { return &s->rows; }
+size_t cfb_sink_worst(const cfb_sink_t *s, const cfb_sink_kept **rows) {
+    *rows = s->worst.rows;
+    return s->worst.n;
+}
+
+size_t cfb_sink_sample(const cfb_sink_t *s, const cfb_sink_kept **rows) {
+    *rows = s->sample.rows;
+    return s->sample.n;
+}
+
+const cfb_row_scores *cfb_sink_row_scores(const cfb_sink_t *s) { return &s->row_scores; }
 
 size_t cfb_sink_scores(const cfb_sink_t *s, const int64_t **rows, const double **scores) {
     *rows = s->score_rows;

@@ -32,7 +32,7 @@ struct call {
     int64_t wall_ms;
     double timeout_s; /* as set in the handle */
     cfb_rate_hints hints;
-    bool busy, too_large;
+    bool busy, too_large, no_memory; /* why on_body ended the transfer */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -68,7 +68,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *ctx) {
         rc = cfb_buf_append(&k->body, data, len, NULL);
     }
     if (rc == CFB_OK) return len;
-    k->too_large = true;
+    k->too_large = rc == CFB_ELIMIT;
+    k->no_memory = !k->too_large;
     return 0;
 }
 
@@ -227,8 +228,10 @@ static void read_bad_status(struct call *k, cfb_chat_reply *r) {
     cfb_client__read_error_reply(cfb_buf_str(&k->body), r);
 }
 
+static const char no_memory[] = "there was no memory for the reply";
+
 static void too_large(cfb_chat_reply *r, const cfb_err *err) {
-    r->fail = CFB_FAIL_REPLY_TOO_LARGE;
+    r->fail = err->code == CFB_ENOMEM ? CFB_FAIL_CUT : CFB_FAIL_REPLY_TOO_LARGE; /* memory may be there at the next try */
     snprintf(r->message, sizeof r->message, "%.250s", err->msg[0] ? err->msg : "the reply is too large");
 }
 
@@ -236,7 +239,6 @@ static void too_large(cfb_chat_reply *r, const cfb_err *err) {
 static void read_answer(struct call *k, cfb_chat_reply *r) {
     cfb_calls_t *c = k->owner;
     cfb_err err = CFB_ERR_INIT;
-    long status = r->http_status;
     cfb_code rc;
     if (k->sse) {
         rc = cfb_sse_finish(k->sse, r, &err);
@@ -245,8 +247,6 @@ static void read_answer(struct call *k, cfb_chat_reply *r) {
         rc = cfb_client_parse_reply(cfb_buf_str(&k->body), &c->scratch, r, &err);
     }
     if (rc == CFB_OK && r->fail != CFB_FAIL_NONE) cfb_server__redact(c->server, r->message, strlen(r->message));
-    if (rc == CFB_OK && r->fail == CFB_FAIL_SERVER && r->http_status != status)
-        r->fail = cfb_client__class_of_status(r->http_status);
     if (rc != CFB_OK) too_large(r, &err); /* repairing broken characters makes a text longer */
 }
 
@@ -274,6 +274,7 @@ static void finish(struct call *k, CURLcode code, const char *why_cut) {
     curl_easy_getinfo(k->easy, CURLINFO_RESPONSE_CODE, &r.http_status);
     if (why_cut || code != CURLE_OK) {
         r.fail = why_cut ? CFB_FAIL_TIMEOUT : class_of_curl(k, code);
+        if (k->no_memory) why_cut = no_memory;
         snprintf(r.message, sizeof r.message, "%.250s", why_cut ? why_cut : k->error[0] ? k->error : curl_easy_strerror(code));
     } else if (r.http_status < 200 || r.http_status > 299) {
         read_bad_status(k, &r);
@@ -299,6 +300,14 @@ static void cannot_make(struct call *k, cfb_fail why) {
     c->unmade = k;
 }
 
+static void no_memory_for_call(struct call *k, size_t endpoint) {
+    cfb_chat_reply r;
+    cfb_chat_reply_init(&r);
+    r.fail = CFB_FAIL_STOPPED; /* says nothing about the server */
+    cfb_server__give_endpoint(k->owner->server, endpoint, &r);
+    cannot_make(k, CFB_FAIL_CONNECT);
+}
+
 cfb_code cfb_calls_start(cfb_calls_t *c, void *tag, cfb_str prompt, int max_tokens, double timeout_s, cfb_err *err) {
     struct call *k = c->free;
     if (k == NULL) return cfb_err_set(err, CFB_EBUG, "more calls than %zu at once", c->max);
@@ -306,7 +315,7 @@ cfb_code cfb_calls_start(cfb_calls_t *c, void *tag, cfb_str prompt, int max_toke
     c->free = k->next;
     k->next = NULL;
     k->tag = tag;
-    k->too_large = false;
+    k->too_large = k->no_memory = false;
     k->error[0] = '\0';
     k->hints = (cfb_rate_hints)CFB_RATE_HINTS_INIT;
     k->first_ns = k->last_ns = 0;
@@ -330,9 +339,13 @@ cfb_code cfb_calls_start(cfb_calls_t *c, void *tag, cfb_str prompt, int max_toke
     size_t endpoint = cfb_server__take_endpoint(c->server);
     const struct cfb_endpoint *e = &c->server->endpoints[endpoint];
     if (endpoint != k->endpoint) {
-        curl_easy_setopt(k->easy, CURLOPT_URL, e->url);
-        curl_easy_setopt(k->easy, CURLOPT_NOPROXY, e->loopback ? "*" : NULL);
-        k->endpoint = endpoint;
+        bool ok = curl_easy_setopt(k->easy, CURLOPT_URL, e->url) == CURLE_OK &&
+                  curl_easy_setopt(k->easy, CURLOPT_NOPROXY, e->loopback ? "*" : NULL) == CURLE_OK;
+        k->endpoint = ok ? endpoint : SIZE_MAX;
+        if (!ok) {
+            no_memory_for_call(k, endpoint);
+            return CFB_OK;
+        }
     }
     double limit_s = c->server->opts.timeout_s;
     if (timeout_s > 0 && timeout_s < limit_s) limit_s = timeout_s;
@@ -343,13 +356,7 @@ cfb_code cfb_calls_start(cfb_calls_t *c, void *tag, cfb_str prompt, int max_toke
     curl_easy_setopt(k->easy, CURLOPT_POSTFIELDS, k->request.ptr);
     curl_easy_setopt(k->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)k->request.len);
     k->busy = true;
-    if (curl_multi_add_handle(c->multi, k->easy) != CURLM_OK) { /* out of memory: it would never end */
-        cfb_chat_reply r;
-        cfb_chat_reply_init(&r);
-        r.fail = CFB_FAIL_STOPPED; /* says nothing about the server */
-        cfb_server__give_endpoint(c->server, endpoint, &r);
-        cannot_make(k, CFB_FAIL_CONNECT);
-    }
+    if (curl_multi_add_handle(c->multi, k->easy) != CURLM_OK) no_memory_for_call(k, endpoint); /* it would never end */
     return CFB_OK;
 }
 

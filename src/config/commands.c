@@ -47,12 +47,14 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
         {"PATH...",
          1,
          SIZE_MAX,
-         "Scores replies offline. Each PATH is a run store, a response file (CSV or JSON, with the reference and the "
-         "model's answer in columns), or a folder of such files. Files of any size are read as a stream.",
+         "Scores replies offline. Each PATH is a run store, a response file (CSV, JSON or Arrow, with the reference and the "
+         "model's answer in columns), a folder of such files, or - for standard input. Files of any size are read as a stream.",
          {"Score a run again, as one JSON document:", "cfbench score --json runs/mini",
           "Score one response file by the labels that it holds:",
           "cfbench score --task sector --label-set observed sector-output.csv", "Response files with columns of other names:",
-          "cfbench score --task company --response-column gold --output-column answer company.csv"}},
+          "cfbench score --task company --response-column gold --output-column answer company.csv",
+          "The rows that score low, with their texts:",
+          "cfbench score --rows-out low.jsonl --rows-texts --where 'score < 0.5' runs/mini"}},
     [CFB_CMD_REPORT] = {"RUN",
                         1,
                         1,

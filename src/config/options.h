@@ -85,7 +85,7 @@ typedef struct cfb_command_info {
     const char *operands; /* "PATH..." or "" */
     size_t min_args, max_args;
     const char *description;
-    const char *examples[8]; /* pairs: what it does, the command line; NULL ends */
+    const char *examples[12]; /* pairs: what it does, the command line; NULL ends */
 } cfb_command_info;
 extern const cfb_command_info cfb_commands[CFB_CMD_COUNT];
 

@@ -90,8 +90,8 @@ void scan_part__finish(scan_part *p) {
     if (p->scan->jsonl) {
         scan_jsonl__finish(p);
     } else if (p->scan->mode != SCAN_BATCHES) {
+        cfb_err err = CFB_ERR_INIT; /* once: clearing its message for each row would cost as much as a short text */
         for (size_t row = 0; row < p->n_rows;) {
-            cfb_err err = CFB_ERR_INIT;
             if (finish_row(p, row, &err)) {
                 row++;
                 continue;

@@ -199,29 +199,71 @@ AVX2 static inline uint64_t mask_avx2(__m256i lo, __m256i hi, char c) {
     return a | (uint64_t)b << 32;
 }
 
-AVX2 static size_t scan_avx2(const char *p, size_t n_blocks, uint32_t base, csv_marks *marks, uint32_t *out) {
-    csv_marks m = *marks;
-    size_t n = 0;
-    for (size_t i = 0; i < n_blocks && !m.odd; i++, p += SIMD_BLOCK) {
-        __m256i lo = _mm256_loadu_si256((const __m256i *)(const void *)p);
-        __m256i hi = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
-        block_masks b = {mask_avx2(lo, hi, '"'), mask_avx2(lo, hi, ','), mask_avx2(lo, hi, '\n'), mask_avx2(lo, hi, '\r')};
-        n += take_block(&b, prefix_xor_clmul(b.quote) ^ m.inside, base + (uint32_t)(i * SIMD_BLOCK), &m, out + n);
-    }
-    *marks = m;
-    return n;
-}
-
 /* The four marks differ in their low halves: one look-up by these finds the only mark that a byte can be, and one comparison says
  * whether it is. Entry 0 is no byte with low half 0. */
 static const uint8_t mark_of_low_half[16] = {0xFF, 0, '"', 0, 0, 0, 0, 0, 0, 0, '\n', 0, ',', '\r', 0, 0};
+
+AVX2 static inline __m256i table_avx2(const uint8_t *t) {
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)t));
+}
+
+AVX2 static inline __m256i load_avx2(const char *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
+
+AVX2 static inline __m256i marks_avx2(const char *p, __m256i table) {
+    __m256i lo = load_avx2(p), hi = load_avx2(p + 32);
+    return _mm256_or_si256(_mm256_cmpeq_epi8(lo, _mm256_shuffle_epi8(table, lo)),
+                           _mm256_cmpeq_epi8(hi, _mm256_shuffle_epi8(table, hi)));
+}
+
+AVX2 static inline __m256i equal_avx2(const char *p, __m256i c) {
+    return _mm256_or_si256(_mm256_cmpeq_epi8(load_avx2(p), c), _mm256_cmpeq_epi8(load_avx2(p + 32), c));
+}
+
+AVX2 static inline bool none_of(__m256i a, __m256i b, __m256i c, __m256i d) {
+    __m256i any = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
+    return _mm256_testz_si256(any, any) != 0;
+}
+
+AVX2 static inline size_t block_avx2(const char *p, uint32_t base, csv_marks *m, uint32_t *out) {
+    __m256i lo = load_avx2(p), hi = load_avx2(p + 32);
+    block_masks b = {mask_avx2(lo, hi, '"'), mask_avx2(lo, hi, ','), mask_avx2(lo, hi, '\n'), mask_avx2(lo, hi, '\r')};
+    return take_block(&b, prefix_xor_clmul(b.quote) ^ m->inside, base, m, out);
+}
+
+/* Most text is quiet: four blocks without any mark, or, within quotes, without a quote. */
+AVX2 static size_t scan_avx2(const char *p, size_t n_blocks, uint32_t base, csv_marks *marks, uint32_t *out) {
+    const __m256i table = table_avx2(mark_of_low_half), quote = _mm256_set1_epi8('"');
+    csv_marks m = *marks;
+    size_t n = 0, i = 0;
+    for (; i + 4 <= n_blocks && !m.odd; i += 4, p += 4 * SIMD_BLOCK) {
+        if (!(m.after_close | m.after_cr)) {
+            if (none_of(marks_avx2(p, table), marks_avx2(p + 64, table), marks_avx2(p + 128, table),
+                        marks_avx2(p + 192, table))) {
+                m.prev_ok = 0;
+                continue;
+            }
+            if (m.inside && none_of(equal_avx2(p, quote), equal_avx2(p + 64, quote), equal_avx2(p + 128, quote),
+                                    equal_avx2(p + 192, quote))) {
+                for (size_t k = 0; k < 4; k++)
+                    m.n_lines += (uint64_t)__builtin_popcountll(
+                        mask_avx2(load_avx2(p + k * SIMD_BLOCK), load_avx2(p + k * SIMD_BLOCK + 32), '\n'));
+                m.prev_ok = 0;
+                continue;
+            }
+        }
+        for (size_t k = 0; k < 4 && !m.odd; k++)
+            n += block_avx2(p + k * SIMD_BLOCK, base + (uint32_t)((i + k) * SIMD_BLOCK), &m, out + n);
+    }
+    for (; i < n_blocks && !m.odd; i++, p += SIMD_BLOCK) n += block_avx2(p, base + (uint32_t)(i * SIMD_BLOCK), &m, out + n);
+    *marks = m;
+    return n;
+}
 
 AVX512 static inline block_masks masks_avx512(__m512i v) {
     return (block_masks){_mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('"')), _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(',')),
                          _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\n')), _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\r'))};
 }
 
-/* Most text is quiet: four blocks without any mark, or, within quotes, without a quote. */
 AVX512 static size_t scan_avx512(const char *p, size_t n_blocks, uint32_t base, csv_marks *marks, uint32_t *out) {
     const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)mark_of_low_half));
     const __m512i quote = _mm512_set1_epi8('"'), lf = _mm512_set1_epi8('\n');
@@ -261,10 +303,6 @@ AVX512 static size_t scan_avx512(const char *p, size_t n_blocks, uint32_t base, 
     }
     *marks = m;
     return n;
-}
-
-AVX2 static inline __m256i table_avx2(const uint8_t *t) {
-    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)t));
 }
 
 AVX2 static inline __m256i utf8_errors(__m256i v, __m256i before) {

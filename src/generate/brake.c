@@ -9,6 +9,8 @@
 #define HOPELESS_REFUSALS 20
 /* Calls in a row that failed before a server that has answered counts as gone. */
 #define GONE_CALLS 10
+/* From so many on it may be: no row is given up until that is known. */
+#define SUSPECT_CALLS 5
 #define PROBE_FIRST_S 0.5
 #define PROBE_LONGEST_S 15.0
 /* A share of failed rows is judged from so many rows on. */
@@ -36,26 +38,29 @@ static bool speaks_for_gone(cfb_fail f) {
 enum change { NOTHING, OPENED, STILL_OPEN, CLOSED, TOO_LONG };
 
 /* In critical(cfb_brake). *probe_wait_s: until the next call may try. */
-static enum change judge(struct job *j, bool bad, int64_t latency_us, double *probe_wait_s, double *gone_s) {
+static enum change judge(struct job *j, uint64_t row, bool bad, const cfb_chat_reply *r, double *probe_wait_s, double *gone_s) {
     int64_t now = cfb_now_ns();
     *gone_s = j->brake.open_ns ? (double)(now - j->brake.open_ns) * 1e-9 : 0;
     if (!bad) {
         bool was_open = j->brake.open_ns != 0;
-        j->brake.bad_in_a_row = 0;
+        j->brake.bad_in_a_row = j->brake.rows_in_a_row = 0;
         j->brake.open_ns = 0;
         return was_open ? CLOSED : NOTHING;
     }
     /* Of so many calls under way each may fail once. Were it more, rows would use up their tries before. */
     size_t allowed = (size_t)atomic_load(&j->gate.limit), limit = allowed > GONE_CALLS ? allowed : GONE_CALLS;
     j->brake.bad_in_a_row++;
+    /* one row that always fails is its own fault, but for a connection that does not even come about */
+    if (j->brake.rows_in_a_row == 0 || j->brake.bad_row != row || r->fail == CFB_FAIL_CONNECT) j->brake.rows_in_a_row++;
+    j->brake.bad_row = row;
     if (j->brake.open_ns == 0) {
-        if (j->brake.bad_in_a_row < limit || atomic_load(&j->n_ok) == 0) return NOTHING;
+        if (j->brake.bad_in_a_row < limit || j->brake.rows_in_a_row < 2 || atomic_load(&j->n_ok) == 0) return NOTHING;
         j->brake.open_ns = j->brake.judged_ns = now;
         j->brake.probe_wait_s = *probe_wait_s = PROBE_FIRST_S;
         return OPENED;
     }
     /* Calls that were under way say nothing new: only those that started since prolong the wait. */
-    if (now - latency_us * 1000 < j->brake.judged_ns) return NOTHING;
+    if (now - r->latency_us * 1000 < j->brake.judged_ns) return NOTHING;
     j->brake.judged_ns = now;
     if (*gone_s > j->o->patience_s) return TOO_LONG;
     *probe_wait_s = j->brake.probe_wait_s;
@@ -68,14 +73,14 @@ static void set_limit(struct job *j, int limit) {
     atomic_store(&j->progress->limit, limit);
 }
 
-void cfb_brake_on_call(struct job *j, const cfb_chat_reply *r) {
+void cfb_brake_on_call(struct job *j, size_t k, size_t row, const cfb_chat_reply *r) {
     bool bad = speaks_for_gone(r->fail);
     enum change change = NOTHING;
     double wait_s = 0, gone_s = 0;
     int limit = 0;
     if (r->fail == CFB_FAIL_STOPPED) return;
 #pragma omp critical(cfb_brake)
-    change = judge(j, bad, r->latency_us, &wait_s, &gone_s);
+    change = judge(j, ((uint64_t)k << 40) + row, bad, r, &wait_s, &gone_s);
     if (change == NOTHING) return;
     cfb_err e = CFB_ERR_INIT;
     switch (change) {
@@ -105,6 +110,13 @@ bool cfb_brake_is_open(struct job *j) {
 #pragma omp critical(cfb_brake)
     open = j->brake.open_ns != 0;
     return open;
+}
+
+bool cfb_brake_suspects(struct job *j, const cfb_chat_reply *r) {
+    bool suspects;
+#pragma omp critical(cfb_brake)
+    suspects = j->brake.bad_in_a_row >= SUSPECT_CALLS && j->brake.rows_in_a_row > 1;
+    return (suspects || r->fail == CFB_FAIL_CONNECT) && atomic_load(&j->n_ok) > 0;
 }
 
 /* ---- rows that are given up ---- */

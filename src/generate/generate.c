@@ -45,7 +45,7 @@ static struct shape choose_shape(const cfb_generate_opts *o, size_t n_pending) {
 static cfb_code check_limits(struct shape s, cfb_err *err) {
     size_t threads = (size_t)s.outer * (size_t)s.inner, calls = threads * s.calls_each;
     cfb_code rc = cfb_check_open_files(calls + 4 * threads + 64, err);
-    if (rc == CFB_OK && threads > 64) rc = cfb_check_threads(threads, err);
+    if (rc == CFB_OK && threads > 1) rc = cfb_check_threads(threads, err); /* one less, and the store's writer */
     if (rc != CFB_OK)
         cfb_err_add_context(err, "%zu calls at once are too many here; lower --in-flight, --max-workers or --task-workers",
                             calls);

@@ -89,9 +89,10 @@ struct job {
     size_t failed_task[CFB_FAILED_ROWS_KEPT];
     size_t calls_per_worker;
 
-    cfb_adaptive adaptive; /* in critical(cfb_adaptive) */
-    struct {               /* in critical(cfb_brake) */
-        size_t bad_in_a_row;
+    cfb_adaptive adaptive;                  /* in critical(cfb_adaptive) */
+    struct {                                /* in critical(cfb_brake) */
+        size_t bad_in_a_row, rows_in_a_row; /* calls that failed, and how often it was another row's */
+        uint64_t bad_row;
         int64_t open_ns;   /* since when the server is gone; 0: it is there */
         int64_t judged_ns; /* when a call that started since then failed last */
         double probe_wait_s;
@@ -126,9 +127,11 @@ void cfb_job_sample(struct job *j, bool last);
 double cfb_job_latency_quantile(const struct job *j, double q); /* s */
 
 /* ---- brake.c ---- */
-/* A call ended: is the server still there? */
-void cfb_brake_on_call(struct job *j, const cfb_chat_reply *r);
+/* A call of task k's row ended: is the server still there? */
+void cfb_brake_on_call(struct job *j, size_t k, size_t row, const cfb_chat_reply *r);
 bool cfb_brake_is_open(struct job *j); /* the server is gone: failures are not the rows' fault */
+/* It may be: calls fail one after the other. Soon one succeeds, or it is open. */
+bool cfb_brake_suspects(struct job *j, const cfb_chat_reply *r);
 /* A row is given up. A non-OK code ends the run. */
 cfb_code cfb_brake_on_row(struct job *j, const cfb_chat_reply *r, cfb_err *err);
 /* Part of the budgets that is set aside for a call. */

@@ -89,6 +89,7 @@ static double middle_of(size_t bucket) {
 
 double cfb_job_latency_quantile(const struct job *j, double q) {
     uint64_t n = 0, seen = 0;
+    if (j->latency == NULL) return NAN; /* the run ended before it began */
     for (size_t i = 0; i < LATENCY_BUCKETS; i++) n += atomic_load(&j->latency[i]);
     if (n == 0) return NAN;
     double want = q * (double)n;
@@ -109,12 +110,14 @@ void cfb_job_count_reply(struct job *j, size_t k, const cfb_chat_reply *r, size_
     }
     if (r->completion_tokens >= 0) {
         atomic_fetch_add(&j->completion_tokens, r->completion_tokens);
+        atomic_fetch_add(&j->progress->completion_tokens, r->completion_tokens);
         atomic_fetch_add(&t->completion_tokens, r->completion_tokens);
         atomic_fetch_add(&t->n_replies, 1);
     }
     if (r->reasoning_tokens > 0) atomic_fetch_add(&j->reasoning_tokens, r->reasoning_tokens);
     if (r->cached_tokens > 0) atomic_fetch_add(&j->cached_tokens, r->cached_tokens);
     if (cost > 0) atomic_fetch_add(&j->cost, cost);
+    if (cost > 0) atomic_fetch_add(&j->progress->cost, cost);
     atomic_fetch_add(&j->latency[bucket_of(r->latency_us)], 1);
 }
 
@@ -122,6 +125,7 @@ void cfb_job_count_reply(struct job *j, size_t k, const cfb_chat_reply *r, size_
 
 /* The first failure of each class is worth a line at once; the others are counted, and logged with --verbose. */
 void cfb_job_log_failed_try(struct job *j, size_t k, size_t row, int try_number, const cfb_chat_reply *r) {
+    if (r->fail == CFB_FAIL_RATE_LIMIT || r->fail == CFB_FAIL_OVERLOADED) atomic_fetch_add(&j->progress->refused, 1);
     bool first = atomic_fetch_add(&j->n_failed_calls[r->fail], 1) == 0 && cfb_fail_is_retried(r->fail) && j->o->max_retries > 0;
     cfb_log(first ? CFB_LOG_INFO : CFB_LOG_DEBUG, "%s row %zu, try %d: %s (HTTP %ld): %s%s", j->tasks[k].task->name, row,
             try_number, cfb_fail_name(r->fail), r->http_status, r->message,

@@ -169,8 +169,11 @@ static bool may_try_again(struct job *j, struct lane *l, const cfb_chat_reply *r
         l->tries--;
         return true;
     }
-    if (l->tries > j->o->max_retries) return false;
     if (t->failed && t->failed[l->index] + (uint32_t)l->failed >= (uint32_t)j->o->max_attempts) return false;
+    if (l->tries > j->o->max_retries) {
+        if (j->o->max_retries == 0 || !cfb_brake_suspects(j, r)) return false;
+        l->tries--;
+    }
     return !is_late(j, l, l->due_ns);
 }
 
@@ -205,7 +208,7 @@ static void on_done(void *ctx, void *tag, const cfb_chat_reply *r) {
     if (rc != CFB_OK) fail(w, rc, &err);
     if (is_ok && j->recall) cfb_recall_put(j->recall, l->key, r);
     adapt(j, l, r);
-    cfb_brake_on_call(j, r);
+    cfb_brake_on_call(j, l->task, l->row, r);
     obey_hints(j, r);
     if (r->fail == CFB_FAIL_NONE) {
         cfb_job_count_reply(j, l->task, r, prompt_bytes(j, l));

@@ -4,6 +4,10 @@
 
 #include <math.h>
 #include <stdlib.h>
+#if defined(__x86_64__) && defined(__GNUC__)
+#define HAVE_X86 1
+#include <immintrin.h>
+#endif
 
 double cfb_cosine_from_counts(uint64_t dot, uint64_t aa, uint64_t bb) {
     if (aa == 0 || bb == 0) return aa == bb ? 1.0 : 0.0;
@@ -12,12 +16,12 @@ double cfb_cosine_from_counts(uint64_t dot, uint64_t aa, uint64_t bb) {
 }
 
 /* Token counts of one pair of texts. One-character tokens of the Basic Multilingual Plane (nearly all, in Chinese) have a
- * cell of their own, set back to 0 after each pair by walking over the texts once more. All others are looked up as slices
- * of the lower-cased text and compared exactly; a word's entry is in use if its stamp is the current pair's.
- *
- * The sums are kept up to date token by token: a count that goes from c to c + 1 adds 2c + 1 to its square, and a token
- * of the output adds the response's count to the dot product. A text has fewer than 2^32 tokens, so no count passes 32 bits
- * and no sum 64. */
+ * cell of their own. First every character is counted, then what is no token is taken back, and at the end the texts are walked
+ * over once more: where a character stands first its counts go into the sums and back to 0, so that they count once.
+ * All other tokens are looked up as slices of the lower-cased text and compared exactly; a word's entry is in use if its stamp is
+ * the current pair's. Their sums are kept up to date token by token: a count that goes from c to c + 1 adds 2c + 1 to its square,
+ * and a token of the output adds the response's count to the dot product. A text has fewer than 2^32 tokens, so no count passes
+ * 32 bits and no sum 64. */
 typedef struct cell {
     uint32_t a, b; /* in the response, in the output */
 } cell;
@@ -38,9 +42,9 @@ struct cfb_tf_scratch {
     word *words;         /* n_slots, a power of two; never more than half full */
     size_t n_slots, n_words;
     uint32_t stamp;
-    uint32_t *low[2];  /* response, output in lower case */
-    uint32_t *rest[2]; /* places of what is neither ideograph nor separator */
-    size_t cap[2];
+    uint32_t *low[2]; /* response, output in lower case */
+    uint32_t *rest;   /* places of what is no ideograph */
+    size_t cap[2], cap_rest;
 };
 
 typedef struct sums {
@@ -49,10 +53,15 @@ typedef struct sums {
 
 static bool is_separator(uint32_t c);
 
+static void drop_rest(cfb_tf_scratch_t *s) {
+    free(s->rest);
+    s->rest = NULL;
+    s->cap_rest = 0;
+}
+
 static void drop_text(cfb_tf_scratch_t *s, int side) {
     free(s->low[side]);
-    free(s->rest[side]);
-    s->low[side] = s->rest[side] = NULL;
+    s->low[side] = NULL;
     s->cap[side] = 0;
 }
 
@@ -80,6 +89,7 @@ void cfb_tf_scratch_free(cfb_tf_scratch_t *s) {
     free(s->separator);
     free(s->words);
     for (int side = 0; side < 2; side++) drop_text(s, side);
+    drop_rest(s);
     free(s);
 }
 
@@ -124,10 +134,6 @@ static bool grow_words(cfb_tf_scratch_t *s) {
 }
 
 static bool count_word(cfb_tf_scratch_t *s, const uint32_t *key, size_t len, int side, sums *sum) {
-    if (len == 1 && key[0] < BMP) {
-        count_cell(&s->chars[key[0]], side, sum);
-        return true;
-    }
     uint32_t hash = (uint32_t)cfb_hash64(key, len * sizeof *key, 0);
     word *w = find_word(s->words, s->n_slots, s->stamp, key, (uint32_t)len, hash);
     if (w->stamp != s->stamp) {
@@ -173,55 +179,68 @@ static bool is_separator(uint32_t c) {
     }
 }
 
-static void uncount_cell(cell *c, int side, sums *sum) {
-    if (side == 0) {
-        sum->aa -= 2 * (uint64_t)--c->a + 1;
-    } else {
-        sum->dot -= c->a;
-        sum->bb -= 2 * (uint64_t)--c->b + 1;
-    }
-}
-
-/* First pass: counts every character that is no separator as a token, and notes those that are no ideographs. Without a
- * branch that depends on the text: words are short, and a wrong guess at each end would cost more than all the rest.
- * Characters beyond the BMP are noted only. Returns how many are noted. */
-static inline size_t count_chars(cfb_tf_scratch_t *s, const uint32_t *t, size_t n, int side, uint32_t *rest, sums *out) {
-    sums sum = *out;
-    size_t n_rest = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint32_t c = t[i], low = c & (BMP - 1), beyond = c >= BMP;
-        uint32_t separator = s->separator[low / 32] >> low % 32 & 1 & ~beyond;
-        uint32_t one = (separator | beyond) ^ 1;
-        uint64_t mask = 0 - (uint64_t)one;
-        cell *e = &s->chars[low];
-        if (side == 0) {
-            sum.aa += (2 * (uint64_t)e->a + 1) & mask;
-            e->a += one;
-        } else {
-            sum.dot += e->a & mask;
-            sum.bb += (2 * (uint64_t)e->b + 1) & mask;
-            e->b += one;
-        }
+/* First pass: counts every character of the BMP, and notes the places of those that are no ideographs. Without a branch that
+ * depends on the text: words are short, and a wrong guess at each end would cost more than all the rest. counts: of the side, two
+ * apart. Returns how many are noted. */
+static size_t count_chars(uint32_t *counts, const uint32_t *t, size_t from, size_t n, uint32_t *rest, size_t n_rest) {
+    for (size_t i = from; i < n; i++) {
+        uint32_t c = t[i];
+        counts[2 * (c & (BMP - 1))] += c < BMP;
         rest[n_rest] = (uint32_t)i;
-        n_rest += (separator | is_cjk(c)) ^ 1;
+        n_rest += !is_cjk(c);
     }
-    *out = sum;
     return n_rest;
 }
 
-/* Second pass, over the runs of what was noted. A run between separators is a word without an ideograph: one token, and
- * its characters are taken back. A run that touches an ideograph belongs to a word of single characters. */
-static bool count_words(cfb_tf_scratch_t *s, const uint32_t *t, size_t n, int side, const uint32_t *rest, size_t n_rest,
-                        sums *sum) {
+#ifdef HAVE_X86
+/* The same, eight characters at a time. */
+__attribute__((target("avx2"))) static size_t count_chars_avx2(uint32_t *counts, const uint32_t *t, size_t n, uint32_t *rest) {
+    const __m256i first = _mm256_set1_epi32(0x4E00), beyond = _mm256_set1_epi32(0x51FF), bmp = _mm256_set1_epi32(BMP - 1);
+    size_t n_rest = 0, i = 0;
+    for (; n - i >= 8; i += 8) {
+        __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(t + i)), at = _mm256_sub_epi32(v, first);
+        __m256i other = _mm256_or_si256(at, _mm256_sub_epi32(beyond, at)); /* below 0: no ideograph */
+        unsigned noted = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(other));
+        if (!_mm256_testz_si256(_mm256_cmpgt_epi32(v, bmp), _mm256_set1_epi32(-1))) {
+            n_rest = count_chars(counts, t, i, i + 8, rest, n_rest);
+            continue;
+        }
+        for (size_t k = 0; k < 8; k += 4) { /* two characters in a load */
+            uint64_t low, high;
+            memcpy(&low, t + i + k, 8);
+            memcpy(&high, t + i + k + 2, 8);
+            counts[2 * (size_t)(uint32_t)low]++;
+            counts[2 * (size_t)(low >> 32)]++;
+            counts[2 * (size_t)(uint32_t)high]++;
+            counts[2 * (size_t)(high >> 32)]++;
+        }
+        for (; noted != 0; noted &= noted - 1) rest[n_rest++] = (uint32_t)i + (uint32_t)__builtin_ctz(noted);
+    }
+    return count_chars(counts, t, i, n, rest, n_rest);
+}
+#endif
+
+static inline bool separates(const cfb_tf_scratch_t *s, uint32_t c) {
+    return c < BMP && (s->separator[c / 32] >> c % 32 & 1) != 0;
+}
+
+/* Second pass, over what was noted. Separators count nothing. A run between separators is a word without an ideograph: one
+ * token, and its characters are taken back. A run that touches an ideograph belongs to a word of single characters. */
+static bool count_words(cfb_tf_scratch_t *s, uint32_t *counts, const uint32_t *t, size_t n, int side, size_t n_rest, sums *sum) {
+    const uint32_t *rest = s->rest;
     for (size_t r = 0; r < n_rest;) {
-        size_t begin = rest[r], end = begin + 1;
-        for (r++; r < n_rest && rest[r] == end; r++) end++;
+        size_t begin = rest[r++], end = begin + 1;
+        if (separates(s, t[begin])) {
+            counts[2 * t[begin]] = 0;
+            continue;
+        }
+        for (; r < n_rest && rest[r] == end && !separates(s, t[end]); r++) end++;
         bool in_cjk_word = (begin > 0 && is_cjk(t[begin - 1])) || (end < n && is_cjk(t[end]));
         bool one_token = !in_cjk_word && end - begin > 1;
         for (size_t i = begin; i < end; i++) {
-            if (t[i] < BMP && one_token)
-                uncount_cell(&s->chars[t[i]], side, sum);
-            else if (t[i] >= BMP && !one_token && !count_word(s, t + i, 1, side, sum))
+            if (t[i] < BMP)
+                counts[2 * t[i]] -= one_token;
+            else if (!one_token && !count_word(s, t + i, 1, side, sum))
                 return false;
         }
         if (one_token && !count_word(s, t + begin, end - begin, side, sum)) return false;
@@ -231,14 +250,36 @@ static bool count_words(cfb_tf_scratch_t *s, const uint32_t *t, size_t n, int si
 
 static bool count_tokens(cfb_tf_scratch_t *s, size_t n, int side, sums *sum) {
     const uint32_t *t = s->low[side];
-    uint32_t *rest = s->rest[side];
-    size_t n_rest = side == 0 ? count_chars(s, t, n, 0, rest, sum) : count_chars(s, t, n, 1, rest, sum);
-    return count_words(s, t, n, side, rest, n_rest, sum);
+    uint32_t *counts = side == 0 ? &s->chars->a : &s->chars->b;
+    size_t n_rest;
+#ifdef HAVE_X86
+    if (cfb_simd() <= CFB_SIMD_AVX2)
+        n_rest = count_chars_avx2(counts, t, n, s->rest);
+    else
+#endif
+        n_rest = count_chars(counts, t, 0, n, s->rest, 0);
+    return count_words(s, counts, t, n, side, n_rest, sum);
 }
 
-static void clear_cells(cfb_tf_scratch_t *s, const uint32_t *t, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (t[i] < BMP) s->chars[t[i]] = (cell){0, 0};
+/* The sums over the characters' counts, which are 0 afterwards. */
+static void add_up(cfb_tf_scratch_t *s, const size_t n[2], sums *out) {
+    const uint32_t *t = s->low[1];
+    sums sum = *out;
+    for (size_t i = 0; i < n[1]; i++) {
+        cell *e = &s->chars[t[i] & (BMP - 1)];
+        uint64_t b = e->b;
+        e->b = 0;
+        sum.dot += b * e->a;
+        sum.bb += b * b;
+    }
+    t = s->low[0];
+    for (size_t i = 0; i < n[0]; i++) {
+        cell *e = &s->chars[t[i] & (BMP - 1)];
+        uint64_t a = e->a;
+        e->a = 0;
+        sum.aa += a * a;
+    }
+    *out = sum;
 }
 
 static cfb_code lower_text(cfb_tf_scratch_t *s, int side, cfb_str text, size_t *n, size_t *n_chars, cfb_err *err) {
@@ -249,9 +290,13 @@ static cfb_code lower_text(cfb_tf_scratch_t *s, int side, cfb_str text, size_t *
         drop_text(s, side);
         bool ok = cfb_size_mul(cap, sizeof(uint32_t), &size);
         if (ok) s->low[side] = malloc(size);
-        if (ok) s->rest[side] = malloc(size);
-        if (s->low[side] == NULL || s->rest[side] == NULL) {
-            drop_text(s, side);
+        if (ok && cap > s->cap_rest) {
+            drop_rest(s);
+            s->rest = malloc(size);
+            s->cap_rest = s->rest ? cap : 0;
+        }
+        if (s->low[side] == NULL || s->rest == NULL) {
+            for (int k = 0; k < 2; k++) drop_text(s, k); /* none may find less room in `rest` than it has itself */
             return cfb_err_set(err, CFB_ENOMEM, "out of memory (text of %zu bytes)", text.len);
         }
         s->cap[side] = cap;
@@ -263,6 +308,10 @@ static cfb_code lower_text(cfb_tf_scratch_t *s, int side, cfb_str text, size_t *
 static void give_back(cfb_tf_scratch_t *s) {
     for (int side = 0; side < 2; side++) {
         if (s->cap[side] > KEEP_CHARS) drop_text(s, side);
+    }
+    if (s->cap_rest > KEEP_CHARS) {
+        drop_rest(s);
+        for (int side = 0; side < 2; side++) drop_text(s, side);
     }
     if (s->n_slots <= KEEP_CHARS / 16) return;
     word *fewer = calloc(MIN_WORDS, sizeof *fewer);
@@ -280,7 +329,7 @@ cfb_code cfb_tf_count(cfb_tf_scratch_t *s, cfb_str response, cfb_str output, cfb
     next_stamp(s);
     sums sum = {0, 0, 0};
     bool counted = count_tokens(s, n[0], 0, &sum) && count_tokens(s, n[1], 1, &sum);
-    for (int side = 0; side < 2; side++) clear_cells(s, s->low[side], n[side]);
+    add_up(s, n, &sum);
     if (!counted) return cfb_err_set(err, CFB_ENOMEM, "out of memory (counting %zu words)", s->n_words);
     out->dot = sum.dot;
     out->aa = sum.aa;

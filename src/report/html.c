@@ -147,6 +147,24 @@ static void put_group(report_out *o, const cfb_report *r, const report_group *g)
 
 /* ---- what made it ---- */
 
+#define MAX_SKIPPED_SHOWN 100
+
+static void put_skipped(report_out *o, const cfb_report *r) {
+    if (r->n_skipped == 0) return;
+    size_t n = r->n_skipped_listed < MAX_SKIPPED_SHOWN ? r->n_skipped_listed : MAX_SKIPPED_SHOWN;
+    report_putf(
+        o, "<section>\n<h2>Skipped rows</h2>\n<p class=\"note\">%" PRIu64 " bad row%s skipped, in no count above.</p>\n<ul>\n",
+        r->n_skipped, r->n_skipped == 1 ? "" : "s");
+    for (size_t i = 0; i < n; i++) {
+        report_put(o, "<li><bdi>");
+        report_textz(o, REPORT_HTML, r->skipped[i].message);
+        report_put(o, "</bdi></li>\n");
+    }
+    report_put(o, "</ul>\n");
+    if (r->n_skipped > n) report_putf(o, "<p class=\"dim\">and %" PRIu64 " more</p>\n", r->n_skipped - n);
+    report_put(o, "</section>\n");
+}
+
 static void put_settings(report_out *o, const cfb_report *r) {
     const cfb_report_asking *run = r->n_asking == 1 ? &r->asking[0] : NULL;
     size_t n = run ? run->n_settings : r->n_settings;
@@ -173,6 +191,7 @@ cfb_code cfb_report_html(const cfb_report *r, cfb_buf *out, cfb_err *err) {
     if (r->n_tasks == 0) report_put(&o, "<p>No tasks.</p>\n");
     report_group g = {0};
     while (report_next_group(r, &g)) put_group(&o, r, &g);
+    put_skipped(&o, r);
     report_asking_html(&o, r);
     put_settings(&o, r);
     report_put(&o, "</main>\n<footer><p>");

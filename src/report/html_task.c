@@ -205,6 +205,7 @@ void report_html_task(report_out *o, const cfb_report_task *t, size_t id) {
     report_svg_histogram(o, t->histogram);
     put_labels(o, t);
     put_rows(o, "Failed rows", t->failed, t->n_failed_listed, s->n_state[CFB_ROW_FAILED], true);
+    put_rows(o, "Random rows", t->sample, t->n_sample, t->n_sample, false);
     put_rows(o, "Lowest scores", t->worst, t->n_worst, t->n_worst, false);
     if (t->source) {
         report_put(o, "<p class=\"dim\">Source: <bdi>");

@@ -118,7 +118,23 @@ static void write_scores(cfb_jw *w, const cfb_report_task *t) {
     member_count(w, "unmatchable_references", s->n_unmatchable);
 }
 
-static void write_task(cfb_jw *w, const cfb_report_task *t) {
+static void write_skipped(cfb_jw *w, const cfb_report *r) {
+    member_count(w, "skipped", r->n_skipped);
+    cfb_jw_key(w, "skipped_rows");
+    cfb_jw_arr(w);
+    for (size_t i = 0; i < r->n_skipped_listed; i++) {
+        const cfb_report_skipped *k = &r->skipped[i];
+        cfb_jw_obj(w);
+        member_str(w, "source", k->source);
+        member_count(w, "row", k->row);
+        member_count(w, "line", k->line);
+        member_str(w, "message", k->message);
+        cfb_jw_end_obj(w);
+    }
+    cfb_jw_end_arr(w);
+}
+
+static void write_task(cfb_jw *w, const cfb_report_task *t, bool selected) {
     cfb_jw_obj(w);
     member_str(w, "model", t->model);
     member_str(w, "setting", t->setting);
@@ -127,6 +143,7 @@ static void write_task(cfb_jw *w, const cfb_report_task *t) {
     member_str(w, "kind", t->kind);
     member_str(w, "source", t->source);
     write_scores(w, t);
+    if (selected) member_count(w, "selected", t->n_selected);
     cfb_jw_key(w, "histogram");
     cfb_jw_arr(w);
     for (size_t i = 0; i < CFB_REPORT_BINS; i++) cfb_jw_int(w, (int64_t)t->histogram[i]);
@@ -134,6 +151,7 @@ static void write_task(cfb_jw *w, const cfb_report_task *t) {
     write_labels(w, &t->summary);
     write_rows(w, "failed_rows", t->failed, t->n_failed_listed);
     write_rows(w, "worst_rows", t->worst, t->n_worst);
+    if (t->n_sample) write_rows(w, "sample_rows", t->sample, t->n_sample);
     cfb_jw_end_obj(w);
 }
 
@@ -173,12 +191,18 @@ cfb_code cfb_report_json(const cfb_report *r, cfb_buf *out, cfb_err *err) {
     if (r->created_at) member_str(&w, "created_at", r->created_at);
     if (r->command) member_str(&w, "command", r->command);
     write_settings(&w, r);
+    if (r->where) member_str(&w, "where", r->where);
     if (r->confidence > 0) member_num(&w, "confidence", r->confidence);
     cfb_jw_key(&w, "tasks");
     cfb_jw_arr(&w);
-    for (size_t i = 0; i < r->n_tasks; i++) write_task(&w, &r->tasks[i]);
+    for (size_t i = 0; i < r->n_tasks; i++) write_task(&w, &r->tasks[i], r->where != NULL);
     cfb_jw_end_arr(&w);
     write_means(&w, r);
+    if (r->n_skipped) write_skipped(&w, r);
+    if (r->performance) {
+        cfb_jw_key(&w, "performance");
+        cfb_jw_raw(&w, cfb_str_from(r->performance));
+    }
     report_asking_json(&w, r);
     cfb_jw_end_obj(&w);
     cfb_code rc = cfb_jw_finish(&w, err);

@@ -64,6 +64,18 @@ static void put_name(report_out *o, const cfb_report_task *t) {
     }
 }
 
+static void put_skipped(report_out *o, const cfb_report *r) {
+    if (r->n_skipped == 0) return;
+    report_putf(o, "\n**%" PRIu64 " bad row%s skipped, in no count above:**\n\n", r->n_skipped, r->n_skipped == 1 ? "" : "s");
+    size_t n = r->n_skipped_listed < MAX_FAILED_SHOWN ? r->n_skipped_listed : MAX_FAILED_SHOWN;
+    for (size_t i = 0; i < n; i++) {
+        report_put(o, "- ");
+        (void)report_text(o, REPORT_MARKDOWN, cfb_str_from(r->skipped[i].message), 400);
+        report_put(o, "\n");
+    }
+    if (r->n_skipped > n) report_putf(o, "- and %" PRIu64 " more\n", r->n_skipped - n);
+}
+
 static void put_failed(report_out *o, const cfb_report *r) {
     uint64_t n_failed = report_n_failed(r), n_shown = 0;
     if (n_failed == 0) return;
@@ -152,6 +164,7 @@ cfb_code cfb_report_markdown(const cfb_report *r, cfb_buf *out, cfb_err *err) {
     report_group g = {0};
     while (report_next_group(r, &g)) put_group(&o, &g, mask);
     put_failed(&o, r);
+    put_skipped(&o, r);
     put_notes(&o, r);
     report_asking_markdown(&o, r);
     put_settings(&o, r);

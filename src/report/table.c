@@ -294,6 +294,38 @@ static void put_notes(table *t) {
     report_put(t->o, "\n");
 }
 
+#define MAX_SKIPPED_SHOWN 20
+
+static void put_skipped(table *t) {
+    uint64_t n = t->r->n_skipped;
+    size_t n_shown = t->r->n_skipped_listed < MAX_SKIPPED_SHOWN ? t->r->n_skipped_listed : MAX_SKIPPED_SHOWN;
+    if (n == 0) return;
+    report_put(t->o, "\n");
+    color(t, RED);
+    report_putf(t->o, "%" PRIu64 " bad row%s skipped, in no count above:", n, n == 1 ? "" : "s");
+    color(t, RESET);
+    report_put(t->o, "\n");
+    for (size_t i = 0; i < n_shown; i++) {
+        char line[1024];
+        snprintf(line, sizeof line, "  %.1000s", t->r->skipped[i].message ? t->r->skipped[i].message : "?");
+        put_line_text(t, cfb_str_from(line), NULL);
+    }
+    if (n > n_shown) report_putf(t->o, "  and %" PRIu64 " more\n", n - n_shown);
+}
+
+static void put_selected(table *t) {
+    uint64_t n = 0, all = 0;
+    if (t->r->where == NULL) return;
+    for (size_t i = 0; i < t->r->n_tasks; i++) {
+        n += t->r->tasks[i].n_selected;
+        all += t->r->tasks[i].summary.n_rows;
+    }
+    char line[400];
+    snprintf(line, sizeof line, "where %.300s: %" PRIu64 " of %" PRIu64 " rows", t->r->where, n, all);
+    report_put(t->o, "\n");
+    put_line_text(t, cfb_str_from(line), NULL);
+}
+
 cfb_code cfb_report_table(const cfb_report *r, const cfb_table_style *style, cfb_buf *out, cfb_err *err) {
     report_out o = {out, err, CFB_OK};
     table t = {.r = r, .o = &o, .color = style && style->color, .limit = DEFAULT_WIDTH, .cell = CFB_BUF_INIT(SIZE_MAX / 2)};
@@ -304,6 +336,8 @@ cfb_code cfb_report_table(const cfb_report *r, const cfb_table_style *style, cfb
     report_group g = {0};
     while (report_next_group(r, &g)) put_group(&t, &g);
     put_failed(&t);
+    put_skipped(&t);
+    put_selected(&t);
     put_notes(&t);
     for (size_t i = 0; style && style->asking && i < r->n_asking; i++) {
         if (i == 0) report_put(&o, "\n");

@@ -234,18 +234,29 @@ void label_shard_free(label_shard *s) {
 
 /* ---- texts seen before ---- */
 
-#define TEXT_SLOTS ((size_t)1024) /* each text has one place: whoever comes last has it */
+/* A text has two places. Many answers come once and never again: they must not drive out those that come often, so a place is
+ * given up only when its text was not met for a while. What finds no place is read into a spare entry. */
+#define TEXT_SETS ((size_t)1024)
+#define TEXT_WAYS ((size_t)2)
+#define TEXT_SLOTS (TEXT_SETS * TEXT_WAYS)
+#define TEXT_SPARE ((size_t)2) /* a reference's and an output's */
+#define MOST_HEAT 3
 
 _Static_assert(sizeof(text_entry) == 64 + TEXT_BYTES, "labels in one cache line, the text in the next ones");
+_Static_assert(TEXT_SETS == (size_t)1 << 10, "the hash's upper 10 bits are the set");
 
 text_entry *text_table_new(void) {
-    text_entry *table = aligned_alloc(64, TEXT_SLOTS * sizeof *table);
-    if (table != NULL) memset(table, 0, TEXT_SLOTS * sizeof *table);
+    size_t size = (TEXT_SLOTS + TEXT_SPARE) * sizeof(text_entry);
+    text_entry *table = aligned_alloc(64, size);
+    if (table != NULL) memset(table, 0, size);
     return table;
 }
 
 void text_table_clear(text_entry *table) {
-    for (size_t i = 0; i < TEXT_SLOTS; i++) table[i].labels.used = false;
+    for (size_t i = 0; i < TEXT_SLOTS; i++) {
+        table[i].labels.used = false;
+        table[i].labels.heat = 0;
+    }
 }
 
 static inline uint64_t mix(uint64_t h, uint64_t v) {
@@ -266,24 +277,40 @@ static inline uint64_t text_hash(cfb_str s) {
     return h * UINT64_C(0xD6E8FEB86659FD93);
 }
 
+static inline size_t first_place(uint64_t hash) { return (size_t)(hash >> 54) * TEXT_WAYS; }
+
 uint64_t text_table_hash(const text_entry *table, cfb_str text) {
     uint64_t hash = text_hash(text);
-    const text_entry *e = &table[hash >> 54];
-    __builtin_prefetch(e);
-    __builtin_prefetch(e->text);
+    const text_entry *e = &table[first_place(hash)];
+    for (size_t i = 0; i < TEXT_WAYS; i++) {
+        __builtin_prefetch(&e[i]);
+        __builtin_prefetch(e[i].text);
+    }
     return hash;
 }
 
-text_entry *text_table_find(text_entry *table, cfb_str text, uint64_t hash, bool *known) {
-    text_entry *e = &table[hash >> 54];
-    *known = e->labels.used && e->hash == hash && e->labels.len == text.len && memcmp(e->text, text.ptr, text.len) == 0;
-    if (!*known) {
-        e->hash = hash;
-        e->labels.used = false;
-        e->labels.len = (uint8_t)text.len;
-        memcpy(e->text, text.ptr, text.len);
-    }
-    return e;
+static inline bool entry_has(const text_entry *e, cfb_str text, uint64_t hash) {
+    return e->hash == hash && e->labels.used && e->labels.len == text.len && memcmp(e->text, text.ptr, text.len) == 0;
 }
 
-_Static_assert(TEXT_SLOTS == (size_t)1 << 10, "the hash's upper 10 bits are the place");
+text_entry *text_table_find(text_entry *table, cfb_str text, uint64_t hash, const text_entry *keep, bool *known) {
+    text_entry *first = &table[first_place(hash)], *second = first + 1;
+    text_entry *e = entry_has(first, text, hash) ? first : entry_has(second, text, hash) ? second : NULL;
+    *known = e != NULL;
+    if (*known) {
+        e->labels.heat = (uint8_t)(e->labels.heat + (e->labels.heat < MOST_HEAT));
+        return e;
+    }
+    e = first->labels.heat <= second->labels.heat ? first : second;
+    if (e->labels.heat > 0 || e == keep) {
+        first->labels.heat = (uint8_t)(first->labels.heat - (first->labels.heat > 0));
+        second->labels.heat = (uint8_t)(second->labels.heat - (second->labels.heat > 0));
+        e = &table[TEXT_SLOTS + (keep != NULL)];
+    } else {
+        e->hash = hash;
+        e->labels.len = (uint16_t)text.len;
+        memcpy(e->text, text.ptr, text.len);
+    }
+    e->labels.used = false;
+    return e;
+}

@@ -76,14 +76,15 @@ void label_shard_free(label_shard *s);
 /* References and answers repeat: over models, settings and rows. What the labels of a short text are is kept for the next time.
  */
 #define TEXT_LABELS 12
-#define TEXT_BYTES 128
+#define TEXT_BYTES 256
 
 typedef struct text_labels {
     uint32_t ids[TEXT_LABELS]; /* set(text), each label once, in the order of the text */
-    uint32_t chars;            /* its length in code points */
-    uint8_t n, len;
-    bool plain; /* the text, split at wide commas alone and not stripped, is just these labels: L of a reference */
+    uint16_t chars, len;       /* its length in code points, in bytes */
+    uint8_t n;                 /* TEXT_LABELS + 1: more */
+    bool plain;                /* the text, split at wide commas alone and not stripped, is just these labels: L of a reference */
     bool used;
+    uint8_t heat; /* up with each time it is met again, down with each other text that wants its place */
 } text_labels;
 
 typedef struct text_entry {
@@ -94,8 +95,9 @@ typedef struct text_entry {
 
 /* Hash of a text of 1 to TEXT_BYTES bytes. Asks the processor for the entry, so that it is near when it is looked for. */
 uint64_t text_table_hash(const text_entry *table, cfb_str text);
-/* The entry for a text of that hash: *known, or to be filled in (it is the caller's from here on). */
-text_entry *text_table_find(text_entry *table, cfb_str text, uint64_t hash, bool *known);
+/* The entry for a text of that hash: *known, or to be filled in (it is the caller's from here on). Never `keep`, an entry that
+ * the caller still reads, or NULL; good until the next search but one. */
+text_entry *text_table_find(text_entry *table, cfb_str text, uint64_t hash, const text_entry *keep, bool *known);
 text_entry *text_table_new(void);
 void text_table_clear(text_entry *table);
 

@@ -1,5 +1,6 @@
 #include "score/piece.h"
 #include "cfbench/text.h"
+#include "cfbench/utf8.h"
 
 #include <stdlib.h>
 
@@ -22,19 +23,17 @@ bool score_worker_init(score_worker *w, const score_plan *plan) {
     for (size_t i = 0; i < sizeof values / sizeof *values; i++)
         if ((*values[i] = new_array(n, sizeof **values[i])) == NULL) return false;
     size_t words;
-    if (!cfb_size_mul(n, plan->n_words, &words)) return false;
+    if (!cfb_size_mul(plan->keep_bits ? n : 1, plan->n_words, &words)) return false;
     w->truth = new_array(words, sizeof *w->truth);
     w->pred = new_array(words, sizeof *w->pred);
-    w->long_rows = new_array(n, sizeof *w->long_rows);
-    return w->truth && w->pred && w->long_rows;
+    return w->truth && w->pred;
 }
 
 void score_worker_free(score_worker *w) {
     cfb_tf_scratch_free(w->tf);
     cfb_metric_scratch_free(w->metric);
-    void *arrays[] = {w->tp,         w->n_true,    w->n_pred,    w->n_items, w->both,  w->n_ref, w->n_out,
-                      w->score,      w->precision, w->recall,    w->f1,      w->rows,  w->truth, w->pred,
-                      w->long_truth, w->long_pred, w->long_rows, w->texts,   w->hashes};
+    void *arrays[] = {w->tp,     w->n_true, w->n_pred, w->n_items, w->both, w->n_ref,      w->n_out,     w->score, w->precision,
+                      w->recall, w->f1,     w->rows,   w->truth,   w->pred, w->long_truth, w->long_pred, w->texts, w->hashes};
     label_table_free(&w->table);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
     memset(w, 0, sizeof *w);
@@ -238,23 +237,17 @@ static bool read_positions(row_reader *r, cfb_str response, bool *unmatchable) {
     }
 }
 
+/* Length in code points; SIZE_MAX: not valid UTF-8. */
+static inline size_t count_chars(const score_plan *plan, cfb_str s) {
+    return plan->valid_utf8 ? cfb_utf8_count(s) : cfb_text_count_valid(s);
+}
+
 /* ---- short texts ---- */
 
-/* The labels of a text of a few labels; NULL with code OK: it is none of those. */
-static const text_labels *short_labels(score_worker *w, cfb_str text, uint64_t hash, cfb_code *code) {
-    static const text_labels none = {.n = 0};
-    *code = CFB_OK;
-    if (text.len == 0) return &none;
-    if (text.len > TEXT_BYTES) return NULL;
-    bool known;
-    text_entry *e = text_table_find(w->texts, text, hash, &known);
-    text_labels *l = &e->labels;
-    if (known) return l->n <= TEXT_LABELS ? l : NULL;
-    size_t chars = cfb_text_count_valid(text);
-    if (chars == SIZE_MAX) {
-        *code = CFB_EENCODING;
-        return NULL;
-    }
+/* The labels of a text that is new to the table of texts. */
+static cfb_code read_short(const score_plan *plan, score_worker *w, cfb_str text, text_labels *l) {
+    size_t chars = count_chars(plan, text);
+    if (chars == SIZE_MAX) return CFB_EENCODING;
     cfb_str t = strip_item(text.ptr, text.ptr + text.len);
     const char *p = t.ptr, *end = t.ptr + t.len;
     uint32_t n = 0;
@@ -266,10 +259,7 @@ static const text_labels *short_labels(score_worker *w, cfb_str text, uint64_t h
             cfb_str item = strip_item(p, q);
             plain = plain && item.len == (size_t)(q - p);
             uint32_t id = label_table_intern(&w->table, item), k = 0;
-            if (id == LABEL_NONE) {
-                *code = CFB_ENOMEM;
-                return NULL;
-            }
+            if (id == LABEL_NONE) return CFB_ENOMEM;
             while (k < n && k < TEXT_LABELS && l->ids[k] != id) k++;
             plain = plain && k == n;
             if (k == n && n < TEXT_LABELS) l->ids[n] = id;
@@ -279,47 +269,82 @@ static const text_labels *short_labels(score_worker *w, cfb_str text, uint64_t h
         p = q + comma_len;
     }
     l->n = (uint8_t)n;
-    l->chars = (uint32_t)chars;
+    l->chars = (uint16_t)chars;
     l->plain = plain;
     l->used = true;
-    return n <= TEXT_LABELS ? l : NULL;
+    return CFB_OK;
 }
 
-static inline void set_row_bit(uint64_t *words, uint32_t bit) { words[bit / 64] |= UINT64_C(1) << (bit % 64); }
+/* The entry of a text of a few labels; NULL with code OK: it is none of those. */
+static inline const text_entry *short_labels(const score_plan *plan, score_worker *w, cfb_str text, uint64_t hash,
+                                             const text_entry *keep, cfb_code *code) {
+    static const text_entry none = {.hash = 0};
+    *code = CFB_OK;
+    if (text.len == 0) return &none;
+    if (text.len > TEXT_BYTES) return NULL;
+    bool known;
+    text_entry *e = text_table_find(w->texts, text, hash, keep, &known);
+    if (!known) *code = read_short(plan, w, text, &e->labels);
+    return *code == CFB_OK && e->labels.n <= TEXT_LABELS ? e : NULL;
+}
 
-/* A row whose texts have a few labels each: no stamps, every label of the output is looked for among those of the reference. The
- * same counts and bits as read_items and read_positions give. */
-static void count_short(const score_plan *plan, score_worker *w, size_t i, const text_labels *ref, const text_labels *out) {
-    uint64_t *truth = w->truth + i * plan->n_words, *pred = w->pred + i * plan->n_words;
+static inline void set_row_bit(uint64_t *words, uint32_t bit) {
+    if (bit != LABEL_NONE) words[bit / 64] |= UINT64_C(1) << (bit % 64);
+}
+
+/* The row of the bit matrices: each has its own where they are kept, else it is used by one row after the other. */
+static inline size_t bit_row(const score_plan *plan, size_t i) { return plan->keep_bits ? i * plan->n_words : 0; }
+
+/* A row whose texts have a few labels each: no stamps and no bits, every label of the output is looked for among those of the
+ * reference. The same counts as read_items, read_positions and the bits give. `set` is a constant for the compiler. */
+static inline __attribute__((always_inline)) void match_short(score_worker *w, size_t i, const text_labels *ref,
+                                                              const text_labels *out, cfb_label_set set) {
     label_count *counts = w->table.counts;
-    uint32_t own[TEXT_LABELS], n_own = 0, n_ref = 0, n_out = 0, both = 0;
+    uint32_t n_ref = 0, n_out = 0, both = 0, n_found = 0, n_true = 0, n_pred = 0, tp = 0;
     for (uint32_t k = 0; k < ref->n; k++) {
-        uint32_t id = ref->ids[k], bit = k;
-        bool named = id != LABEL_EMPTY;
+        label_count *c = &counts[ref->ids[k]];
+        bool named = ref->ids[k] != LABEL_EMPTY;
         n_ref += named;
-        counts[id].actual += named;
-        if (plan->label_set == CFB_LABELS_SUITE) bit = counts[id].bit;
-        if (plan->label_set == CFB_LABELS_OBSERVED) own[k] = bit = named ? n_own++ : LABEL_NONE;
-        if (bit != LABEL_NONE) set_row_bit(truth, bit);
+        c->actual += named;
+        if (set == CFB_LABELS_SUITE) n_true += c->bit != LABEL_NONE;
     }
     for (uint32_t k = 0; k < out->n; k++) {
-        uint32_t id = out->ids[k], bit = LABEL_NONE, at = 0;
+        uint32_t id = out->ids[k], at = k < ref->n && ref->ids[k] == id ? k : 0;
+        label_count *c = &counts[id];
         bool named = id != LABEL_EMPTY;
         while (at < ref->n && ref->ids[at] != id) at++;
         bool found = at < ref->n;
         n_out += named;
-        counts[id].predicted += named;
-        counts[id].correct += named & found;
+        n_found += found;
         both += named & found;
-        if (plan->label_set == CFB_LABELS_ROW && found) bit = at;
-        if (plan->label_set == CFB_LABELS_SUITE) bit = counts[id].bit;
-        if (plan->label_set == CFB_LABELS_OBSERVED) bit = !named ? LABEL_NONE : found ? own[at] : n_own++;
-        if (bit != LABEL_NONE) set_row_bit(pred, bit);
+        c->predicted += named;
+        c->correct += named & found;
+        if (set == CFB_LABELS_SUITE) {
+            bool known = c->bit != LABEL_NONE;
+            n_pred += known;
+            tp += known & found;
+        }
     }
     w->n_items[i] = out->n;
     w->both[i] = both;
     w->n_ref[i] = n_ref;
     w->n_out[i] = n_out;
+    /* Row labels: L is the reference's items. Observed ones: the row's own non-empty labels, see set_label_bit. */
+    w->n_true[i] = set == CFB_LABELS_SUITE ? n_true : set == CFB_LABELS_ROW ? ref->n : n_ref;
+    w->n_pred[i] = set == CFB_LABELS_SUITE ? n_pred : set == CFB_LABELS_ROW ? n_found : n_out;
+    w->tp[i] = set == CFB_LABELS_SUITE ? tp : set == CFB_LABELS_ROW ? n_found : both;
+}
+
+static void count_short(const score_plan *plan, score_worker *w, size_t i, const text_labels *ref, const text_labels *out) {
+    switch (plan->label_set) {
+    case CFB_LABELS_ROW: match_short(w, i, ref, out, CFB_LABELS_ROW); break;
+    case CFB_LABELS_SUITE: match_short(w, i, ref, out, CFB_LABELS_SUITE); break;
+    default: match_short(w, i, ref, out, CFB_LABELS_OBSERVED); break;
+    }
+    if (!plan->keep_bits) return;
+    uint64_t *truth = w->truth + bit_row(plan, i), *pred = w->pred + bit_row(plan, i);
+    for (uint32_t k = 0; k < ref->n; k++) set_row_bit(truth, w->table.counts[ref->ids[k]].bit);
+    for (uint32_t k = 0; k < out->n; k++) set_row_bit(pred, w->table.counts[out->ids[k]].bit);
 }
 
 /* ---- pieces ---- */
@@ -329,10 +354,10 @@ static void fail(score_piece *p, cfb_code code, size_t row) {
     p->bad_row = row;
 }
 
-static cfb_code check_texts(const cfb_score_row_in *in, cfb_str output, cfb_score_row *row) {
+static cfb_code check_texts(const score_plan *plan, const cfb_score_row_in *in, cfb_str output, cfb_score_row *row) {
     /* A label's length and a row's number of labels are 32-bit. */
     if (in->response.len >= UINT32_MAX || output.len >= UINT32_MAX) return CFB_ELIMIT;
-    size_t response_chars = cfb_text_count_valid(in->response), output_chars = cfb_text_count_valid(output);
+    size_t response_chars = count_chars(plan, in->response), output_chars = count_chars(plan, output);
     if (response_chars == SIZE_MAX || output_chars == SIZE_MAX) return CFB_EENCODING;
     row->response_chars = (uint32_t)response_chars;
     row->output_chars = (uint32_t)output_chars;
@@ -351,39 +376,43 @@ static uint32_t next_stamp(score_worker *w) {
 
 static cfb_code read_long_row(const score_plan *plan, score_worker *w, const cfb_score_row_in *in, size_t i, cfb_score_row *row) {
     cfb_str output = output_of(in), response = in->response;
-    cfb_code code = check_texts(in, output, row);
+    cfb_code code = check_texts(plan, in, output, row);
     if (code != CFB_OK) return code;
     row_reader r = {.table = &w->table,
                     .w = w,
                     .label_set = plan->label_set,
                     .stamp = next_stamp(w),
                     .plain = true,
-                    .truth = w->truth + i * plan->n_words,
-                    .pred = w->pred + i * plan->n_words};
+                    .truth = w->truth + bit_row(plan, i),
+                    .pred = w->pred + bit_row(plan, i)};
+    memset(r.truth, 0, plan->n_words * sizeof *r.truth);
+    memset(r.pred, 0, plan->n_words * sizeof *r.pred);
     if (!read_items(&r, response, true) || !read_items(&r, output, false)) return CFB_ENOMEM;
     if (plan->label_set == CFB_LABELS_ROW && !read_positions(&r, response, &row->reference_unmatchable)) return CFB_ENOMEM;
     w->n_items[i] = r.n_items;
     w->both[i] = r.both;
     w->n_ref[i] = r.n_ref;
     w->n_out[i] = r.n_out;
+    cfb_bits_count(r.truth, r.pred, 1, plan->n_words, &w->tp[i], &w->n_true[i], &w->n_pred[i]);
     if (r.long_words > 0) {
-        struct long_row *l = &w->long_rows[w->n_long_rows++];
-        l->row = (uint32_t)i;
-        cfb_bits_count(w->long_truth, w->long_pred, 1, r.long_words, &l->tp, &l->n_true, &l->n_pred);
+        uint32_t tp, n_true, n_pred;
+        cfb_bits_count(w->long_truth, w->long_pred, 1, r.long_words, &tp, &n_true, &n_pred);
+        w->tp[i] += tp;
+        w->n_true[i] += n_true;
+        w->n_pred[i] += n_pred;
     }
     return CFB_OK;
 }
 
 static cfb_code read_row(const score_plan *plan, score_worker *w, const cfb_score_row_in *in, size_t i, cfb_score_row *row) {
     cfb_code code;
-    const text_labels *ref = short_labels(w, in->response, w->hashes[2 * i], &code);
-    if (ref != NULL && (plan->label_set != CFB_LABELS_ROW || ref->plain)) {
-        text_labels kept = *ref; /* the output may take its place */
-        const text_labels *out = short_labels(w, output_of(in), w->hashes[2 * i + 1], &code);
+    const text_entry *ref = short_labels(plan, w, in->response, w->hashes[2 * i], NULL, &code);
+    if (ref != NULL && (plan->label_set != CFB_LABELS_ROW || ref->labels.plain)) {
+        const text_entry *out = short_labels(plan, w, output_of(in), w->hashes[2 * i + 1], ref, &code);
         if (out != NULL) {
-            count_short(plan, w, i, &kept, out);
-            row->response_chars = kept.chars;
-            row->output_chars = out->chars;
+            count_short(plan, w, i, &ref->labels, &out->labels);
+            row->response_chars = ref->labels.chars;
+            row->output_chars = out->labels.chars;
             return CFB_OK;
         }
     }
@@ -401,10 +430,11 @@ static inline void hash_row(score_worker *w, const score_piece *p, size_t i) {
 }
 
 static void run_f1(const score_plan *plan, score_worker *w, score_piece *p, cfb_score_row *rows) {
-    w->n_long_rows = 0;
     w->n_counted += p->n;
-    memset(w->truth, 0, p->n * plan->n_words * sizeof *w->truth);
-    memset(w->pred, 0, p->n * plan->n_words * sizeof *w->pred);
+    if (plan->keep_bits) {
+        memset(w->truth, 0, p->n * plan->n_words * sizeof *w->truth);
+        memset(w->pred, 0, p->n * plan->n_words * sizeof *w->pred);
+    }
     for (size_t i = 0; i < AHEAD; i++) hash_row(w, p, i);
     for (size_t i = 0; i < p->n; i++) {
         hash_row(w, p, i + AHEAD);
@@ -413,13 +443,6 @@ static void run_f1(const score_plan *plan, score_worker *w, score_piece *p, cfb_
             fail(p, code, i);
             return;
         }
-    }
-    cfb_bits_count(w->truth, w->pred, p->n, plan->n_words, w->tp, w->n_true, w->n_pred);
-    for (size_t k = 0; k < w->n_long_rows; k++) {
-        const struct long_row *l = &w->long_rows[k];
-        w->tp[l->row] += l->tp;
-        w->n_true[l->row] += l->n_true;
-        w->n_pred[l->row] += l->n_pred;
     }
     cfb_f1_finish(w->tp, w->n_true, w->n_pred, w->n_items, p->n, w->score);
     cfb_set_scores(w->both, w->n_ref, w->n_out, p->n, w->precision, w->recall, w->f1);

@@ -23,6 +23,7 @@ typedef struct score_plan {
     cfb_label_set label_set;
     size_t n_words;    /* of a row of the bit matrices: the suite's labels, or 1 where rows number their own */
     label_table start; /* the table that every worker begins with */
+    bool valid_utf8;   /* all texts are: only count their characters */
     bool keep_bits;    /* leave each piece's bit matrices for the confusion matrix */
 } score_plan;
 
@@ -40,14 +41,10 @@ typedef struct score_worker {
     uint32_t *tp, *n_true, *n_pred, *n_items, *both, *n_ref, *n_out;
     double *score, *precision, *recall, *f1;
     cfb_score_row *rows;
-    uint64_t *truth, *pred; /* (CFB_SCORE_BLOCK, n_words) */
+    uint64_t *truth, *pred; /* (CFB_SCORE_BLOCK, n_words) with keep_bits, else one row */
     /* The current row, where it numbers its own labels: bits beyond the first 64. */
     uint64_t *long_truth, *long_pred;
     size_t long_cap;
-    struct long_row {
-        uint32_t row, tp, n_true, n_pred;
-    } * long_rows; /* (CFB_SCORE_BLOCK) */
-    size_t n_long_rows;
 } score_worker;
 
 typedef struct score_piece {

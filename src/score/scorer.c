@@ -81,6 +81,7 @@ static void make_plan(const cfb_task *task, const cfb_score_opts *opts, score_pl
     plan->label_set = task->label_set == CFB_LABELS_ROW ? CFB_LABELS_ROW : opts->label_set;
     plan->n_words = 1;
     if (plan->f1 && plan->label_set == CFB_LABELS_SUITE) plan->n_words = (task->n_labels + 63) / 64;
+    plan->valid_utf8 = opts->valid_utf8;
     plan->keep_bits = opts->confusion;
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define APPLICATION_ID 0x43464231 /* "CFB1": sqlite3's header field that tells run stores from other databases */
@@ -203,7 +204,9 @@ static cfb_code check_schema(cfb_store_t *s, cfb_err *err) {
 static bool must_be_immutable(const cfb_store_t *s) {
     char path[PATH_MAX + 8];
     snprintf(path, sizeof path, "%s-wal", s->path);
-    return s->mode == CFB_STORE_READ && !cfb_path_exists(path) &&
+    struct stat wal; /* an empty log holds nothing: SQLite leaves one behind where it could not make the shared memory */
+    bool no_log = stat(path, &wal) != 0 || wal.st_size == 0;
+    return s->mode == CFB_STORE_READ && no_log &&
            sqlite3_exec(s->db, "SELECT count(*) FROM sqlite_master", NULL, NULL, NULL) != SQLITE_OK;
 }
 

@@ -7,6 +7,9 @@
 #include <time.h>
 
 #define BUSY_TRIES 60 /* of 10 s each */
+#define MEMORY_TRIES 200
+#define MEMORY_PIECE 64 /* items of a transaction, at first */
+#define MEMORY_WAIT_NS 25000000
 /* The writer lets so much time pass between two commits: a commit writes at least one page for each table and task. */
 #define GATHER_NS 5000000
 
@@ -73,7 +76,8 @@ static cfb_code insert_attempt(cfb_store_t *s, const cfb_store_attempt *a, cfb_e
     sqlite3_bind_text(q, 16, a->state, -1, SQLITE_STATIC);
     sqlite3_bind_text(q, 17, a->finish_reason ? a->finish_reason : "", -1, SQLITE_STATIC);
     cfb_store__bind_str(q, 18, a->content);
-    cfb_store__bind_str(q, 19, a->output.ptr && cfb_str_eq(a->output, a->content) ? CFB_STR_NULL : a->output);
+    bool one_text = a->output.ptr == a->content.ptr && a->output.len == a->content.len; /* see copy_attempt */
+    cfb_store__bind_str(q, 19, one_text ? CFB_STR_NULL : a->output);
     cfb_store__bind_str(q, 20, a->reasoning);
     cfb_code rc = cfb_store__step_done(s, q, err);
     return rc == CFB_OK && sqlite3_changes(s->db) == 0 ? insert_failure(s, a, err)
@@ -88,27 +92,72 @@ static cfb_code insert_sample(cfb_store_t *s, const cfb_store_sample *p, cfb_err
     return cfb_store__step_done(s, q, err);
 }
 
-static cfb_code commit_list(cfb_store_t *s, const struct queued *list, cfb_err *err) {
+/* The list up to `end`, in one transaction. */
+static cfb_code commit_list(cfb_store_t *s, const struct queued *list, const struct queued *end, cfb_err *err) {
     cfb_code rc = prepare_inserts(s, err);
     if (rc == CFB_OK) rc = cfb_store__begin(s, err);
     if (rc != CFB_OK) return rc;
-    for (; list && rc == CFB_OK; list = list->next)
+    for (; list != end && rc == CFB_OK; list = list->next)
         rc = list->is_sample ? insert_sample(s, &list->u.sample, err) : insert_attempt(s, &list->u.attempt, err);
     return cfb_store__end(s, rc, err);
 }
 
+/* The next items after list, n at most. */
+static struct queued *skip(struct queued *list, size_t n) {
+    while (list && n-- > 0) list = list->next;
+    return list;
+}
+
+static void note_committed(struct queued *list, const struct queued *end) {
+    for (; list != end; list = list->next) {
+        if (list->committed) atomic_fetch_add(list->committed, 1);
+        list->committed = NULL;
+    }
+}
+
+/* There was no memory. The run hears of it at once and stops; as its calls end, memory comes free, and small transactions need
+ * less of it. True: all is saved. */
+static bool commit_in_pieces(cfb_store_t *s, struct queued *list, const cfb_err *why) {
+    cfb_err err = CFB_ERR_INIT;
+    if (s->has_writer) { /* else the lock is held by who commits */
+        pthread_mutex_lock(&s->lock);
+        if (s->failed.code == CFB_OK) s->failed = *why;
+        pthread_mutex_unlock(&s->lock);
+    }
+    size_t n = MEMORY_PIECE;
+    for (int tries = 0; list && tries < MEMORY_TRIES;) {
+        struct queued *end = skip(list, n);
+        cfb_code rc = commit_list(s, list, end, &err);
+        if (rc == CFB_OK) {
+            note_committed(list, end);
+            list = end;
+            continue;
+        }
+        if (rc != CFB_ENOMEM) break;
+        sqlite3_db_release_memory(s->db);
+        cfb_sleep_until_ns(cfb_now_ns() + MEMORY_WAIT_NS, NULL);
+        n = n > 1 ? n / 2 : 1;
+        tries++;
+    }
+    return list == NULL;
+}
+
 /* *saved: it is in the store, whatever the code says. */
-static cfb_code commit_batch(cfb_store_t *s, const struct queued *list, bool *saved, cfb_err *err) {
-    cfb_code rc = commit_list(s, list, err);
+static cfb_code commit_batch(cfb_store_t *s, struct queued *list, bool *saved, cfb_err *err) {
+    cfb_code rc = commit_list(s, list, NULL, err);
     /* Another program holds the database. The replies are here and paid for: waiting loses nothing, giving up would. */
     for (int tries = 0; rc != CFB_OK && (sqlite3_errcode(s->db) & 0xff) == SQLITE_BUSY && tries < BUSY_TRIES; tries++) {
         if (tries == 0) cfb_log(CFB_LOG_WARN, "%s is locked by another program; waiting to save replies", s->path);
-        rc = commit_list(s, list, err);
+        rc = commit_list(s, list, NULL, err);
+    }
+    if (rc == CFB_ENOMEM && commit_in_pieces(s, list, err)) {
+        *saved = true; /* but the run must stop: the next one may find none */
+        return rc;
     }
     *saved = rc == CFB_OK;
     if (rc == CFB_ENOSPACE && cfb_store__release_reserve(s)) {
         sqlite3_wal_autocheckpoint(s->db, 0); /* the room is for replies under way, not for copying older ones out of the log */
-        *saved = commit_list(s, list, err) == CFB_OK; /* but the run must stop: there is no second reserve */
+        *saved = commit_list(s, list, NULL, err) == CFB_OK; /* but the run must stop: there is no second reserve */
         if (*saved)
             rc =
                 cfb_err_set(err, CFB_ENOSPACE,
@@ -122,6 +171,21 @@ static cfb_code commit_batch(cfb_store_t *s, const struct queued *list, bool *sa
 static void gather(int64_t last_ns) {
     int64_t due = last_ns + GATHER_NS;
     if (cfb_now_ns() < due) cfb_sleep_until_ns(due, NULL);
+}
+
+/* Commits the list and frees it. Returns how many items it had. */
+static uint64_t settle_list(cfb_store_t *s, struct queued *list, cfb_code *rc, cfb_err *err) {
+    bool saved = false;
+    uint64_t n = 0;
+    *rc = commit_batch(s, list, &saved, err);
+    if (saved) note_committed(list, NULL);
+    while (list) {
+        struct queued *next = list->next;
+        free(list);
+        list = next;
+        n++;
+    }
+    return n;
 }
 
 static void *write_queue(void *ctx) {
@@ -144,17 +208,9 @@ static void *write_queue(void *ctx) {
         pthread_mutex_unlock(&s->lock);
 
         cfb_err err = CFB_ERR_INIT;
-        bool saved = false;
-        cfb_code rc = commit_batch(s, list, &saved, &err);
+        cfb_code rc;
+        uint64_t n = settle_list(s, list, &rc, &err);
         last_ns = cfb_now_ns();
-        uint64_t n = 0;
-        while (list) {
-            struct queued *next = list->next;
-            if (saved && list->committed) atomic_fetch_add(list->committed, 1);
-            free(list);
-            list = next;
-            n++;
-        }
         pthread_mutex_lock(&s->lock);
         s->queued_bytes -= bytes;
         s->n_committed += n;
@@ -177,18 +233,23 @@ void cfb_store__stop_writer(cfb_store_t *s) {
 
 /* ---- queueing ---- */
 
-/* Returns the item's number, 0 if there is no writer thread to be had. */
+/* Returns the item's number. Takes the item over. */
 static uint64_t push(cfb_store_t *s, struct queued *item, cfb_err *err) {
     uint64_t number = 0;
     pthread_mutex_lock(&s->lock);
     while (s->has_writer && s->queued_bytes > CFB_STORE_QUEUE_BYTES) pthread_cond_wait(&s->progress, &s->lock);
     if (!s->has_writer) s->has_writer = pthread_create(&s->writer, NULL, write_queue, s) == 0;
+    number = ++s->n_queued;
     if (s->has_writer) {
         if (s->queue == NULL) pthread_cond_signal(&s->work);
         *s->queue_tail = item;
         s->queue_tail = &item->next;
         s->queued_bytes += item->bytes;
-        number = ++s->n_queued;
+    } else { /* no thread is to be had: slow, but the reply is paid for */
+        cfb_err e = CFB_ERR_INIT;
+        cfb_code rc;
+        s->n_committed += settle_list(s, item, &rc, &e);
+        if (rc != CFB_OK && s->failed.code == CFB_OK) s->failed = e;
     }
     if (s->failed.code != CFB_OK && err) *err = s->failed;
     pthread_mutex_unlock(&s->lock);
@@ -214,8 +275,8 @@ static const char *copy_text(char **to, const char *v) {
 
 static struct queued *copy_attempt(const cfb_store_attempt *a) {
     bool same = a->output.ptr && cfb_str_eq(a->output, a->content); /* mostly nothing was taken off the reply */
-    size_t bytes =
-        sizeof(struct queued) + a->content.len + a->output.len + a->reasoning.len + (a->message ? strlen(a->message) + 1 : 0);
+    size_t bytes = sizeof(struct queued) + a->content.len + (same ? 0 : a->output.len) + a->reasoning.len +
+                   (a->message ? strlen(a->message) + 1 : 0);
     struct queued *q = malloc(bytes);
     if (q == NULL) return NULL;
     *q = (struct queued){.bytes = bytes, .u.attempt = *a};
@@ -234,10 +295,6 @@ static cfb_code queue_attempt(cfb_store_t *s, const cfb_store_attempt *a, atomic
     if (q == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     q->committed = committed;
     *number = push(s, q, &before);
-    if (*number == 0) {
-        free(q);
-        return cfb_err_set(err, CFB_ENOMEM, "there is no room for one more thread");
-    }
     if (before.code != CFB_OK && err) *err = before;
     return before.code;
 }
@@ -273,5 +330,5 @@ void cfb_store_queue_sample(cfb_store_t *s, const cfb_store_sample *p) {
     struct queued *q = malloc(sizeof *q);
     if (q == NULL) return; /* a point less in a plot */
     *q = (struct queued){.bytes = sizeof *q, .is_sample = true, .u.sample = *p};
-    if (push(s, q, NULL) == 0) free(q);
+    push(s, q, NULL);
 }

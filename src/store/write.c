@@ -34,7 +34,8 @@ static cfb_code start_again(cfb_store_t *s, const cfb_store_setting *settings, s
     cfb_code rc = cfb_store__begin(s, err);
     if (rc != CFB_OK) return rc;
     rc = cfb_store__exec(
-        s, "DELETE FROM setting; DELETE FROM score; DELETE FROM failure; DELETE FROM sample; DELETE FROM row; DELETE FROM task;"
+        s,
+        "DELETE FROM setting; DELETE FROM score; DELETE FROM failure; DELETE FROM sample; DELETE FROM row; DELETE FROM task;"
         " DELETE FROM meta WHERE key <> 'created_at'",
         err);
     if (rc == CFB_OK) rc = insert_settings(s, settings, n, err);
@@ -58,6 +59,7 @@ cfb_code cfb_store_setting_put(cfb_store_t *s, const char *name, const char *val
 }
 
 cfb_code cfb_store_note_put(cfb_store_t *s, const char *name, const char *value, cfb_err *err) {
+    if (value == NULL) return put_value(s, "DELETE FROM meta WHERE key = ?1 AND ?2 IS NULL", name, NULL, err);
     return put_value(s, "INSERT INTO meta(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value = ?2", name, value,
                      err);
 }

@@ -118,8 +118,8 @@ static const unsigned char pages[256] = {
 };
 
 /* The characters at p that three bytes each encode and that are surely valid and without case, eight at a time: ideographs, kana,
- * their punctuation and the full-width forms but for letters. Returns how many. The first other one ends it, and so does the
- * text's last part. out has room for eight more than there are. */
+ * their punctuation, general punctuation, and the full-width forms but for letters. Returns how many. The first other one ends
+ * it, and so does the text's last part. out has room for eight more than there are. */
 #ifdef HAVE_X86
 __attribute__((target("avx2"))) static size_t decode_run_avx2(const unsigned char *p, size_t n, uint32_t *out) {
     const __m256i order = _mm256_setr_epi8(2, 1, 0, -1, 5, 4, 3, -1, 8, 7, 6, -1, 11, 10, 9, -1, 2, 1, 0, -1, 5, 4, 3, -1, 8, 7,
@@ -135,9 +135,11 @@ __attribute__((target("avx2"))) static size_t decode_run_avx2(const unsigned cha
                                                      _mm256_and_si256(_mm256_srli_epi32(v, 4), _mm256_set1_epi32(0xF000))));
         __m256i cjk = _mm256_and_si256(_mm256_cmpgt_epi32(cp, _mm256_set1_epi32(0x2FFF)),
                                        _mm256_cmpgt_epi32(_mm256_set1_epi32(0xA000), cp));
+        __m256i punctuation = _mm256_and_si256(_mm256_cmpgt_epi32(cp, _mm256_set1_epi32(0x1FFF)),
+                                               _mm256_cmpgt_epi32(_mm256_set1_epi32(0x2126), cp));
         __m256i wide = _mm256_and_si256(_mm256_cmpgt_epi32(cp, _mm256_set1_epi32(0xFEFF)),
                                         _mm256_cmpgt_epi32(_mm256_set1_epi32(0xFF21), cp));
-        __m256i good = _mm256_and_si256(form, _mm256_or_si256(cjk, wide));
+        __m256i good = _mm256_and_si256(form, _mm256_or_si256(_mm256_or_si256(cjk, punctuation), wide));
         _mm256_storeu_si256((__m256i *)(void *)(out + done), cp);
         unsigned bad = ~(unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(good)) & 0xFF;
         if (bad) return done + (size_t)__builtin_ctz(bad);

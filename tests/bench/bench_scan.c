@@ -67,6 +67,7 @@ static double pass(const char *path, const cfb_task *t, int threads, bool score,
     o.n_columns = 2;
     o.n_threads = so.n_threads = threads;
     o.meter = m;
+    so.valid_utf8 = true;
     so.label_set = t->n_labels ? CFB_LABELS_SUITE : CFB_LABELS_OBSERVED;
     need(cfb_scorer_new(t, &so, &j.scorer, &err), &err);
     int64_t begin = cfb_now_ns();

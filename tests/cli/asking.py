@@ -271,6 +271,25 @@ def section_d():
             m.process.send_signal(signal.SIGCONT)
             r = a.end()
             assert r.code == 0 and len(Store(out).replies) == 3920, (r.code, r.err)
+    with check("one call at a time: a row that always fails is no dead server, however often it is tried"):
+        sha = hashes(SAMPLE)
+        poison = f"{T}/poison.jsonl"
+        with open(poison, "w") as f: print(json.dumps({"prompt_sha256": sha["sector", 7], "status": 500, "content": "x"}), file=f)
+        with Mock(SAMPLE, "--replies", poison) as m:
+            out = out_dir()
+            r = ask(SAMPLE, m.url, out, "--max-workers", "1", "--max-retries", "14", "--patience", "5", "--quiet")
+            assert r.code == 3, (r.code, r.err)
+            store = Store(out)
+            assert store.failures == {("sector", 7): ["server"] * 15} and len(store.replies) == len(sha) - 1, store.classes()
+    with check("one call at a time: a server that dies and comes back: no row fails"):
+        with Mock(SAMPLE, "--mock-latency", "0.02") as m:
+            a = Asking(SAMPLE, m.url, out_dir(), "--max-workers", "1", "--max-retries", "1", "--patience", "300")
+            wait_until(lambda: m.n_lines() >= 30)
+            m.kill()
+            time.sleep(2)
+            m.start()
+            r = a.end()
+            assert r.code == 0, (r.code, r.err)
     with check("a server that never comes back: ends after --patience with exit 4, resumable"):
         with Mock(SUITE, "--mock-latency", "0.05") as m:
             out = out_dir()

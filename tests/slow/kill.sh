@@ -80,4 +80,9 @@ for f in scores.json report.md; do
 done
 check "the end equals that of an undisturbed run: exports" diff -r "$T/killed/cfbenchmark-scores" "$T/calm/cfbenchmark-scores"
 check "the end equals that of an undisturbed run: responses" diff -r "$T/killed/cfbenchmark-response" "$T/calm/cfbenchmark-response"
+
+rm -rf "$T/suite"
+make_suite 500
+export CFBENCH T
+SUITE=$T/suite PYTHONPATH=tests python3 tests/slow/kill.py || bad=1
 exit $bad

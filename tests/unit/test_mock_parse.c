@@ -93,13 +93,13 @@ static void test_quick(void **state) {
     static const char *const bodies[] = {
         "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"q\"}]}",
         " { \"model\" : \"m\" , \"messages\" : [ { \"content\" : \"\" , \"role\" : \"user\" } ] , \"temperature\" : 0.25 } \n",
-        "{\"messages\":[{\"role\":\"system\",\"content\":\"s\\n\"},{\"role\":\"user\",\"content\":"
-        "\"\\u4e2d\\uD83D\\uDE00\\\"\\\\\\/\"},"
-        "{\"role\":\"assistant\",\"content\":\"x\\t\"}],\"model\":\"m\",\"max_tokens\":12,\"top_p\":1,\"n\":1,\"seed\":7,"
-        "\"stream\":true}",
+        ("{\"messages\":[{\"role\":\"system\",\"content\":\"s\\n\"},{\"role\":\"user\",\"content\":"
+         "\"\\u4e2d\\uD83D\\uDE00\\\"\\\\\\/\"},"
+         "{\"role\":\"assistant\",\"content\":\"x\\t\"}],\"model\":\"m\",\"max_tokens\":12,\"top_p\":1,\"n\":1,\"seed\":7,"
+         "\"stream\":true}"),
         "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"content\":\"only\"}],\"max_completion_tokens\":3}",
-        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"ab中文字é\xf0\x9f\x98\x80 and a longer piece of "
-        "ASCII\"}]}",
+        ("{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"ab中文字é\xf0\x9f\x98\x80 and a longer piece of "
+         "ASCII\"}]}"),
     };
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         cfb_mock__chat quick = {.text = CFB_BUF_INIT(1 << 20)}, full;

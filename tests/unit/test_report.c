@@ -118,6 +118,31 @@ static void display_width(void **state) {
     assert_int_equal(cfb_display_width(CFB_STR_LIT("…─")), 2);
 }
 
+static void display_fit(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t width;
+        const char *padded;
+    } cases[] = {{"abc", 5, "abc  "},
+                 {"中文任务", 8, "中文任务"},
+                 {"中文任务", 7, "中文任…"},
+                 {"中文任务", 6, "中文… "},
+                 {"a\x1b[1mb", 6, "a␛[1mb"},
+                 {"", 2, "  "},
+                 {"abc", 0, ""},
+                 {"e\xCC\x81x", 3, "e\xCC\x81x "}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        cfb_buf b = CFB_BUF_INIT(1 << 10);
+        cfb_err err = CFB_ERR_INIT;
+        assert_int_equal(cfb_buf_reserve(&b, 0, &err), CFB_OK);
+        assert_int_equal(cfb_display_fit(cfb_str_from(cases[i].text), cases[i].width, true, &b, &err), CFB_OK);
+        assert_string_equal(b.ptr, cases[i].padded);
+        assert_int_equal(cfb_display_width(cfb_buf_str(&b)), cases[i].width);
+        cfb_buf_free(&b);
+    }
+}
+
 /* ---- table ---- */
 
 static const char TABLE[] = "Sample\n"
@@ -464,11 +489,11 @@ static void limits_are_kept(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(display_width),   cmocka_unit_test(table_whole),  cmocka_unit_test(table_parts),
-        cmocka_unit_test(intervals),       cmocka_unit_test(table_fits),   cmocka_unit_test(table_colours),
-        cmocka_unit_test(groups_and_gaps), cmocka_unit_test(json_members), cmocka_unit_test(hostile_text),
-        cmocka_unit_test(markdown_cells),  cmocka_unit_test(html_nests),   cmocka_unit_test(labels_by_frequency),
-        cmocka_unit_test(limits_are_kept),
+        cmocka_unit_test(display_width),       cmocka_unit_test(display_fit),     cmocka_unit_test(table_whole),
+        cmocka_unit_test(table_parts),         cmocka_unit_test(intervals),       cmocka_unit_test(table_fits),
+        cmocka_unit_test(table_colours),       cmocka_unit_test(groups_and_gaps), cmocka_unit_test(json_members),
+        cmocka_unit_test(hostile_text),        cmocka_unit_test(markdown_cells),  cmocka_unit_test(html_nests),
+        cmocka_unit_test(labels_by_frequency), cmocka_unit_test(limits_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -329,6 +329,9 @@ static void notes_are_no_settings(void **state) {
     assert_ok(cfb_store_note_put(s, "version", "1", &test_err));
     assert_ok(cfb_store_note_put(s, "version", "2", &test_err));
     assert_string_equal(cfb_store_note_get(s, "version"), "2");
+    assert_ok(cfb_store_note_put(s, "gone", "x", &test_err));
+    assert_ok(cfb_store_note_put(s, "gone", NULL, &test_err));
+    assert_null(cfb_store_note_get(s, "gone"));
     assert_non_null(cfb_store_note_get(s, "created_at"));
     assert_null(cfb_store_setting_get(s, "version"));
     assert_ok(cfb_store_each_setting(s, list_setting, list, &test_err));

@@ -1,0 +1,84 @@
+/* scoring.h - what the files that make scores of sources share: scoring.c, score_store.c, score_file.c, watch.c. */
+#ifndef CFB_CLI_SCORING_H
+#define CFB_CLI_SCORING_H
+
+#include "cli/asked.h"
+
+#include <pthread.h>
+
+#define MAX_TARGETS 4096
+#define MAX_SKIPPED_LISTED 1000
+
+/* One result: a task of one model in one setting. */
+typedef struct cfb_target {
+    const char *model, *setting, *name; /* model as it is shown; NULL = unknown */
+    const char *key_model;              /* before a tag was added */
+    const char *source;
+    size_t source_index;
+    cfb_sink_t *sink;  /* NULL: a task that --tasks leaves out, or one that could not be opened */
+    const char *error; /* the task is not in the suite, or cannot be scored: what to say */
+    cfb_code code;
+    cfb_suite_t *suite; /* parsed from a store's task definition; else NULL */
+    bool over_labels, done;
+    size_t order; /* of the task in its suite */
+    cfb_report_task result;
+} cfb_target;
+
+struct cfb_scoring {
+    const cfb_config *c;
+    cfb_arena_t *arena; /* behind lock while a scan runs */
+    cfb_suite_t *suite; /* for files; loaded when first needed */
+    cfb_report report;
+    cfb_report_task *tasks; /* made by cfb_scoring_report */
+    cfb_target **shown;     /* the results behind them */
+    pthread_mutex_t lock;   /* targets and arena */
+    cfb_target **targets;
+    size_t n, cap;
+    const char *export_dir;
+    unsigned what;
+    cfb_expr_t *where;
+    cfb_rows_out_t *rows_out;
+    bool pick_only; /* --rows-out has sampled and worst rows only */
+    bool keep_rows; /* for a comparison */
+    cfb_source *sources;
+    size_t n_sources, now;     /* now: the one that is being read */
+    cfb_report_asking *asking; /* (n_asking) one for each run store */
+    size_t n_asking;
+    cfb_report_skipped *skipped;
+    size_t cap_skipped;
+    uint64_t n_missing; /* rows without an output, in the source that is being read */
+    cfb_scan_meter meter;
+    cfb_cli_bytes progress;
+};
+
+/* The result that rows of this model, setting and task belong to, opened if it is new. text: NULL = unknown. task: where the
+ * caller has it (own: with the suite it came from, taken over in every case); else it is looked for in the suite. Any thread.
+ * *out may be one with an error, or one without a sink: then its rows are not scored. */
+typedef struct cfb_target_key {
+    cfb_str model, setting, task;
+    const cfb_task *definition;
+    cfb_suite_t *own;
+    bool keep_scores;
+} cfb_target_key;
+CFB_MUST_CHECK cfb_code cfb_scoring_target(cfb_scoring_t *s, const cfb_target_key *key, cfb_target **out, cfb_err *err);
+/* Ends the results of the source that was read, unless other sources may add to them. */
+CFB_MUST_CHECK cfb_code cfb_scoring_source_done(cfb_scoring_t *s, cfb_err *err);
+/* What is known of a row before its texts. */
+cfb_row_view cfb_scoring_view(const cfb_scoring_t *s, const cfb_target *t, const cfb_score_row *score, uint64_t row,
+                              uint64_t line);
+/* A row that was passed over. message is copied. In order, one at a time. */
+CFB_MUST_CHECK cfb_code cfb_scoring_skip(cfb_scoring_t *s, uint64_t row, uint64_t line, const char *message, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_scoring_keep_text(cfb_scoring_t *s, const char *text, const char **out, cfb_err *err);
+void cfb_scoring_set_title(cfb_scoring_t *s, const char *title);
+
+CFB_MUST_CHECK cfb_code cfb_scoring_read_store(cfb_scoring_t *s, const char *path, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_scoring_read_file(cfb_scoring_t *s, const cfb_source *source, cfb_err *err);
+
+/* ---- watch.c: how fast it went, and what held it up ---- */
+typedef struct cfb_watch cfb_watch_t;
+cfb_watch_t *cfb_watch_start(const cfb_config *c); /* NULL without memory: nothing is watched */
+/* Says on standard error what was measured (--verbose) and what slowed it down, and appends the measurements as a JSON object to
+ * json. */
+void cfb_watch_stop(cfb_watch_t *w, const cfb_scoring_t *s, cfb_buf *json);
+
+#endif
