@@ -100,10 +100,11 @@ typedef struct cfb_config {
     const char *out; /* folder of the run */
     const char *format;
     bool json, quiet, verbose, force;
-    bool moved;           /* another --base-url is the same model at another address */
-    const char *log_file; /* or NULL */
-    const char *progress; /* auto, bar, log, off */
-    const char *color;    /* auto, always, never */
+    bool moved;              /* another --base-url is the same model at another address */
+    const char *log_file;    /* or NULL */
+    const char *profile_out; /* trace, or NULL */
+    const char *progress;    /* auto, bar, log, off */
+    const char *color;       /* auto, always, never */
     /* scoring */
     const char *task;      /* task of the given files, where the file name does not say */
     const char *label_set; /* NULL: the suite's */

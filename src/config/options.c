@@ -329,6 +329,8 @@ const cfb_opt cfb_opts[] = {
     {AT("log", log_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = ASK,
      .help = "append everything that --verbose says to this file, with times; every failed call and every change of the calls in "
              "flight"},
+    {AT("profile-out", profile_out), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = ASK | SCORE,
+     .help = "trace of tasks, rows, calls, waits, blocks and commits, as JSON for ui.perfetto.dev or chrome://tracing"},
     {AT("progress", progress), .type = OPT_ENUM, .choices = "auto|bar|log|off", .def = "auto", .group = GROUP_OUTPUT,
      .commands = ASK | SCORE, .help = "progress on standard error; auto = bar on a terminal, else log"},
     {AT("color", color), .type = OPT_ENUM, .choices = "auto|always|never", .def = "auto", .group = GROUP_OUTPUT, .commands = ALL,
