@@ -13,17 +13,19 @@ extern "C" {
 #endif
 
 /* X(NAME, name, one-line summary) */
-#define CFB_COMMAND_MAP(X)                                                                 \
-    X(RUN, "run", "ask the model, score the replies and report, in one go")                \
-    X(GENERATE, "generate", "ask the model; a second call asks only for what is missing")  \
-    X(SCORE, "score", "score run stores, response files, or folders of them, offline")     \
-    X(REPORT, "report", "write the report of a scored run again")                          \
-    X(EXPORT, "export", "write a run store in CFBenchmark's CSV layout, or as JSON Lines") \
-    X(CONVERT, "convert", "turn Arrow, CSV or JSON data into JSON Lines or CSV")           \
-    X(PROMPT, "prompt", "show exactly what would be sent for given rows")                  \
-    X(BATCH, "batch", "ask by the server's batch files: cheaper, and later")               \
-    X(CACHE, "cache", "show or prune a response cache")                                    \
-    X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")                   \
+#define CFB_COMMAND_MAP(X)                                                                  \
+    X(RUN, "run", "ask the model, score the replies and report, in one go")                 \
+    X(GENERATE, "generate", "ask the model; a second call asks only for what is missing")   \
+    X(SCORE, "score", "score run stores, response files, or folders of them, offline")      \
+    X(REPORT, "report", "write the report of a scored run again")                           \
+    X(COMPARE, "compare", "compare models on the same rows: differences, intervals, ranks") \
+    X(VERIFY, "verify", "compute a run's results again and compare them byte by byte")      \
+    X(EXPORT, "export", "write a run store in CFBenchmark's CSV layout, or as JSON Lines")  \
+    X(CONVERT, "convert", "turn Arrow, CSV or JSON data into JSON Lines or CSV")            \
+    X(PROMPT, "prompt", "show exactly what would be sent for given rows")                   \
+    X(BATCH, "batch", "ask by the server's batch files: cheaper, and later")                \
+    X(CACHE, "cache", "show or prune a response cache")                                     \
+    X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")                    \
     X(EMBED, "embed", "turn texts into vectors (.npy) with an embedding model")
 
 typedef enum cfb_command {
@@ -125,6 +127,10 @@ typedef struct cfb_config {
     const char *vocab;       /* vocabulary file in place of the model's, or NULL */
     const char *pooling;     /* auto, cls, mean */
     const char *column;      /* of a data set; NULL: the file has one text per line */
+    /* statistics */
+    double confidence;
+    cfb_string_list fail_if;
+    int64_t resamples; /* 0 = Student's t instead of the bootstrap */
     /* prompt */
     const char *rows; /* "0,10,20-29" */
     bool hash;        /* print SHA-256 instead of text */
