@@ -18,6 +18,8 @@ extern "C" {
     X(GENERATE, "generate", "ask the model; a second call asks only for what is missing")     \
     X(SCORE, "score", "score run stores, response files, or folders of them, offline")        \
     X(REPORT, "report", "write the report of a scored run again")                             \
+    X(COMPARE, "compare", "compare models on the same rows: differences, intervals, ranks")   \
+    X(VERIFY, "verify", "compute a run's results again and compare them byte by byte")        \
     X(EXPORT, "export", "write a run store in CFBenchmark's CSV layout, or as JSON Lines")    \
     X(CONVERT, "convert", "turn Arrow, CSV or JSON data into JSON Lines or CSV")              \
     X(PROMPT, "prompt", "show exactly what would be sent for given rows")                     \
@@ -121,6 +123,10 @@ typedef struct cfb_config {
     const char *csv; /* file for the summary, or NULL */
     int64_t threads; /* 0 = all cores */
     int64_t memory;  /* MiB for reading files; 0 = by what is allowed */
+    /* statistics */
+    double confidence;
+    cfb_string_list fail_if;
+    int64_t resamples; /* 0 = Student's t instead of the bootstrap */
     /* prompt */
     const char *rows; /* "0,10,20-29" */
     bool hash;        /* print SHA-256 instead of text */

@@ -12,6 +12,8 @@ static cfb_code dispatch(const cfb_config *c, cfb_err *err) {
     case CFB_CMD_GENERATE: return cfb_cmd_generate(c, err);
     case CFB_CMD_SCORE: return cfb_cmd_score(c, err);
     case CFB_CMD_REPORT: return cfb_cmd_report(c, err);
+    case CFB_CMD_COMPARE: return cfb_cmd_compare(c, err);
+    case CFB_CMD_VERIFY: return cfb_cmd_verify(c, err);
     case CFB_CMD_EXPORT: return cfb_cmd_export(c, err);
     case CFB_CMD_CONVERT: return cfb_cmd_convert(c, err);
     case CFB_CMD_PROMPT: return cfb_cmd_prompt(c, err);
