@@ -132,6 +132,7 @@ static bool make_handle(struct call *k) {
     curl_easy_setopt(h, CURLOPT_ERRORBUFFER, k->error);
     curl_easy_setopt(h, CURLOPT_PRIVATE, k);
     curl_easy_setopt(h, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
+    curl_easy_setopt(h, CURLOPT_UPLOAD_BUFFERSIZE, 16384L); /* the least */
     return true;
 }
 

@@ -109,10 +109,16 @@ static void put_head(struct call *k, size_t endpoint) {
     memcpy(k->request.ptr + k->at + e->head_len, tail, (size_t)n);
 }
 
+/* Has the server closed it since the last reply? Then nothing was sent, and nothing is lost. */
+static bool is_alive(const struct call *k) {
+    char c;
+    return recv(k->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
 bool cfb_direct__start(struct call *k, size_t endpoint) {
     put_head(k, endpoint);
     k->broken = false;
-    if (k->fd >= 0 && k->endpoint != endpoint) cfb_direct__close(k);
+    if (k->fd >= 0 && (k->endpoint != endpoint || !is_alive(k))) cfb_direct__close(k);
     if (k->fd >= 0) {
         size_t at = k->at;
         k->kept = true;
