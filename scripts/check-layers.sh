@@ -20,7 +20,7 @@ declare -A room_of=(
 # library header: the rooms that may use it
 declare -A library=(
     [curl/curl.h]="client" [sqlite3.h]="store" [cjson/cJSON.h]="base" [cblas.h]="embed metrics score"
-    [utf8proc.h]="text report" [zlib.h]="dataset mock" [zstd.h]="dataset" [lz4frame.h]="dataset" [openssl/evp.h]="base"
+    [utf8proc.h]="text report" [zlib.h]="dataset mock client" [zstd.h]="dataset" [lz4frame.h]="dataset" [openssl/evp.h]="base"
     [openssl/ssl.h]="client"
 )
 
