@@ -12,6 +12,8 @@ static cfb_code dispatch(const cfb_config *c, cfb_err *err) {
     case CFB_CMD_GENERATE: return cfb_cmd_generate(c, err);
     case CFB_CMD_SCORE: return cfb_cmd_score(c, err);
     case CFB_CMD_REPORT: return cfb_cmd_report(c, err);
+    case CFB_CMD_COMPARE: return cfb_cmd_compare(c, err);
+    case CFB_CMD_VERIFY: return cfb_cmd_verify(c, err);
     case CFB_CMD_EXPORT: return cfb_cmd_export(c, err);
     case CFB_CMD_CONVERT: return cfb_cmd_convert(c, err);
     case CFB_CMD_PROMPT: return cfb_cmd_prompt(c, err);
@@ -19,7 +21,9 @@ static cfb_code dispatch(const cfb_config *c, cfb_err *err) {
     case CFB_CMD_CACHE: return cfb_cmd_cache(c, err);
     case CFB_CMD_LIMITER: return cfb_cmd_limiter(c, err);
     case CFB_CMD_MERGE: return cfb_cmd_merge(c, err);
+    case CFB_CMD_DOCTOR: return cfb_cmd_doctor(c, err);
     case CFB_CMD_MOCK: return cfb_cmd_mock(c, err);
+    case CFB_CMD_EMBED: return cfb_cmd_embed(c, err);
     case CFB_CMD_COUNT: break;
     }
     return cfb_err_set(err, CFB_EBUG, "no such command");
@@ -99,6 +103,7 @@ int main(int argc, char **argv) {
         if (rc == CFB_OK) rc = cfb_cli_place(&config, &err);
         if (rc == CFB_OK) rc = run_command(&config, &err);
         cfb_cli_log_end(rc == CFB_OK ? NULL : err.msg);
+        cfb_cli_embed_close();
     }
     if (rc == CFB_OK) rc = cfb_cli_print(CFB_STR_LIT(""), &err); /* what stdio still holds */
     if (rc != CFB_OK) fprintf(stderr, "cfbench: %s\n", err.msg[0] ? err.msg : cfb_code_text(rc));

@@ -62,6 +62,26 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
                         "folder of the run.",
                         {"Write the report beside its run:", "cfbench report runs/mini",
                          "Write it into another folder:", "cfbench report runs/mini --out public/mini"}},
+    [CFB_CMD_COMPARE] =
+        {"PATH...",
+         1,
+         SIZE_MAX,
+         "Compares models on the same rows, matched by task and id. Each PATH is a run store, a response file, or a "
+         "folder of such; every model in it is a run, and there must be two or more. For every pair: the "
+         "difference with its interval, the chance of it if both were equal (adjusted for many comparisons by "
+         "Holm's method), effect size, and which rows changed. Ranks are shared where the data cannot tell "
+         "models apart.",
+         {"Is the new model better?", "cfbench compare runs/old runs/new",
+          "In CI: fail if F1 has dropped by more than a point, beyond doubt:",
+          "cfbench compare runs/old runs/new --fail-if 'f1 drops > 0.01 at 95%'",
+          "A table for a paper:", "cfbench compare --format latex runs/*"}},
+    [CFB_CMD_VERIFY] = {"RUN",
+                        1,
+                        1,
+                        "Computes the results of a run again from its run store, and compares them byte by byte with the files "
+                        "in its folder. Nothing is written. RUN is the folder of the run. Options that decided the results, "
+                        "such as --metric, must be given as they were then.",
+                        {"Are these the results of this run?", "cfbench verify runs/mini"}},
     [CFB_CMD_EXPORT] = {"RUN [DIR]",
                         1,
                         2,
@@ -110,7 +130,8 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
          SIZE_MAX,
          "Joins the shards of a run (made with --shard) into the run store of OUT, scores it and writes its reports, as one "
          "process would have. SHARD is a shard's folder, its run.db, or a folder that holds shards. All must be of one "
-         "configuration, and together hold every row once.",
+         "configuration, and together hold every row once. Give the --seed of the shards, where they had one: intervals "
+         "depend on it.",
          {"A run of 8 shards, made with --out runs/qwen --shard i/8:", "cfbench merge runs/qwen-whole runs/qwen"}},
     [CFB_CMD_LIMITER] =
         {"",
@@ -120,6 +141,17 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
          "them together keep to one limit. Clients must know its token (CFBENCH_LIMITER_TOKEN or "
          "--limiter-token-file). What a killed client had goes to the others.",
          {"One rate for all jobs of a user:", "cfbench limiter --listen 0.0.0.0:7700 --rps 50 --in-flight 200"}},
+    [CFB_CMD_DOCTOR] =
+        {"",
+         0,
+         0,
+         "Looks at this machine, the limits of this process, OpenMP and BLAS, the file system of --out, the server and "
+         "the suite, and says what is wrong: what, why it matters, and the command that mends it. It takes the "
+         "options of a run and says how many calls and tokens that run would take, how long and what it would cost. "
+         "Nothing is asked but the list of models, and nothing is kept. Exit status: 0 nothing wrong (hints "
+         "apart), 3 at least one fault, 4 at least one fault of the server.",
+         {"This machine:", "cfbench doctor --suite sample", "A run before it is paid for:",
+          "cfbench doctor --model gpt-4.1-mini --data ~/cfbenchmark --rpm 500 --in-flight 256 --out runs/mini"}},
     [CFB_CMD_MOCK] = {"",
                       0,
                       0,
@@ -129,6 +161,16 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
                       {"Serve, and ask it from another terminal:", "cfbench mock --suite sample --port 8080",
                        "A slow server that refuses one call in ten:",
                        "cfbench mock --suite sample --port 8080 --mock-latency 0.5 --mock-faults 429:0.1"}},
+    [CFB_CMD_EMBED] =
+        {"IN OUT",
+         2,
+         2,
+         "Turns texts into vectors of length 1 with the embedding model of --embed-model, and writes them to OUT as a NumPy "
+         "array of binary32, one row per text. IN is a text file with one text per line, or - for standard input; with "
+         "--column it is a data set in any format that 'cfbench convert' reads.",
+         {"One vector per line of a file:", "cfbench embed --embed-model models/bge-small-zh-v1.5 lines.txt lines.npy",
+          "The references of a response file:",
+          "cfbench embed --embed-model models/bge-small-zh-v1.5 --column response summary-output.csv references.npy"}},
 };
 
 const cfb_exit_info cfb_exits[] = {
@@ -138,6 +180,7 @@ const cfb_exit_info cfb_exits[] = {
     {3, "finished, but some rows failed (named in the output, retried on the next run)"},
     {4, "the model could not be reached or refused the key"},
     {5, "interrupted, resumable"},
+    {6, "a --fail-if condition of compare holds"},
     {70, "our bug"},
 };
 const size_t cfb_exits_count = sizeof cfb_exits / sizeof cfb_exits[0];
@@ -149,6 +192,7 @@ const cfb_env_info cfb_env_infos[] = {
     {"OPENAI_BASE_URL", "as --base-url; CFBENCH_BASE_URL goes first"},
     {"CFBENCH_HEADERS", "as --header, one header in each line"},
     {"CFBENCH_SUITE_PATH", "folders in which suites are looked for by name, separated by colons"},
+    {"CFBENCH_DOCTOR_ROOT", "folder that stands for / when doctor reads /proc and /sys; for tests"},
     {"CFBENCH_SIMD", "avx512, avx2, neon or portable: the instruction set for reading; for measuring and tests"},
     {"CFBENCH_LIMITER_TOKEN", "what a limiter and its clients must have in common; a token file goes first"},
     {"NO_COLOR", "if set, --color auto means never"},

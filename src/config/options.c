@@ -8,6 +8,8 @@
 #define GENERATE CMD_BIT(CFB_CMD_GENERATE)
 #define SCORE CMD_BIT(CFB_CMD_SCORE)
 #define REPORT CMD_BIT(CFB_CMD_REPORT)
+#define COMPARE CMD_BIT(CFB_CMD_COMPARE)
+#define VERIFY CMD_BIT(CFB_CMD_VERIFY)
 #define EXPORT CMD_BIT(CFB_CMD_EXPORT)
 #define CONVERT CMD_BIT(CFB_CMD_CONVERT)
 #define PROMPT CMD_BIT(CFB_CMD_PROMPT)
@@ -16,7 +18,11 @@
 #define MERGE CMD_BIT(CFB_CMD_MERGE)
 #define LIMITER CMD_BIT(CFB_CMD_LIMITER)
 #define MOCK CMD_BIT(CFB_CMD_MOCK)
-#define ASK (RUN | GENERATE)
+#define EMBED CMD_BIT(CFB_CMD_EMBED)
+#define WITH_MODEL (RUN | SCORE | REPORT | COMPARE | VERIFY | EXPORT | EMBED)
+#define DOCTOR CMD_BIT(CFB_CMD_DOCTOR)
+#define RUNS (RUN | GENERATE)
+#define ASK (RUNS | DOCTOR) /* doctor looks at what a run would do */
 #define ALL (CMD_BIT(CFB_CMD_COUNT) - 1u)
 
 /* name and field of a row */
@@ -30,12 +36,13 @@ static const char preset_choices[] = CFB_PRESET_MAP(PRESET_CHOICE);
 const cfb_opt cfb_opts[] = {
     /* What is asked */
     {AT("suite", suite), .type = OPT_STRING, .def = "cfbenchmark", .metavar = "NAME|DIR", .group = GROUP_WHAT,
-     .commands = ASK | BATCH | SCORE | PROMPT | MOCK,
+     .commands = ASK | BATCH | SCORE | COMPARE | PROMPT | MOCK,
      .help = "benchmark suite: its name, or the folder that holds its suite.json"},
-    {AT("data", data), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_WHAT, .commands = ASK | BATCH | SCORE | PROMPT | MOCK,
+    {AT("data", data), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_WHAT,
+     .commands = ASK | BATCH | SCORE | COMPARE | PROMPT | MOCK,
      .help = "folder with the suite's data; without it, the suite's own folder"},
     {AT("tasks", tasks), .type = OPT_STRING, .metavar = "NAME,...", .group = GROUP_WHAT, .check = cfb_check_names,
-     .commands = ASK | BATCH | SCORE | PROMPT | MOCK,
+     .commands = ASK | BATCH | SCORE | COMPARE | PROMPT | MOCK,
      .help = "only these tasks of the suite, separated by commas; without it, all"},
     {AT("shot", shot), .type = OPT_ENUM, .choices = "zero|few", .def = "few", .group = GROUP_WHAT,
      .commands = ASK | BATCH | PROMPT | MOCK,
@@ -161,7 +168,8 @@ const cfb_opt cfb_opts[] = {
     {AT("row-deadline", row_deadline), .type = OPT_DOUBLE, .def = "0", RANGE(0, 86400), .unit = "s", .metavar = "SECONDS",
      .group = GROUP_PACE, .commands = ASK, .help = "longest time of a row in this run, with all its tries; 0 = no limit"},
     {AT("max-attempts", max_attempts), .type = OPT_INT, .def = "0", RANGE(0, 1000000), .metavar = "N", .group = GROUP_PACE,
-     .commands = ASK, .help = "calls of one row that may fail over all runs; then it is not asked again; 0 = no limit"},
+     .commands = ASK,
+     .help = "calls of one row that may reach a server and fail, over all runs; then it is not asked again; 0 = no limit"},
     {AT("max-failures", max_failures), .type = OPT_STRING, .metavar = "N|SHARE%", .group = GROUP_PACE,
      .check = cfb_check_failures, .commands = ASK,
      .help = "end the run when more rows than this have failed: a number, or a share such as 10%"},
@@ -173,45 +181,64 @@ const cfb_opt cfb_opts[] = {
      .help = "after Ctrl-C, SIGTERM or SIGUSR1: how long calls under way may finish; a second signal ends them at once"},
 
     /* Scoring */
-    {AT("task", task), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE,
+    {AT("task", task), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE | COMPARE,
      .help = "task of the given files, where their names do not say it"},
     {AT("metric", metric), .type = OPT_STRING, .metavar = "NAME|TASK=NAME,...", .group = GROUP_SCORE, .check = cfb_check_metrics,
-     .commands = RUN | SCORE | MERGE,
+     .commands = RUN | SCORE | COMPARE | VERIFY | MERGE,
      .help = "metric of the generation tasks, or of single tasks, in place of the suite's: docs/metrics.md lists them"},
     {AT("label-set", label_set), .type = OPT_ENUM, .choices = "suite|observed", .group = GROUP_SCORE,
-     .commands = RUN | SCORE | MERGE,
+     .commands = RUN | SCORE | COMPARE | VERIFY | MERGE,
      .help = "labels that F1 counts: the suite's list, or all that the file holds; without it, as the suite says"},
     {AT("response-column", response_column), .type = OPT_STRING, .def = "response", .metavar = "NAME", .group = GROUP_SCORE,
-     .commands = SCORE, .help = "column with the reference answers in response files"},
+     .commands = SCORE | COMPARE, .help = "column with the reference answers in response files"},
     {AT("output-column", output_column), .type = OPT_STRING, .def = "output", .metavar = "NAME", .group = GROUP_SCORE,
-     .commands = SCORE, .help = "column with the model's answers in response files"},
-    {AT("id-column", id_column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE,
+     .commands = SCORE | COMPARE, .help = "column with the model's answers in response files"},
+    {AT("id-column", id_column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE | COMPARE,
      .help = "column with the ids of rows in response files; without it, 'id' where there is one"},
-    {AT("task-column", task_column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE,
+    {AT("task-column", task_column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE | COMPARE,
      .help = "column that names each row's task: for files with rows of several tasks"},
-    {AT("model-column", model_column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE,
+    {AT("model-column", model_column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE | COMPARE,
      .help = "column that names each row's model"},
-    {AT("setting-column", setting_column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE,
-     .help = "column that names each row's setting, such as few-shot"},
+    {AT("setting-column", setting_column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE,
+     .commands = SCORE | COMPARE, .help = "column that names each row's setting, such as few-shot"},
     {AT("model-name", model_name), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .check = cfb_check_line,
      .commands = SCORE, .help = "model of the given files, in place of what their paths say"},
     {AT("setting", setting), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .check = cfb_check_line,
      .commands = SCORE, .help = "setting of the given files, such as few-shot, in place of what their paths say"},
     {AT("duplicates", duplicates), .type = OPT_ENUM, .choices = "separate|join|fail", .def = "separate", .group = GROUP_SCORE,
-     .commands = SCORE,
+     .commands = SCORE | COMPARE,
      .help = "the same task of the same model and setting in two sources: two results with their sources' names, the rows of "
              "both as one result, or an error"},
     {AT("on-bad-row", on_bad_row), .type = OPT_ENUM, .choices = "fail|skip", .def = "fail", .group = GROUP_SCORE,
      .commands = SCORE, .help = "a row that cannot be read: end with an error, or pass over it, list it and end with status 3"},
     {AT("threads", threads), .letter = 'j', .type = OPT_INT, .def = "0", RANGE(0, 1024), .metavar = "N", .group = GROUP_SCORE,
-     .commands = RUN | SCORE | MERGE, .help = "threads for scoring; 0 = all cores. The scores are the same for any number"},
+     .commands = RUN | SCORE | REPORT | COMPARE | VERIFY | EMBED | DOCTOR | MERGE,
+     .help = "threads for scoring and embedding; 0 = all cores. The scores are the same for any number"},
+    {AT("confidence", confidence), .type = OPT_DOUBLE, .def = "0.95", RANGE(0.5, 0.9999), .metavar = "SHARE",
+     .group = GROUP_SCORE, .commands = RUN | SCORE | REPORT | COMPARE | VERIFY | MERGE,
+     .help = "confidence of the intervals around scores"},
+    {AT("resamples", resamples), .type = OPT_INT, .def = "10000", RANGE(0, 10000000), .metavar = "N", .group = GROUP_SCORE,
+     .commands = RUN | SCORE | REPORT | COMPARE | VERIFY | MERGE,
+     .help = "bootstrap resamples behind an interval; 0 = Student's t interval instead"},
+    {AT("fail-if", fail_if), .type = OPT_LIST, .metavar = "CONDITION", .group = GROUP_SCORE, .commands = COMPARE,
+     .help = "exit with status 6 where this holds of a later run beside the first, such as 'f1 drops > 0.01 at 95%'"},
     {AT("memory", memory), .type = OPT_INT, .def = "0", RANGE(0, 1 << 24), .unit = "MiB", .metavar = "N", .group = GROUP_SCORE,
-     .commands = SCORE,
+     .commands = SCORE | COMPARE,
      .help = "memory that reading files may take, whatever their size; 0 = a quarter of what this machine, cgroup or "
              "Slurm job allows"},
+    {AT("embed-model", embed_model), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_SCORE, .commands = WITH_MODEL,
+     .help = "folder of the embedding model for --metric bge, as Hugging Face lays it out; scripts/get-bge.sh fetches one"},
+    {AT("embed-cache", embed_cache), .type = OPT_PATH, .metavar = "DIR|off", .group = GROUP_SCORE, .commands = WITH_MODEL,
+     .help = "folder with vectors of texts seen before; without it, cfbench/embeddings in the user's cache folder"},
+    {AT("vocab", vocab), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_SCORE, .commands = WITH_MODEL,
+     .help = "vocab.txt or tokenizer.json in place of the embedding model's own"},
+    {AT("pooling", pooling), .type = OPT_ENUM, .choices = "auto|cls|mean", .def = "auto", .group = GROUP_SCORE,
+     .commands = WITH_MODEL, .help = "how a text's vectors become one; auto = as the model says, else cls"},
+    {AT("column", column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = EMBED,
+     .help = "IN is a data set, and its texts stand in this column; without it, IN has one text per line"},
 
     /* Batch files and response cache */
-    {AT("cache", cache), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_BATCH, .commands = ASK,
+    {AT("cache", cache), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_BATCH, .commands = RUNS,
      .help = "response cache: a reply that is in it is not asked for again, by this or any other run"},
     {AT("batch-max-requests", batch_max_requests), .type = OPT_INT, .def = "50000", RANGE(1, 100000000), .unit = "requests",
      .metavar = "N", .group = GROUP_BATCH, .commands = BATCH, .help = "most requests in one batch file"},
@@ -322,8 +349,8 @@ const cfb_opt cfb_opts[] = {
     /* Output */
     {AT("out", out), .letter = 'o', .type = OPT_PATH, .def = "cfbench-out", .metavar = "DIR", .group = GROUP_OUTPUT,
      .commands = ASK | BATCH, .help = "folder of the run; the same folder again continues the run"},
-    {AT("out", out), .letter = 'o', .type = OPT_PATH, .metavar = "DIR", .group = GROUP_OUTPUT, .commands = SCORE | REPORT,
-     .help = "folder for the files that are written"},
+    {AT("out", out), .letter = 'o', .type = OPT_PATH, .metavar = "DIR", .group = GROUP_OUTPUT,
+     .commands = SCORE | REPORT | COMPARE, .help = "folder for the files that are written"},
     {AT("format", format), .type = OPT_ENUM, .choices = "csv|jsonl", .def = "csv", .group = GROUP_OUTPUT, .commands = EXPORT,
      .help = "CFBenchmark's CSV layout, or JSON Lines"},
     {AT("format", format), .type = OPT_ENUM, .choices = "csv|jsonl", .def = "jsonl", .group = GROUP_OUTPUT, .commands = CONVERT,
@@ -344,31 +371,39 @@ const cfb_opt cfb_opts[] = {
      .help = "the N answered rows of each task with the lowest scores, in reports and --rows-out; 0 = 5, in reports only"},
     {AT("csv", csv), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = SCORE,
      .help = "CSV file that gets the summary: a line for each model, setting and task"},
-    {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT | MERGE,
+    {AT("dry-run", dry_run), .type = OPT_BOOL, .flags = OPT_NO_FILE | OPT_NO_ENV, .group = GROUP_OUTPUT, .commands = RUNS,
+     .help =
+         "say how many calls and tokens it would take, how long and what it would cost, and end; nothing is asked or written"},
+    {AT("probe", probe), .type = OPT_BOOL, .flags = OPT_NO_FILE | OPT_NO_ENV, .group = GROUP_OUTPUT, .commands = DOCTOR,
+     .help = "ask the model one short question too: only an answer tells some servers' limits"},
+    {AT("format", format), .type = OPT_ENUM, .choices = "table|json|markdown|latex", .def = "table", .group = GROUP_OUTPUT,
+     .commands = COMPARE, .help = "form on standard output"},
+    {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT | EMBED | MERGE,
      .help = "replace files that are there"},
-    {AT("moved", moved), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ASK | BATCH,
+    {AT("moved", moved), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = RUNS | BATCH,
      .help = "continue a run although --base-url changed: the same model now answers at another address"},
     {AT("hash", hash), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = PROMPT,
      .help = "print the SHA-256 of each prompt instead of its text"},
-    {AT("json", json), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ASK | BATCH | SCORE | REPORT | PROMPT | CACHE | MERGE,
-     .help = "standard output is one JSON document"},
+    {AT("json", json), .type = OPT_BOOL, .group = GROUP_OUTPUT,
+     .commands = ASK | BATCH | SCORE | REPORT | COMPARE | PROMPT | CACHE | MERGE, .help = "standard output is one JSON document"},
     {AT("quiet", quiet), .letter = 'q', .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ALL,
      .help = "no progress; on standard error only warnings and errors"},
     {AT("verbose", verbose), .letter = 'v', .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ALL,
      .help = "say more on standard error"},
-    {AT("log", log_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = ASK,
+    {AT("log", log_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = RUNS,
      .help = "append everything that --verbose says to this file, with times; every failed call and every change of the calls in "
              "flight"},
-    {AT("profile-out", profile_out), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = ASK | SCORE,
+    {AT("profile-out", profile_out), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = RUNS | SCORE,
      .help = "trace of tasks, rows, calls, waits, blocks and commits, as JSON for ui.perfetto.dev or chrome://tracing"},
     {AT("progress", progress), .type = OPT_ENUM, .choices = "auto|bar|log|off", .def = "auto", .group = GROUP_OUTPUT,
-     .commands = ASK | SCORE, .help = "progress on standard error; auto = bar on a terminal, else log"},
+     .commands = RUNS | SCORE, .help = "progress on standard error; auto = bar on a terminal, else log"},
     {AT("color", color), .type = OPT_ENUM, .choices = "auto|always|never", .def = "auto", .group = GROUP_OUTPUT, .commands = ALL,
      .help = "colour; auto = on a terminal, unless NO_COLOR is set"},
 
     /* General */
     {AT("seed", seed), .type = OPT_INT, .def = "0", RANGE(0, 9007199254740992.0), .metavar = "N", .group = GROUP_GENERAL,
-     .commands = ASK | SCORE | MOCK, .help = "start of every random choice: the mock's, the waits between tries, --sample"},
+     .commands = ASK | MOCK | SCORE | REPORT | COMPARE | VERIFY | MERGE,
+     .help = "start of every random choice: the mock's, the waits between tries, --sample, the resamples of intervals"},
     {AT("config", config_file), .type = OPT_PATH, .flags = OPT_NO_FILE, .metavar = "FILE", .group = GROUP_GENERAL,
      .commands = ALL, .help = "JSON file with options, as --print-config writes it"},
     {.name = "print-config",
