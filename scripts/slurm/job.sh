@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the job scripts beside it. CFBENCH names the program, if it is not on the PATH.
 CFBENCH=${CFBENCH:-cfbench}
 

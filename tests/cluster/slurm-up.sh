@@ -73,7 +73,7 @@ slurm_down() {
     scancel --user root >/dev/null 2>&1
     sleep 0.5
     [ ${#slurm_pids[@]} -eq 0 ] || kill "${slurm_pids[@]}" 2>/dev/null
-    wait 2>/dev/null
+    wait "${slurm_pids[@]}" 2>/dev/null
 }
 # wait_job ID SECONDS: until the job is not in the queue any more
 wait_job() {
