@@ -297,6 +297,24 @@ static void missing_libraries_are_named(void **state) {
 #endif
 }
 
+/* What snprintf writes, without the zeros at the end. */
+static void few_decimals_are_as_printf_writes_them(void **state) {
+    (void)state;
+    const double scales[] = {1, 10, 100, 1000, 10000, 100000};
+    for (uint64_t i = 0; i < 60000; i++) {
+        uint64_t k = cfb_rand_u64(5, 0, i) % 6, bits = 1 + cfb_rand_u64(5, 1, i) % 46;
+        uint64_t r = cfb_rand_u64(5, 2, i) & ((UINT64_C(1) << bits) - 1);
+        double v = (double)(i < 20000 ? i : r) / scales[k];
+        char want[64], got[32];
+        size_t n = (size_t)snprintf(want, sizeof want, "%.6f", v);
+        while (want[n - 1] == '0' && want[n - 2] != '.') want[--n] = '\0';
+        if (v >= 1e9 || (v > 0 && v < 1e-4)) continue; /* more digits than six decimals show; exponents */
+        assert_int_equal(cfb_format_double(v, got), n);
+        assert_string_equal(got, want);
+        assert_true(strtod(got, NULL) == v);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_allowed),
@@ -317,6 +335,7 @@ int main(void) {
         cmocka_unit_test(blocks_all_run),
         cmocka_unit_test(limits_are_asked_for_beforehand),
         cmocka_unit_test(missing_libraries_are_named),
+        cmocka_unit_test(few_decimals_are_as_printf_writes_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
