@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 export BUILD=${BUILD:-build/gcc}
 case $BUILD in /*) CFBENCH=$BUILD/cfbench ;; *) CFBENCH=$PWD/$BUILD/cfbench ;; esac
 export CFBENCH BENCH_PYTHON="${PYTHON:-/usr/bin/python3}" PYTHONDONTWRITEBYTECODE=1
-write= growth= kernels=() metrics=() score=() client=()
+write= growth= kernels=() metrics=() score=() client=() stats=()
 for arg; do
     case $arg in
         --write) write=1 ;;
@@ -20,6 +20,7 @@ for arg; do
         --quick)
             kernels=(2 40000)
             metrics=(400)
+            stats=(--resamples 1000 --numpy-resamples 40 --rounds 1)
             score=(--mb 20 --reps 1)
             client=(--reps 1 --rows 8000 --python-rows 800 --rounds 5)
             ;;
@@ -60,6 +61,10 @@ trap 'rm -f "$report"' EXIT
     echo '```'
     echo
     "$BENCH_PYTHON" tests/bench/score.py ${score[@]+"${score[@]}"} ${more_score[@]+"${more_score[@]}"}
+    echo "## Statistics"
+    echo
+    "$BENCH_PYTHON" tests/bench/bench_stats.py ${stats[@]+"${stats[@]}"}
+    echo
     if [ "$growth" ]; then "$BENCH_PYTHON" tests/bench/growth.py --svg build/growth.svg ${GROWTH_ARGS:-}; fi
     "$BENCH_PYTHON" tests/bench/client.py ${client[@]+"${client[@]}"} ${more_client[@]+"${more_client[@]}"}
 } | tee "$report"

@@ -43,6 +43,7 @@ extern "C" {
     X(EINTERRUPTED, "interrupted; run again to continue", 5, 1)              \
     X(EIO, "reading or writing failed", 5, 1)                                \
     X(ENOSPACE, "no space left on the device", 5, 1)                         \
+    X(EWORSE, "a --fail-if condition holds", 6, 0)                           \
     X(EBUG, "internal error; please report it", 70, 0)
 
 typedef enum cfb_code {
@@ -64,7 +65,7 @@ typedef struct cfb_err {
         CFB_OK, 0, 0, { 0 } \
     }
 
-/* "EDATA"-style name, human text, process exit status (0, 1, 2, 3, 4, 5, 70) and retryability of a code.
+/* "EDATA"-style name, human text, process exit status (0, 1, 2, 3, 4, 5, 6, 70) and retryability of a code.
  * Edge: codes outside the enum are treated as EBUG. Threads: pure. */
 const char *cfb_code_name(cfb_code code);
 const char *cfb_code_text(cfb_code code);

@@ -11,6 +11,8 @@ extern "C" {
 #endif
 
 #define CFB_REPORT_BINS 20
+/* Failed rows leave a score open between counting 0 and counting 1. Beyond this gap a report says so, and gives no headline. */
+#define CFB_REPORT_MAX_GAP 0.05
 
 /* A row worth looking at. Strings are borrowed. */
 typedef struct cfb_report_row {
@@ -21,12 +23,22 @@ typedef struct cfb_report_row {
     const char *fail, *message; /* of a failed row, else NULL */
 } cfb_report_row;
 
+/* How far summary.mean_all can be trusted. Zero-initialised: unknown. */
+typedef struct cfb_report_interval {
+    const char *method; /* "bca", "wilson" or "t"; NULL: no interval (not a mean of rows, or too few rows) */
+    double lo, hi, se;
+    double z;            /* standard errors on each side of a mean over tasks, for the same confidence */
+    uint64_t n_clusters; /* groups of rows with the same input, as far as rows were kept; else rows */
+    double best;         /* the score if every failed row had scored 1 */
+} cfb_report_interval;
+
 /* One task of one model in one setting. */
 typedef struct cfb_report_task {
     const char *model, *setting; /* such as "gpt-4o-mini", "few-shot"; NULL if unknown */
     const char *task, *title, *kind;
     const char *source; /* the file or run store that was scored */
     cfb_score_summary summary;
+    cfb_report_interval interval;
     uint64_t histogram[CFB_REPORT_BINS]; /* of row scores over [0, 1]; 1.0 is in the last bin */
     const cfb_report_row *failed;        /* failed rows in row order, maybe only the first ones */
     size_t n_failed_listed;
@@ -133,6 +145,7 @@ typedef struct cfb_report {
     const char *version;    /* of cfbench */
     const char *created_at; /* UTC, or NULL to leave it out (then a report's bytes depend on its data alone) */
     const char *command;    /* a command that reproduces it, or NULL */
+    double confidence;      /* of the intervals; 0 = there are none */
     const cfb_report_setting *settings;
     size_t n_settings;
     const cfb_report_task *tasks; /* in the suite's order, grouped by model and setting */

@@ -1,5 +1,6 @@
 #include "base/omp.h"
 #include "cfbench/base.h"
+#include "cfbench/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,18 +44,27 @@ int cfb_cpu_count(void) {
 #endif
 }
 
+static void run_block(cfb_block_fn fn, void *ctx, size_t block, int worker) {
+    int64_t begin_ns = cfb_trace_on() ? cfb_now_ns() : 0;
+    fn(ctx, block, worker);
+    if (cfb_trace_on())
+        cfb_trace_span("compute", "block", CFB_TRACE_HERE, begin_ns, cfb_now_ns(),
+                       &(cfb_trace_arg){.name = "block", .n = (int64_t)block}, 1);
+}
+
 void cfb_par_blocks(size_t n_blocks, int n_threads, cfb_block_fn fn, void *ctx) {
     if (n_threads < 1) n_threads = 1;
     if ((size_t)n_threads > n_blocks) n_threads = n_blocks ? (int)n_blocks : 1;
     if (n_threads == 1) { /* small work stays serial */
-        for (size_t b = 0; b < n_blocks; b++) fn(ctx, b, 0);
+        for (size_t b = 0; b < n_blocks; b++) run_block(fn, ctx, b, 0);
         return;
     }
 #pragma omp parallel for schedule(dynamic, 1) num_threads(n_threads) default(none) shared(n_blocks, fn, ctx)
-    for (size_t b = 0; b < n_blocks; b++) fn(ctx, b, omp_get_thread_num());
+    for (size_t b = 0; b < n_blocks; b++) run_block(fn, ctx, b, omp_get_thread_num());
 }
 
 void cfb_thread_name(const char *name) {
+    cfb_trace_name_thread(name);
 #ifdef __linux__
     if ((pid_t)syscall(SYS_gettid) != getpid()) prctl(PR_SET_NAME, name, 0, 0, 0);
 #else

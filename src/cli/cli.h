@@ -9,6 +9,7 @@
 #include "cfbench/report.h"
 #include "cfbench/scan.h"
 #include "cfbench/score.h"
+#include "cfbench/stats.h"
 #include "cfbench/store.h"
 #include "cfbench/suite.h"
 
@@ -20,6 +21,8 @@ cfb_code cfb_cmd_run(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_generate(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_score(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_report(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_compare(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_verify(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_export(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_convert(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_prompt(const cfb_config *c, cfb_err *err);
@@ -80,8 +83,9 @@ CFB_MUST_CHECK cfb_code cfb_cli_check_metrics(const cfb_config *c, const cfb_tas
 /* ---- sink.c: scored rows of one task -> summary, worst, failed and sampled rows, export ---- */
 
 typedef struct cfb_sink_row {
-    uint64_t row, line; /* line: where it starts in its file, from 1; 0 = there are no lines */
-    size_t source;      /* as the caller numbers them */
+    uint64_t row, line;  /* line: where it starts in its file, from 1; 0 = there are no lines */
+    uint64_t same_input; /* a hash that rows with the same input share; 0 = that of `input` */
+    size_t source;       /* as the caller numbers them */
     cfb_str id, input, response, output;
     cfb_row_state state;
     const char *fail, *message; /* of a failed row */
@@ -97,12 +101,57 @@ typedef struct cfb_sink_kept {
     char *texts; /* the memory behind row's strings */
 } cfb_sink_kept;
 
+/* ---- row_scores.c: row scores of a task, kept for statistics ---- */
+
+/* Beyond so many rows Student's t interval differs from BCa by less than 1 % of its width. */
+#define CFB_ROWS_FOR_INTERVAL 20000
+
+/* What tells a row from others, where all rows are kept. */
+typedef struct cfb_row_key {
+    uint64_t row, reference; /* reference: a hash */
+    size_t id_at, id_len;
+    cfb_row_state state;
+} cfb_row_key;
+
+typedef struct cfb_row_scores {
+    double *score;      /* (n) */
+    uint64_t *cluster;  /* (n) rows with the same input share it */
+    cfb_row_key *key;   /* (n), if with_keys */
+    size_t n, cap, max; /* rows behind the first `max` are only counted */
+    bool with_keys;
+    cfb_buf ids;
+    /* over all rows */
+    uint64_t n_all;
+    double sum, squares;
+    bool binary; /* every score is 0 or 1 */
+} cfb_row_scores;
+
+/* every: keep all rows, with their keys; else only what an interval needs. */
+void cfb_row_scores_init(cfb_row_scores *t, bool every);
+void cfb_row_scores_free(cfb_row_scores *t);
+/* Once for every row, in order; then cfb_row_scores_keep, if it wants the row. */
+static inline void cfb_row_scores_count(cfb_row_scores *t, double score) {
+    t->n_all++;
+    t->sum += score;
+    t->squares += score * score;
+    t->binary = t->binary && (score == 0 || score == 1);
+}
+static inline bool cfb_row_scores_wants(const cfb_row_scores *t) { return t->n < t->max; }
+CFB_MUST_CHECK cfb_code cfb_row_scores_keep(cfb_row_scores *t, const cfb_sink_row *r, double score, cfb_err *err);
+cfb_str cfb_row_scores_id(const cfb_row_scores *t, size_t i); /* with_keys; borrowed */
+/* The interval of s->mean_all; *out is zeroed where there is none. */
+CFB_MUST_CHECK cfb_code cfb_row_scores_interval(const cfb_row_scores *t, const cfb_config *c, cfb_metric metric,
+                                                const cfb_score_summary *s, cfb_report_interval *out, cfb_err *err);
+/* --confidence, --resamples, --seed, --threads. */
+cfb_stats_opts cfb_cli_stats_opts(const cfb_config *c);
+
 typedef struct cfb_sink cfb_sink_t;
 typedef struct cfb_sink_opts {
     const cfb_task *task;
     cfb_score_opts score;
     cfb_export_t *export; /* owned from here on; NULL = none */
     bool keep_scores;     /* for cfb_sink_scores */
+    bool keep_all;        /* cfb_sink_row_scores holds every row, with its id */
     bool in_parts;        /* cfb_sink_add and cfb_sink_score may both be called: see cfb_scorer_score_part */
     size_t n_worst;       /* rows with the lowest scores to keep; 0 = 5 */
     size_t n_sample;      /* random rows to keep */
@@ -118,15 +167,16 @@ CFB_MUST_CHECK cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, si
 /* The same in two steps, as cfb_scorer_score_part and cfb_scorer_add_part: from any thread, then in order. */
 CFB_MUST_CHECK cfb_code cfb_sink_score(cfb_sink_t *s, int worker, const cfb_score_row_in *rows, size_t n, cfb_score_row *out,
                                        cfb_err *err);
-/* row(ctx, i, &r) fills in the texts of row i: only rows that are exported or kept are asked for. selected (n): see
- * cfb_sink_add; NULL = all. */
-typedef cfb_code (*cfb_sink_row_fn)(void *ctx, size_t i, cfb_sink_row *r, cfb_err *err);
+/* row(ctx, i, texts, &r) fills in row i: only rows that are exported or kept are asked for. Without texts its input may be left
+ * out beside same_input, and its line. selected (n): see cfb_sink_add; NULL = all. */
+typedef cfb_code (*cfb_sink_row_fn)(void *ctx, size_t i, bool texts, cfb_sink_row *r, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_sink_take(cfb_sink_t *s, const cfb_score_row *scores, const unsigned char *selected, size_t n,
                                       cfb_sink_row_fn row, void *ctx, cfb_err *err);
 /* Ends: commits the export, fills the report's task (borrowed from s). */
 CFB_MUST_CHECK cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err);
 const cfb_task *cfb_sink_task(const cfb_sink_t *s);
 size_t cfb_sink_scores(const cfb_sink_t *s, const int64_t **rows, const double **scores);
+const cfb_row_scores *cfb_sink_row_scores(const cfb_sink_t *s);
 /* After cfb_sink_finish: worst rows, lowest first; sampled rows in their order. Borrowed. */
 size_t cfb_sink_worst(const cfb_sink_t *s, const cfb_sink_kept **rows);
 size_t cfb_sink_sample(const cfb_sink_t *s, const cfb_sink_kept **rows);
@@ -187,11 +237,22 @@ CFB_MUST_CHECK cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path
                                               cfb_err *err);
 /* Scores everything that c->args names. */
 CFB_MUST_CHECK cfb_code cfb_scoring_add_sources(cfb_scoring_t *s, const char *export_dir, unsigned what, cfb_err *err);
+/* Keeps every row for cfb_scoring_rows, and writes nothing back into run stores. Call before anything is added. */
+void cfb_scoring_keep_rows(cfb_scoring_t *s);
 /* Does every part of --metric concern a task that was scored? EUSAGE names the part that does not. */
 CFB_MUST_CHECK cfb_code cfb_scoring_check_metrics(const cfb_scoring_t *s, cfb_err *err);
 size_t cfb_scoring_n_results(const cfb_scoring_t *s);
 uint64_t cfb_scoring_n_failed(const cfb_scoring_t *s);
 uint64_t cfb_scoring_n_skipped(const cfb_scoring_t *s);
+/* The report of all that was added, with every score's interval if that is asked for. Borrowed from s. */
+CFB_MUST_CHECK cfb_code cfb_scoring_report(cfb_scoring_t *s, bool intervals, const cfb_report **out, cfb_err *err);
+/* Of the report's task i: the task as it is scored, and its rows. */
+const cfb_task *cfb_scoring_task(const cfb_scoring_t *s, size_t i);
+const cfb_row_scores *cfb_scoring_rows(const cfb_scoring_t *s, size_t i);
+/* The source that reports name, for all tasks. */
+CFB_MUST_CHECK cfb_code cfb_scoring_name_source(cfb_scoring_t *s, const char *source, cfb_err *err);
+/* scores.json, report.html and report.md into dir. */
+CFB_MUST_CHECK cfb_code cfb_scoring_write(cfb_scoring_t *s, const char *dir, cfb_err *err);
 /* Table or JSON to standard output; scores.json, report.html and report.md into dir (NULL = none); --csv; picked rows, and the
  * end of --rows-out. performance: JSON for the document on standard output, or NULL. */
 CFB_MUST_CHECK cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, const char *performance, cfb_err *err);

@@ -1,5 +1,7 @@
 #include "cli/cli.h"
 
+#include "cfbench/trace.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +12,8 @@ static cfb_code dispatch(const cfb_config *c, cfb_err *err) {
     case CFB_CMD_GENERATE: return cfb_cmd_generate(c, err);
     case CFB_CMD_SCORE: return cfb_cmd_score(c, err);
     case CFB_CMD_REPORT: return cfb_cmd_report(c, err);
+    case CFB_CMD_COMPARE: return cfb_cmd_compare(c, err);
+    case CFB_CMD_VERIFY: return cfb_cmd_verify(c, err);
     case CFB_CMD_EXPORT: return cfb_cmd_export(c, err);
     case CFB_CMD_CONVERT: return cfb_cmd_convert(c, err);
     case CFB_CMD_PROMPT: return cfb_cmd_prompt(c, err);
@@ -57,6 +61,22 @@ static int hidden(int argc, char **argv, int *status) {
     return 1;
 }
 
+/* The command, with a trace around it where one is wanted: also of a run that fails. */
+static cfb_code run_command(const cfb_config *c, cfb_err *err) {
+    cfb_code rc = c->profile_out ? cfb_trace_open(c->profile_out, err) : CFB_OK;
+    if (rc != CFB_OK) return rc;
+    int64_t begin_ns = cfb_now_ns();
+    rc = dispatch(c, err);
+    if (!cfb_trace_on()) return rc;
+    cfb_trace_span("command", "command", CFB_TRACE_HERE, begin_ns, cfb_now_ns(), NULL, 0);
+    cfb_err trace_err = CFB_ERR_INIT;
+    cfb_code traced = cfb_trace_close(&trace_err);
+    if (traced != CFB_OK && rc != CFB_OK) cfb_log(CFB_LOG_WARN, "no trace: %s", trace_err.msg);
+    if (rc != CFB_OK || traced == CFB_OK) return rc;
+    *err = trace_err;
+    return traced;
+}
+
 int main(int argc, char **argv) {
     cfb_config config;
     cfb_config_want want;
@@ -76,7 +96,7 @@ int main(int argc, char **argv) {
     } else if (rc == CFB_OK) {
         cfb_cli_log_to_stderr(&config);
         rc = cfb_cli_log_to_file(&config, &err);
-        if (rc == CFB_OK) rc = dispatch(&config, &err);
+        if (rc == CFB_OK) rc = run_command(&config, &err);
         cfb_cli_log_end(rc == CFB_OK ? NULL : err.msg);
     }
     if (rc == CFB_OK) rc = cfb_cli_print(CFB_STR_LIT(""), &err); /* what stdio still holds */

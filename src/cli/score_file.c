@@ -72,7 +72,7 @@ static void choose_columns(const cfb_scoring_t *s, struct columns *c) {
     const cfb_config *o = s->c;
     bool every = s->rows_out && !s->pick_only;
     bool input = cfb_where_uses_input(s->where) || (every && cfb_rows_out_has_texts(s->rows_out)) || (s->export_dir && s->what);
-    bool id = cfb_where_uses_id(s->where) || every;
+    bool id = cfb_where_uses_id(s->where) || every || s->keep_rows;
     want(c, o->response_column, true, false);
     want(c, o->output_column, true, false);
     want(c, "input", false, !input);
@@ -337,15 +337,19 @@ static cfb_code work_part(void *ctx, const cfb_scan_part *rows, int worker, cfb_
 
 /* ---- commit: in the order of the file ---- */
 
-static cfb_code text_of_row(void *ctx, size_t place, cfb_sink_row *r, cfb_err *err) {
+static cfb_code text_of_row(void *ctx, size_t place, bool texts, cfb_sink_row *r, cfb_err *err) {
     struct file_job *j = ctx;
     size_t i = j->now_mine->row_at[j->group->begin + place];
     const cfb_str *cell = j->now->cells + i * j->now->n_columns;
     r->row = j->now->numbers[i];
-    r->line = cfb_scan_line(j->now, i);
     r->source = j->s->now;
     r->response = cell[0];
     r->output = cell[1];
+    /* as it stands in the file: the same text is written the same way throughout */
+    if (cell[2].len) r->same_input = cfb_hash64(cell[2].ptr, cell[2].len, 1);
+    if (!j->columns.list[j->columns.id].raw) r->id = cell[j->columns.id];
+    if (!texts) return CFB_OK;
+    r->line = cfb_scan_line(j->now, i);
     cfb_arena_reset(j->texts);
     cfb_code rc = cfb_scan_text(j->now, i, 2, j->texts, &r->input, err);
     if (rc == CFB_OK) rc = cfb_scan_text(j->now, i, j->columns.id, j->texts, &r->id, err);

@@ -149,7 +149,7 @@ cfb_code cfb_scoring_read_store(cfb_scoring_t *s, const char *path, cfb_err *err
         rc = cfb_err_set(err, CFB_EDATA, "%s: the run store has no tasks yet", path);
     bool joined = strcmp(s->c->duplicates, "join") == 0; /* then scores are not of this store alone */
     if (rc == CFB_OK && !joined) rc = cfb_scoring_source_done(s, err);
-    if (rc != CFB_OK || joined) return rc;
+    if (rc != CFB_OK || joined || s->keep_rows) return rc;
     cfb_err store_err = CFB_ERR_INIT;
     if (store_scores(s, s->now, path, &store_err) != CFB_OK) /* a read-only copy is scored all the same */
         cfb_log(CFB_LOG_INFO, "row scores were not written back into the store: %s", store_err.msg);

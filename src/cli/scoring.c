@@ -36,6 +36,7 @@ void cfb_scoring_free(cfb_scoring_t *s) {
     pthread_mutex_destroy(&s->lock);
     free(s->targets);
     free(s->tasks);
+    free(s->shown);
     free(s->asking);
     free(s->skipped);
     free(s);
@@ -112,7 +113,8 @@ static bool same_str(const char *z, cfb_str s) {
 
 /* Opens the export (where one is wanted) and the sink. */
 static cfb_code open_sink(cfb_scoring_t *s, cfb_target *t, const cfb_task *task, bool keep_scores, cfb_err *err) {
-    cfb_sink_opts o = {.keep_scores = keep_scores,
+    cfb_sink_opts o = {.keep_scores = keep_scores && !s->keep_rows,
+                       .keep_all = s->keep_rows,
                        .in_parts = strcmp(s->c->duplicates, "join") == 0,
                        .n_worst = (size_t)s->c->worst,
                        .n_sample = (size_t)s->c->sample,
@@ -377,7 +379,7 @@ static size_t group_of(const cfb_scoring_t *s, const cfb_target *t) {
 
 struct place {
     size_t group, source, order, index;
-    const cfb_target *t;
+    cfb_target *t;
 };
 
 static int compare_text(const char *a, const char *b) { return strcmp(a ? a : "", b ? b : ""); }
@@ -397,10 +399,12 @@ static int compare_places(const void *a, const void *b) {
     return x->group != y->group ? (x->group < y->group ? -1 : 1) : x->index < y->index ? -1 : 1;
 }
 
+/* What a report needs of every task. */
 static cfb_code make_tasks(cfb_scoring_t *s, cfb_err *err) {
     struct place *places = malloc((s->n ? s->n : 1) * sizeof *places);
     s->tasks = malloc((s->n ? s->n : 1) * sizeof *s->tasks);
-    if (places == NULL || s->tasks == NULL) {
+    s->shown = malloc((s->n ? s->n : 1) * sizeof *s->shown);
+    if (places == NULL || s->tasks == NULL || s->shown == NULL) {
         free(places);
         return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     }
@@ -412,11 +416,23 @@ static cfb_code make_tasks(cfb_scoring_t *s, cfb_err *err) {
         if (s->targets[i]->sink)
             places[n++] = (struct place){.group = group_of(s, s->targets[i]), .index = i, .t = s->targets[i]};
     if (n) qsort(places, n, sizeof *places, compare_places);
-    for (size_t i = 0; i < n; i++) s->tasks[i] = places[i].t->result;
+    for (size_t i = 0; i < n; i++) {
+        s->tasks[i] = places[i].t->result;
+        s->shown[i] = places[i].t;
+    }
     free(places);
     s->report.tasks = s->tasks;
     s->report.n_tasks = n;
     return CFB_OK;
+}
+
+static cfb_code make_intervals(cfb_scoring_t *s, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    for (size_t i = 0; i < s->report.n_tasks && rc == CFB_OK; i++)
+        rc = cfb_row_scores_interval(cfb_scoring_rows(s, i), s->c, cfb_scoring_task(s, i)->metric, &s->tasks[i].summary,
+                                     &s->tasks[i].interval, err);
+    s->report.confidence = s->c->confidence;
+    return rc;
 }
 
 static cfb_code make_report(cfb_scoring_t *s, cfb_err *err) {
@@ -430,6 +446,26 @@ static cfb_code make_report(cfb_scoring_t *s, cfb_err *err) {
         s->report.n_settings = s->asking->n_settings - s->asking->n_notes;
     }
     return make_tasks(s, err);
+}
+
+cfb_code cfb_scoring_report(cfb_scoring_t *s, bool intervals, const cfb_report **out, cfb_err *err) {
+    cfb_code rc = make_report(s, err);
+    if (rc == CFB_OK && intervals && s->report.confidence == 0) rc = make_intervals(s, err);
+    *out = &s->report;
+    return rc;
+}
+
+void cfb_scoring_keep_rows(cfb_scoring_t *s) { s->keep_rows = true; }
+const cfb_task *cfb_scoring_task(const cfb_scoring_t *s, size_t i) { return cfb_sink_task(s->shown[i]->sink); }
+const cfb_row_scores *cfb_scoring_rows(const cfb_scoring_t *s, size_t i) { return cfb_sink_row_scores(s->shown[i]->sink); }
+
+cfb_code cfb_scoring_name_source(cfb_scoring_t *s, const char *source, cfb_err *err) {
+    const char *kept = NULL;
+    cfb_code rc = cfb_scoring_keep_text(s, source, &kept, err);
+    if (rc == CFB_OK) rc = make_report(s, err);
+    for (size_t i = 0; i < s->report.n_tasks && rc == CFB_OK; i++) s->tasks[i].source = kept;
+    for (size_t i = 0; i < s->n_asking && rc == CFB_OK; i++) s->asking[i].source = kept;
+    return rc;
 }
 
 size_t cfb_scoring_n_results(const cfb_scoring_t *s) {
@@ -519,33 +555,36 @@ static cfb_code write_picks(cfb_scoring_t *s, cfb_err *err) {
 
 typedef cfb_code (*render_fn)(const cfb_report *r, cfb_buf *out, cfb_err *err);
 
-static cfb_code write_files(const cfb_report *r, const char *dir, cfb_buf *text, cfb_err *err) {
+cfb_code cfb_scoring_write(cfb_scoring_t *s, const char *dir, cfb_err *err) {
     static const struct {
         const char *name;
         render_fn render;
     } files[] = {{"scores.json", cfb_report_json}, {"report.md", cfb_report_markdown}, {"report.html", cfb_report_html}};
     char path[PATH_MAX];
-    cfb_code rc = cfb_mkdir_p(dir, err);
+    const cfb_report *r = NULL;
+    cfb_buf text = CFB_BUF_INIT(0);
+    cfb_code rc = cfb_scoring_report(s, true, &r, err);
+    if (rc == CFB_OK) rc = cfb_mkdir_p(dir, err);
     for (size_t i = 0; i < 3 && rc == CFB_OK; i++) {
-        cfb_buf_clear(text);
-        rc = files[i].render(r, text, err);
+        cfb_buf_clear(&text);
+        rc = files[i].render(r, &text, err);
         if (rc == CFB_OK) rc = cfb_path_join(path, sizeof path, dir, files[i].name, err);
-        if (rc == CFB_OK) rc = cfb_file_write(path, cfb_buf_str(text), err);
+        if (rc == CFB_OK) rc = cfb_file_write(path, cfb_buf_str(&text), err);
     }
+    cfb_buf_free(&text);
     return rc;
 }
 
 cfb_code cfb_scoring_publish(cfb_scoring_t *s, const char *dir, const char *performance, cfb_err *err) {
-    cfb_code rc = make_report(s, err);
+    const cfb_report *r = NULL;
+    cfb_code rc = cfb_scoring_report(s, true, &r, err);
     if (rc == CFB_OK) rc = write_picks(s, err);
     if (rc == CFB_OK) {
         rc = cfb_rows_out_commit(s->rows_out, err);
         s->rows_out = NULL;
     }
-    if (rc != CFB_OK) return rc;
-    const cfb_report *r = &s->report;
     cfb_buf text = CFB_BUF_INIT(0);
-    if (dir) rc = write_files(r, dir, &text, err);
+    if (rc == CFB_OK && dir) rc = cfb_scoring_write(s, dir, err);
     if (rc == CFB_OK && s->c->csv) {
         cfb_buf_clear(&text);
         rc = cfb_report_csv(r, &text, err);

@@ -30,6 +30,7 @@ struct cfb_scoring {
     cfb_suite_t *suite; /* for files; loaded when first needed */
     cfb_report report;
     cfb_report_task *tasks; /* made by cfb_scoring_report */
+    cfb_target **shown;     /* the results behind them */
     pthread_mutex_t lock;   /* targets and arena */
     cfb_target **targets;
     size_t n, cap;
@@ -38,6 +39,7 @@ struct cfb_scoring {
     cfb_expr_t *where;
     cfb_rows_out_t *rows_out;
     bool pick_only; /* --rows-out has sampled and worst rows only */
+    bool keep_rows; /* for a comparison */
     cfb_source *sources;
     size_t n_sources, now;     /* now: the one that is being read */
     cfb_report_asking *asking; /* (n_asking) one for each run store */

@@ -28,6 +28,7 @@ struct cfb_sink {
     unsigned char *selected;
     size_t cap;
     uint64_t n_taken;
+    cfb_row_scores row_scores;
     bool keep_scores, in_parts;
     int64_t *score_rows;
     double *scores;
@@ -46,6 +47,7 @@ cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err) {
     s->export = o->export;
     s->keep_scores = o->keep_scores;
     s->in_parts = o->in_parts;
+    cfb_row_scores_init(&s->row_scores, o->keep_all);
     s->failed.max = MAX_FAILED;
     s->worst.max = o->n_worst ? o->n_worst : DEFAULT_WORST;
     s->sample.max = o->n_sample;
@@ -68,6 +70,7 @@ void cfb_sink_free(cfb_sink_t *s) {
     free_kept(&s->worst);
     free_kept(&s->failed);
     free_kept(&s->sample);
+    cfb_row_scores_free(&s->row_scores);
     free(s->in);
     free(s->out);
     free(s->selected);
@@ -196,6 +199,7 @@ static cfb_code keep_score(cfb_sink_t *s, uint64_t row, double score, cfb_err *e
 static inline void count_score(cfb_sink_t *s, double score) {
     int bin = (int)(score * CFB_REPORT_BINS);
     s->histogram[bin < 0 ? 0 : bin >= CFB_REPORT_BINS ? CFB_REPORT_BINS - 1 : bin]++;
+    cfb_row_scores_count(&s->row_scores, score);
 }
 
 static bool is_answered(cfb_row_state s) { return s == CFB_ROW_OK || s == CFB_ROW_TRUNCATED; }
@@ -213,7 +217,8 @@ static inline unsigned lists_for(const cfb_sink_t *s, const cfb_score_row *score
 static cfb_code take_row(cfb_sink_t *s, const cfb_sink_row *r, const cfb_score_row *score, unsigned lists, double chance,
                          uint64_t order, cfb_err *err) {
     cfb_code rc = CFB_OK;
-    if (s->export) rc = cfb_export_row(s->export, r->input, r->response, r->output, score, err);
+    if (cfb_row_scores_wants(&s->row_scores)) rc = cfb_row_scores_keep(&s->row_scores, r, score->score, err);
+    if (rc == CFB_OK && s->export) rc = cfb_export_row(s->export, r->input, r->response, r->output, score, err);
     if (rc == CFB_OK && (lists & KEEP_FAILED)) rc = keep(&s->failed, r, score, 0, order, err);
     if (rc == CFB_OK && (lists & KEEP_WORST)) rc = keep(&s->worst, r, score, score->score, order, err);
     if (rc == CFB_OK && (lists & KEEP_SAMPLE)) rc = keep(&s->sample, r, score, chance, order, err);
@@ -240,9 +245,10 @@ static cfb_code take_all(cfb_sink_t *s, const cfb_score_row *scores, const unsig
         count_score(s, scores[i].score);
         s->n_selected += is_selected;
         unsigned lists = lists_for(s, &scores[i], is_selected, chance);
-        if (lists == 0 && s->export == NULL && !s->keep_scores) continue;
+        bool texts = lists != 0 || s->export;
+        if (!texts && !s->keep_scores && !cfb_row_scores_wants(&s->row_scores)) continue;
         cfb_sink_row r = {.state = scores[i].state};
-        rc = row(ctx, i, &r, err);
+        rc = row(ctx, i, texts, &r, err);
         if (rc == CFB_OK) rc = take_row(s, &r, &scores[i], lists, chance, order, err);
     }
     s->n_taken += n;
@@ -255,8 +261,9 @@ cfb_code cfb_sink_take(cfb_sink_t *s, const cfb_score_row *scores, const unsigne
     return take_all(s, scores, selected, n, row, ctx, err);
 }
 
-static cfb_code row_of_array(void *ctx, size_t i, cfb_sink_row *r, cfb_err *err) {
+static cfb_code row_of_array(void *ctx, size_t i, bool texts, cfb_sink_row *r, cfb_err *err) {
     const cfb_sink_row *rows = ctx;
+    (void)texts;
     (void)err;
     *r = rows[i];
     return CFB_OK;
@@ -319,6 +326,8 @@ size_t cfb_sink_sample(const cfb_sink_t *s, const cfb_sink_kept **rows) {
     *rows = s->sample.rows;
     return s->sample.n;
 }
+
+const cfb_row_scores *cfb_sink_row_scores(const cfb_sink_t *s) { return &s->row_scores; }
 
 size_t cfb_sink_scores(const cfb_sink_t *s, const int64_t **rows, const double **scores) {
     *rows = s->score_rows;

@@ -62,6 +62,26 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
                         "folder of the run.",
                         {"Write the report beside its run:", "cfbench report runs/mini",
                          "Write it into another folder:", "cfbench report runs/mini --out public/mini"}},
+    [CFB_CMD_COMPARE] =
+        {"PATH...",
+         1,
+         SIZE_MAX,
+         "Compares models on the same rows, matched by task and id. Each PATH is a run store, a response file, or a "
+         "folder of such; every model in it is a run, and there must be two or more. For every pair: the "
+         "difference with its interval, the chance of it if both were equal (adjusted for many comparisons by "
+         "Holm's method), effect size, and which rows changed. Ranks are shared where the data cannot tell "
+         "models apart.",
+         {"Is the new model better?", "cfbench compare runs/old runs/new",
+          "In CI: fail if F1 has dropped by more than a point, beyond doubt:",
+          "cfbench compare runs/old runs/new --fail-if 'f1 drops > 0.01 at 95%'",
+          "A table for a paper:", "cfbench compare --format latex runs/*"}},
+    [CFB_CMD_VERIFY] = {"RUN",
+                        1,
+                        1,
+                        "Computes the results of a run again from its run store, and compares them byte by byte with the files "
+                        "in its folder. Nothing is written. RUN is the folder of the run. Options that decided the results, "
+                        "such as --metric, must be given as they were then.",
+                        {"Are these the results of this run?", "cfbench verify runs/mini"}},
     [CFB_CMD_EXPORT] = {"RUN [DIR]",
                         1,
                         2,
@@ -122,6 +142,7 @@ const cfb_exit_info cfb_exits[] = {
     {3, "finished, but some rows failed (named in the output, retried on the next run)"},
     {4, "the model could not be reached or refused the key"},
     {5, "interrupted, resumable"},
+    {6, "a --fail-if condition of compare holds"},
     {70, "our bug"},
 };
 const size_t cfb_exits_count = sizeof cfb_exits / sizeof cfb_exits[0];

@@ -231,11 +231,10 @@ static scan_part *take_part(struct cfb_scan *s, int worker) {
     pthread_mutex_lock(&s->take);
     if (cfb_stop_is_on(s->stop)) fail_scan(s, CFB_EINTERRUPTED, "interrupted");
     scan_part *p = next_slot(s, worker);
-    int64_t t1 = cfb_now_ns();
-    atomic_fetch_add(&s->meter->ns_wait, (unsigned long long)(t1 - t0));
+    int64_t t1 = scan__spent(&s->meter->ns_wait, "wait", t0);
     if (p != NULL && s->mode != SCAN_PLAIN) {
         p->code = scan_input__fetch(s, p, w, &end, &p->err);
-        atomic_fetch_add(&s->meter->ns_read, (unsigned long long)(cfb_now_ns() - t1));
+        scan__spent(&s->meter->ns_read, "read", t1);
         if (end) {
             pthread_mutex_lock(&s->lock);
             s->n_parts = p->index; /* this one is not there */
@@ -302,9 +301,9 @@ static bool cut_part(struct cfb_scan *s, scan_part *p, scan_worker *w) {
     if (p->code == CFB_OK && s->mode == SCAN_PLAIN && atomic_load(&s->n_resolved) < p->index)
         guessed = (s->jsonl ? scan_jsonl__guess(p) : scan_csv__guess(p, w)) == CUT_OK;
     if (guessed) scan_input__measure(p);
-    int64_t t1 = cfb_now_ns();
+    int64_t t1 = scan__spent(&s->meter->ns_cut, "cut", t0);
     if (!wait_turn(s, p)) return false;
-    int64_t t2 = cfb_now_ns();
+    int64_t t2 = scan__spent(&s->meter->ns_wait, "wait", t1);
     p->at = s->chain;
     if (text && p->code == CFB_OK) {
         size_t start = (size_t)(p->at.start - p->offset);
@@ -318,20 +317,18 @@ static bool cut_part(struct cfb_scan *s, scan_part *p, scan_worker *w) {
         }
     }
     resolve(s, p);
-    atomic_fetch_add(&s->meter->ns_cut, (unsigned long long)(cfb_now_ns() - t2 + t1 - t0));
-    atomic_fetch_add(&s->meter->ns_wait, (unsigned long long)(t2 - t1));
+    scan__spent(&s->meter->ns_cut, "cut", t2);
     return true;
 }
 
 static void work_on(struct cfb_scan *s, scan_part *p, int worker) {
     int64_t t0 = cfb_now_ns();
     scan_part__finish(p);
-    int64_t t1 = cfb_now_ns();
+    int64_t t1 = scan__spent(&s->meter->ns_check, "check", t0);
     cfb_code rc = p->code;
     if (rc == CFB_OK && s->job->work) rc = s->job->work(s->job->ctx, &p->pub, worker, &p->err);
     p->code = rc;
-    atomic_fetch_add(&s->meter->ns_check, (unsigned long long)(t1 - t0));
-    atomic_fetch_add(&s->meter->ns_work, (unsigned long long)(cfb_now_ns() - t1));
+    scan__spent(&s->meter->ns_work, "work", t1);
 }
 
 static void commit_part(struct cfb_scan *s, scan_part *p) {
@@ -339,7 +336,7 @@ static void commit_part(struct cfb_scan *s, scan_part *p) {
     cfb_code rc = p->code;
     if (rc == CFB_OK && s->job->commit) rc = s->job->commit(s->job->ctx, &p->pub, &p->err);
     p->code = rc;
-    atomic_fetch_add(&s->meter->ns_commit, (unsigned long long)(cfb_now_ns() - t0));
+    scan__spent(&s->meter->ns_commit, "commit", t0);
     if (rc != CFB_OK) return;
     atomic_fetch_add(&s->meter->rows_done, p->n_rows);
     atomic_fetch_add(&s->meter->bad_rows, p->n_bad);

@@ -10,6 +10,9 @@
 #include "dataset/csv.h"
 #include "dataset/simd.h"
 
+#include "cfbench/base.h"
+#include "cfbench/trace.h"
+
 #include <pthread.h>
 
 #define SLOTS_PER_THREAD 4
@@ -185,5 +188,13 @@ void scan_input__measure(scan_part *p);
 void scan_input__release(scan_part *p);
 cfb_code scan_input__open(struct cfb_scan *s, cfb_err *err);
 void scan_input__close(struct cfb_scan *s);
+
+/* Time of this thread for the meter, and for the trace. Returns end_ns. */
+static inline int64_t scan__spent(atomic_ullong *meter, const char *name, int64_t begin_ns) {
+    int64_t end_ns = cfb_now_ns();
+    atomic_fetch_add(meter, (unsigned long long)(end_ns - begin_ns));
+    if (cfb_trace_on()) cfb_trace_span("scan", name, CFB_TRACE_HERE, begin_ns, end_ns, NULL, 0);
+    return end_ns;
+}
 
 #endif

@@ -46,7 +46,7 @@ static cfb_code read_plain(scan_part *p, size_t want, cfb_err *err) {
     }
     p->data = p->buf.ptr;
     p->eof = p->final = p->offset + p->avail == s->size;
-    atomic_fetch_add(&s->meter->ns_read, (unsigned long long)(cfb_now_ns() - t0));
+    scan__spent(&s->meter->ns_read, "read", t0);
     return CFB_OK;
 }
 

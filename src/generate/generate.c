@@ -100,7 +100,12 @@ static cfb_code ask(struct job *j, cfb_err *err) {
             if (err) *err = flush_err;
             rc = flushed;
         }
-        j->sum->asking_s = (double)(cfb_now_ns() - begin) * 1e-9;
+        int64_t end = cfb_now_ns();
+        j->sum->asking_s = (double)(end - begin) * 1e-9;
+        if (cfb_trace_on()) {
+            cfb_trace_span("generate", "ask", CFB_TRACE_HERE, begin, end, NULL, 0);
+            cfb_job_trace_tasks(j);
+        }
         j->sum->asking_cpu_s = cfb_cpu_time_s() - cpu_s;
     }
     free(n_rows);
@@ -154,6 +159,7 @@ cfb_code cfb_generate(const cfb_generate_opts *opts, cfb_generate_summary *sum, 
     struct job j = {0};
     int64_t start = cfb_now_ns();
     cfb_code rc = begin(&j, opts, sum, NULL, NULL, err);
+    if (cfb_trace_on()) cfb_trace_span("generate", "prepare", CFB_TRACE_HERE, start, cfb_now_ns(), NULL, 0);
     if (rc == CFB_OK) {
         rc = ask(&j, err);
         if (rc == CFB_OK || rc == CFB_EINTERRUPTED) {

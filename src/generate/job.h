@@ -6,6 +6,7 @@
  * gate.c     permits: how many calls may be in flight
  * recall.c   the response cache
  * worker.c   a row worker: an event loop that keeps its calls in flight
+ * traced.c   what of it a trace shows
  * outcome.c  what becomes of a call: record, count, list
  * brake.c    when a run must not go on: nothing works, the server is gone, too much failed or spent */
 #ifndef CFB_GENERATE_JOB_H
@@ -13,6 +14,7 @@
 
 #include "cfbench/base.h"
 #include "cfbench/generate.h"
+#include "cfbench/trace.h"
 #include "generate/recall.h"
 
 #define MAX_PROMPT_BYTES ((size_t)32 << 20)
@@ -69,6 +71,7 @@ struct job_task {
     size_t n_given_up;
     int max_tokens;
     atomic_llong n_replies, completion_tokens; /* for the estimate */
+    atomic_llong first_ns, last_ns;            /* of its rows, while a trace is open */
 };
 
 /* Latencies of replies: 32 buckets for each doubling, from 1 us on. */
@@ -144,6 +147,21 @@ void cfb_brake_count_call(struct job *j, struct cfb_spending *s); /* the call st
 /* What was set aside is free again, or really spent and counted. */
 void cfb_brake_settle(struct job *j, struct cfb_spending *s);
 CFB_MUST_CHECK cfb_code cfb_brake_at_end(struct job *j, cfb_err *err);
+
+/* ---- traced.c: call these while a trace is open ---- */
+
+/* A lane's own track: its rows lie one behind the other, while those of a thread overlap. */
+struct cfb_lane_trace {
+    int64_t track, taken_ns, rest_ns; /* rest_ns: since when it waits; 0 = it does not */
+    bool answered;
+};
+void cfb_job_trace_taken(struct cfb_lane_trace *t, size_t worker, size_t lane, int64_t now);
+void cfb_job_trace_wait(struct cfb_lane_trace *t, const char *name, int64_t *since_ns, int64_t now);
+void cfb_job_trace_call(struct job *j, struct cfb_lane_trace *t, size_t task, size_t row, int64_t start_ns,
+                        const cfb_chat_reply *r);
+void cfb_job_trace_row(struct job *j, struct cfb_lane_trace *t, size_t task, size_t row, int tries, cfb_fail last);
+void cfb_job_trace_tasks(const struct job *j);
+void cfb_job_trace_counters(const struct job *j);
 
 /* ---- worker.c ---- */
 cfb_code cfb_job_work(void *ctx, cfb_seat_t *seat, cfb_err *err);

@@ -184,6 +184,7 @@ void cfb_job_sample(struct job *j, bool last) {
                                 .waited_us = atomic_load(&j->waited_us),
                                 .phase = phase < 0 ? "fixed" : cfb_adaptive_phase_name((cfb_adaptive_phase)phase)};
     cfb_store_queue_sample(j->o->store, &p);
+    if (cfb_trace_on()) cfb_job_trace_counters(j);
 #pragma omp critical(cfb_spent)
     tell_spent(j);
 }

@@ -20,6 +20,7 @@ struct lane {
     struct cfb_spending reserved;
     int in_flight; /* calls under way when it started */
     char key[65];  /* in the response cache */
+    struct cfb_lane_trace trace;
     struct lane *next;
 };
 
@@ -60,6 +61,7 @@ static struct lane *pop_waiting(struct worker *w) {
 }
 
 static void free_lane(struct worker *w, struct lane *l) {
+    if (cfb_trace_on()) cfb_job_trace_row(w->j, &l->trace, l->task, l->row, l->tries, l->last);
     l->next = w->free;
     w->free = l;
 }
@@ -179,6 +181,7 @@ static bool may_try_again(struct job *j, struct lane *l, const cfb_chat_reply *r
 
 static void try_again(struct worker *w, struct lane *l) {
     atomic_fetch_add(&w->j->progress->tasks[l->task].retries, 1);
+    if (cfb_trace_on()) l->trace.rest_ns = cfb_now_ns();
     push_waiting(w, l);
 }
 
@@ -190,6 +193,7 @@ static void on_done(void *ctx, void *tag, const cfb_chat_reply *r) {
     cfb_gate_leave(&j->gate, w->number);
     atomic_fetch_sub(&j->progress->in_flight, 1);
     settle(j, l, r);
+    if (cfb_trace_on()) cfb_job_trace_call(j, &l->trace, l->task, l->row, l->start_ns, r);
     if (r->fail == CFB_FAIL_STOPPED) { /* given up on the user's word: not the server's failure, and the row is not done */
         free_lane(w, l);
         return;
@@ -211,6 +215,7 @@ static void on_done(void *ctx, void *tag, const cfb_chat_reply *r) {
     cfb_brake_on_call(j, l->task, l->row, r);
     obey_hints(j, r);
     if (r->fail == CFB_FAIL_NONE) {
+        l->trace.answered = true;
         cfb_job_count_reply(j, l->task, r, prompt_bytes(j, l));
         free_lane(w, l);
         return;
@@ -253,6 +258,7 @@ static bool is_recalled(struct worker *w, struct lane *l) {
     if (rc == CFB_OK && hit) {
         atomic_fetch_add(&j->n_ok, 1);
         atomic_fetch_add(&j->n_from_cache, 1);
+        l->trace.answered = true;
     }
     return rc != CFB_OK || hit;
 }
@@ -260,13 +266,16 @@ static bool is_recalled(struct worker *w, struct lane *l) {
 static bool next_lane(struct worker *w, int64_t now) {
     if (w->n_waiting > 0 && w->waiting[0]->due_ns <= now) {
         w->next = pop_waiting(w);
+        if (cfb_trace_on()) cfb_job_trace_wait(&w->next->trace, "wait to try again", &w->next->trace.rest_ns, now);
         return true;
     }
     size_t task, index;
     while (w->free != NULL && cfb_sched_next(w->seat, &task, &index)) {
         struct lane *l = w->free;
         w->free = l->next;
-        *l = (struct lane){.task = task, .index = index, .row = w->j->tasks[task].pending[index]};
+        *l = (struct lane){
+            .task = task, .index = index, .row = w->j->tasks[task].pending[index], .trace = {.track = l->trace.track}};
+        if (cfb_trace_on()) cfb_job_trace_taken(&l->trace, w->number, (size_t)(l - w->lanes), now);
         w->next = l;
         if (w->j->recall == NULL || !is_recalled(w, l)) return true;
         w->next = NULL;
@@ -310,6 +319,7 @@ static cfb_code start_call(struct worker *w, struct lane *l, int64_t now, cfb_er
     l->start_ns = now;
     l->wait_us = (now - l->asked_ns) / 1000;
     atomic_fetch_add(&j->waited_us, l->wait_us);
+    if (cfb_trace_on()) cfb_job_trace_wait(&l->trace, "wait for a start", &(int64_t){l->asked_ns}, now);
     cfb_brake_count_call(j, &l->reserved);
     l->in_flight = atomic_fetch_add(&j->progress->in_flight, 1) + 1;
     rc = cfb_calls_start(w->calls, l, cfb_buf_str(&w->prompt), t->max_tokens, limit_s, err);
@@ -330,8 +340,12 @@ static void fill(struct worker *w, int64_t *until_ns) {
         }
         if (!w->has_permit) {
             l->tokens = estimate(j, l);
-            if (!cfb_gate_enter(&j->gate, w->number)) return;
+            if (!cfb_gate_enter(&j->gate, w->number)) {
+                if (cfb_trace_on() && l->trace.rest_ns == 0) l->trace.rest_ns = now;
+                return;
+            }
             w->has_permit = true;
+            if (cfb_trace_on()) cfb_job_trace_wait(&l->trace, "wait for a permit", &l->trace.rest_ns, now);
             if (!cfb_brake_reserve(j, l->tokens, &l->reserved)) return;
         }
         if (!w->has_start) {

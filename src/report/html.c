@@ -55,11 +55,18 @@ static void put_tiles(report_out *o, const report_group *g, const report_mean *m
         n_answered += g->tasks[i].summary.n_answered;
         n_failed += g->tasks[i].summary.n_state[CFB_ROW_FAILED];
     }
+    bool open = false; /* no headline over scores that missing rows leave open */
+    for (size_t i = 0; i < g->n; i++) open = open || report_is_open(&g->tasks[i]);
     report_put(o, "<div class=\"tiles\">\n");
     for (size_t k = 0; k < n_means; k++) { /* the mean of all tasks first */
         const report_mean *m = &means[(k + n_means - 1) % n_means];
-        snprintf(foot, sizeof foot, "mean of %zu task%s", m->n_tasks, m->n_tasks == 1 ? "" : "s");
-        put_tile(o, m->kind ? "" : " main", report_score(m->all, scratch), m->kind ? m->kind : "all tasks", foot);
+        char range[48];
+        cfb_str r = report_range(m->lo, m->hi, range);
+        snprintf(foot, sizeof foot, "mean of %zu task%s%s%.*s", m->n_tasks, m->n_tasks == 1 ? "" : "s", r.len > 1 ? ", " : "",
+                 r.len > 1 ? (int)r.len : 0, r.ptr);
+        if (open) snprintf(foot, sizeof foot, "no headline: rows are missing");
+        put_tile(o, m->kind ? "" : " main", open ? CFB_STR_LIT("–") : report_score(m->all, scratch),
+                 m->kind ? m->kind : "all tasks", foot);
     }
     snprintf(foot, sizeof foot, "%" PRIu64 " answered", n_answered);
     put_tile(o, "", report_count(n_rows, scratch), "rows", foot);
@@ -187,9 +194,11 @@ cfb_code cfb_report_html(const cfb_report *r, cfb_buf *out, cfb_err *err) {
     put_skipped(&o, r);
     report_asking_html(&o, r);
     put_settings(&o, r);
-    report_put(
-        &o,
-        "</main>\n<footer><p>Scores over all rows count rows without an answer as 0; scores over answered rows leave them out. "
-        "A mean over tasks weighs every task alike.</p></footer>\n</body>\n</html>\n");
+    report_put(&o, "</main>\n<footer><p>");
+    size_t before = out->len;
+    report_interval_note(&o, r);
+    if (out->len > before) report_put(&o, "; for a mean, tasks are taken as independent. ");
+    report_put(&o, "Scores over all rows count rows without an answer as 0; scores over answered rows leave them out. "
+                   "A mean over tasks weighs every task alike.</p></footer>\n</body>\n</html>\n");
     return o.rc;
 }

@@ -29,7 +29,7 @@ const char report_css[] =
     ".tile.main{border-color:var(--acc)}.tile.bad{background:var(--badbg);border-color:var(--failed);font-weight:400}.tile.bad "
     "b{color:var(--failed)}\n"
     ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%}\n"
-    "th,td{padding:6px 10px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}\n"
+    "th,td{padding:6px 8px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}\n"
     "thead th{color:var(--dim);font-weight:600;font-size:13px;white-space:nowrap;vertical-align:bottom}\n"
     "tbody th{font-weight:600}tr:last-child>*{border-bottom:0}\n"
     "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\n"

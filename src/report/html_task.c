@@ -182,12 +182,23 @@ void report_html_task(report_out *o, const cfb_report_task *t, size_t id) {
     (void)report_text(o, REPORT_HTML, report_cell(t, REPORT_COL_METRIC, scratch), 0);
     report_put(o, "</span> <span class=\"big\">");
     report_put_str(o, report_score(s->mean_all, scratch));
-    report_put(o, "</span></span></div>\n");
+    report_put(o, "</span>");
+    if (t->interval.method) {
+        report_put(o, " <span class=\"dim\">");
+        report_put_str(o, report_range(t->interval.lo, t->interval.hi, scratch));
+        report_put(o, "</span>");
+    }
+    report_put(o, "</span></div>\n");
     put_numbers(o, t);
     report_html_states(o, s->n_state, s->n_rows);
     if (s->n_unmatchable) {
         report_put(o, "<p class=\"note\">");
         report_unmatchable_note(o, s->n_unmatchable);
+        report_put(o, ".</p>\n");
+    }
+    if (report_is_open(t)) {
+        report_put(o, "<p class=\"note\">");
+        report_open_note(o, t);
         report_put(o, ".</p>\n");
     }
     report_put(o, "<h4>Row scores</h4>\n");

@@ -53,6 +53,7 @@ typedef struct report_mean {
     const char *kind;
     size_t n_tasks;
     double all, answered;
+    double lo, hi; /* interval of `all`, tasks taken as independent; NaN if one of them has none */
     uint64_t n_rows, n_answered, n_state[CFB_ROW_STATE_COUNT];
 } report_mean;
 /* Kinds in order of appearance (the first eight), then all. None for a single task, no kinds if there is one only. */
@@ -71,6 +72,7 @@ const char *report_mean_name(const report_mean *m); /* "all" for kind NULL */
     X(FILTERED, "filtered", "filtered", 1)               \
     X(FAILED, "failed", "failed", 1)                     \
     X(SCORE, "all", "score (all rows)", 1)               \
+    X(INTERVAL, "interval", "interval", 1)               \
     X(SCORE_ANSWERED, "answered", "score (answered)", 1) \
     X(PRECISION, "prec", "precision", 1)                 \
     X(RECALL, "recall", "recall", 1)
@@ -97,6 +99,14 @@ bool report_is_f1(const cfb_report_task *t);
 uint64_t report_n_failed(const cfb_report *r);
 /* "0.1234", or "-" for NaN. */
 cfb_str report_score(double v, char scratch[48]);
+/* "0.712–0.803", or "-" for NaN. */
+cfb_str report_range(double lo, double hi, char scratch[48]);
+/* Do failed rows leave the score open by more than CFB_REPORT_MAX_GAP? */
+bool report_is_open(const cfb_report_task *t);
+/* "12 of 100 rows have no reply: ..." for such a task. */
+void report_open_note(report_out *o, const cfb_report_task *t);
+/* "interval: 95 % ..." ; nothing without intervals. */
+void report_interval_note(report_out *o, const cfb_report *r);
 /* "1,234" */
 cfb_str report_count(uint64_t n, char scratch[48]);
 

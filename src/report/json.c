@@ -82,6 +82,21 @@ static void write_rows(cfb_jw *w, const char *key, const cfb_report_row *rows, s
     cfb_jw_end_arr(w);
 }
 
+static void write_interval(cfb_jw *w, const cfb_report_interval *v) {
+    cfb_jw_key(w, "interval");
+    if (v->method == NULL) {
+        cfb_jw_null(w);
+        return;
+    }
+    cfb_jw_obj(w);
+    member_num(w, "low", v->lo);
+    member_num(w, "high", v->hi);
+    member_num(w, "standard_error", v->se);
+    member_str(w, "method", v->method);
+    member_count(w, "clusters", v->n_clusters);
+    cfb_jw_end_obj(w);
+}
+
 static void write_scores(cfb_jw *w, const cfb_report_task *t) {
     const cfb_score_summary *s = &t->summary;
     bool f1 = report_is_f1(t);
@@ -91,6 +106,10 @@ static void write_scores(cfb_jw *w, const cfb_report_task *t) {
     write_states(w, s->n_state);
     member_num(w, "score_all", s->mean_all);
     member_num(w, "score_answered", s->mean_answered);
+    member_num(w, "score_best", t->interval.method ? t->interval.best : NAN);
+    cfb_jw_key(w, "headline");
+    cfb_jw_bool(w, !report_is_open(t));
+    write_interval(w, &t->interval);
     member_num(w, "set_precision", f1 ? s->mean_precision : NAN);
     member_num(w, "set_recall", f1 ? s->mean_recall : NAN);
     member_num(w, "set_f1", f1 ? s->mean_f1 : NAN);
@@ -154,6 +173,8 @@ static void write_means(cfb_jw *w, const cfb_report *r) {
             write_states(w, means[i].n_state);
             member_num(w, "score_all", means[i].all);
             member_num(w, "score_answered", means[i].answered);
+            member_num(w, "interval_low", means[i].lo);
+            member_num(w, "interval_high", means[i].hi);
             cfb_jw_end_obj(w);
         }
     }
@@ -171,6 +192,7 @@ cfb_code cfb_report_json(const cfb_report *r, cfb_buf *out, cfb_err *err) {
     if (r->command) member_str(&w, "command", r->command);
     write_settings(&w, r);
     if (r->where) member_str(&w, "where", r->where);
+    if (r->confidence > 0) member_num(&w, "confidence", r->confidence);
     cfb_jw_key(&w, "tasks");
     cfb_jw_arr(&w);
     for (size_t i = 0; i < r->n_tasks; i++) write_task(&w, &r->tasks[i], r->where != NULL);

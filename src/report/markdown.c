@@ -99,14 +99,25 @@ static void put_failed(report_out *o, const cfb_report *r) {
 }
 
 static void put_notes(report_out *o, const cfb_report *r) {
-    for (size_t i = 0, n = 0; i < r->n_tasks; i++) {
-        if (r->tasks[i].summary.n_unmatchable == 0) continue;
-        report_put(o, n++ == 0 ? "\n- " : "- ");
-        put_name(o, &r->tasks[i]);
-        report_put(o, ": ");
-        report_unmatchable_note(o, r->tasks[i].summary.n_unmatchable);
-        report_put(o, "\n");
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_tasks; i++) {
+        const cfb_report_task *t = &r->tasks[i];
+        for (int open = 0; open < 2; open++) {
+            if (open ? !report_is_open(t) : t->summary.n_unmatchable == 0) continue;
+            report_put(o, n++ == 0 ? "\n- " : "- ");
+            put_name(o, t);
+            report_put(o, ": ");
+            if (open)
+                report_open_note(o, t);
+            else
+                report_unmatchable_note(o, t->summary.n_unmatchable);
+            report_put(o, "\n");
+        }
     }
+    if ((report_columns(r) >> REPORT_COL_INTERVAL & 1) == 0) return;
+    report_put(o, n == 0 ? "\n- " : "- ");
+    report_interval_note(o, r);
+    report_put(o, "\n");
 }
 
 static void put_settings(report_out *o, const cfb_report *r) {

@@ -2,6 +2,7 @@
 #include "report/internal.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 #define REPORT_X(NAME, two, alone, right) two,
@@ -26,13 +27,24 @@ bool report_next_group(const cfb_report *r, report_group *g) {
     return true;
 }
 
-static void add_to_mean(report_mean *m, const cfb_score_summary *s) {
+static void add_to_mean(report_mean *m, const cfb_report_task *t) {
+    const cfb_score_summary *s = &t->summary;
     m->n_tasks++;
+    m->lo += t->interval.method ? t->interval.se * t->interval.se : NAN; /* turned into the interval by end_mean */
+    m->hi = t->interval.z;
     m->all += s->mean_all;
     m->answered += s->mean_answered;
     m->n_rows += s->n_rows;
     m->n_answered += s->n_answered;
     for (size_t i = 0; i < CFB_ROW_STATE_COUNT; i++) m->n_state[i] += s->n_state[i];
+}
+
+static void end_mean(report_mean *m) {
+    double half = m->hi * sqrt(m->lo) / (double)m->n_tasks;
+    m->all /= (double)m->n_tasks;
+    m->answered /= (double)m->n_tasks;
+    m->lo = isnan(half) ? NAN : fmax(0, m->all - half); /* scores lie in [0, 1] */
+    m->hi = isnan(half) ? NAN : fmin(1, m->all + half);
 }
 
 size_t report_means(const report_group *g, report_mean out[REPORT_MAX_MEANS]) {
@@ -44,15 +56,12 @@ size_t report_means(const report_group *g, report_mean out[REPORT_MAX_MEANS]) {
         size_t k = 0;
         while (k < n && !same(out[k].kind, kind)) k++;
         if (k == n && n < REPORT_MAX_MEANS - 1) out[n++] = (report_mean){.kind = kind};
-        if (k < n) add_to_mean(&out[k], &g->tasks[i].summary);
-        add_to_mean(&all, &g->tasks[i].summary);
+        if (k < n) add_to_mean(&out[k], &g->tasks[i]);
+        add_to_mean(&all, &g->tasks[i]);
     }
     if (n < 2) n = 0;
     out[n++] = all;
-    for (size_t i = 0; i < n; i++) {
-        out[i].all /= (double)out[i].n_tasks;
-        out[i].answered /= (double)out[i].n_tasks;
-    }
+    for (size_t i = 0; i < n; i++) end_mean(&out[i]);
     return n;
 }
 
@@ -76,6 +85,7 @@ unsigned report_columns(const cfb_report *r) {
         if (s->n_state[CFB_ROW_EMPTY]) mask |= BIT(EMPTY);
         if (s->n_state[CFB_ROW_TRUNCATED]) mask |= BIT(TRUNCATED);
         if (s->n_state[CFB_ROW_FILTERED]) mask |= BIT(FILTERED);
+        if (r->tasks[i].interval.method) mask |= BIT(INTERVAL);
         if (report_is_f1(&r->tasks[i])) mask |= BIT(PRECISION) | BIT(RECALL);
     }
     return mask;
@@ -105,6 +115,8 @@ cfb_str report_cell(const cfb_report_task *t, report_column c, char scratch[48])
     case REPORT_COL_ROWS: return digits(s->n_rows, scratch);
     case REPORT_COL_ANSWERED: return digits(s->n_answered, scratch);
     case REPORT_COL_SCORE: return report_score(s->mean_all, scratch);
+    case REPORT_COL_INTERVAL:
+        return t->interval.method ? report_range(t->interval.lo, t->interval.hi, scratch) : CFB_STR_LIT("-");
     case REPORT_COL_SCORE_ANSWERED: return report_score(s->mean_answered, scratch);
     case REPORT_COL_PRECISION: return report_is_f1(t) ? report_score(s->mean_precision, scratch) : CFB_STR_LIT("");
     case REPORT_COL_RECALL: return report_is_f1(t) ? report_score(s->mean_recall, scratch) : CFB_STR_LIT("");
@@ -122,6 +134,7 @@ cfb_str report_mean_cell(const report_mean *m, report_column c, char scratch[48]
     case REPORT_COL_ROWS: return digits(m->n_rows, scratch);
     case REPORT_COL_ANSWERED: return digits(m->n_answered, scratch);
     case REPORT_COL_SCORE: return report_score(m->all, scratch);
+    case REPORT_COL_INTERVAL: return report_range(m->lo, m->hi, scratch);
     case REPORT_COL_SCORE_ANSWERED: return report_score(m->answered, scratch);
     default: return state_cell(m->n_state, c, scratch);
     }
@@ -131,4 +144,27 @@ void report_unmatchable_note(report_out *o, uint64_t n) {
     if (n == 0) return;
     report_putf(o, "%" PRIu64 " reference%s what F1 cannot match: ',' or spaces inside, or no suite label", n,
                 n == 1 ? " holds" : "s hold");
+}
+
+cfb_str report_range(double lo, double hi, char scratch[48]) {
+    if (isnan(lo) || isnan(hi)) return CFB_STR_LIT("-");
+    int n = snprintf(scratch, 48, "%.3f–%.3f", lo, hi);
+    return (cfb_str){scratch, n > 0 && n < 48 ? (size_t)n : 0};
+}
+
+bool report_is_open(const cfb_report_task *t) {
+    const cfb_score_summary *s = &t->summary;
+    return (double)s->n_state[CFB_ROW_FAILED] > CFB_REPORT_MAX_GAP * (double)s->n_rows;
+}
+
+void report_open_note(report_out *o, const cfb_report_task *t) {
+    const cfb_score_summary *s = &t->summary;
+    report_putf(o, "%" PRIu64 " of %" PRIu64 " rows have no reply", s->n_state[CFB_ROW_FAILED], s->n_rows);
+    if (t->interval.method) report_putf(o, ": score between %.3f and %.3f", s->mean_all, t->interval.best);
+    report_put(o, "; not to be quoted");
+}
+
+void report_interval_note(report_out *o, const cfb_report *r) {
+    if (r->confidence > 0 && report_columns(r) & BIT(INTERVAL))
+        report_putf(o, "interval: %g %% confidence, of the score over all rows", 100 * r->confidence);
 }

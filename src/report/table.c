@@ -93,6 +93,7 @@ static void fit_columns(table *t) {
         t->mask &= ~(1u << REPORT_COL_METRIC);
         measure(t); /* the means' names say what the metric column said */
     }
+    if (line_width(t) > t->limit) t->mask &= ~(1u << REPORT_COL_INTERVAL);
 }
 
 /* ---- lines ---- */
@@ -258,11 +259,14 @@ static void put_failed(table *t) {
     if (n_failed > n_shown) report_putf(t->o, "  and %" PRIu64 " %s\n", n_failed - n_shown, n_shown > 0 ? "more" : "not listed");
 }
 
-static void put_note(table *t, const cfb_report_task *task) {
+static void put_note(table *t, const cfb_report_task *task, bool open) {
     char name[320];
     cfb_buf text = CFB_BUF_INIT(1024);
     report_out o = {&text, t->o->err, t->o->rc};
-    report_unmatchable_note(&o, task->summary.n_unmatchable);
+    if (open)
+        report_open_note(&o, task);
+    else
+        report_unmatchable_note(&o, task->summary.n_unmatchable);
     t->o->rc = o.rc;
     task_name(t, task, name, sizeof name);
     size_t used = make_text(t, cfb_str_from(name), t->limit - 7);
@@ -275,12 +279,19 @@ static void put_note(table *t, const cfb_report_task *task) {
 }
 
 static void put_notes(table *t) {
-    for (size_t i = 0, n = 0; i < t->r->n_tasks; i++) {
+    size_t n = 0;
+    for (size_t i = 0; i < t->r->n_tasks; i++) {
         const cfb_report_task *task = &t->r->tasks[i];
-        if (task->summary.n_unmatchable == 0) continue;
-        if (n++ == 0) report_put(t->o, "\n");
-        put_note(t, task);
+        for (int open = 0; open < 2; open++) {
+            if (open ? !report_is_open(task) : task->summary.n_unmatchable == 0) continue;
+            if (n++ == 0) report_put(t->o, "\n");
+            put_note(t, task, open);
+        }
     }
+    if (!shown(t, REPORT_COL_INTERVAL)) return;
+    if (n == 0) report_put(t->o, "\n");
+    report_interval_note(t->o, t->r);
+    report_put(t->o, "\n");
 }
 
 #define MAX_SKIPPED_SHOWN 20

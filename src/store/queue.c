@@ -1,6 +1,7 @@
 /* Attempts on their way into the store: threads queue them, one writer commits. While it commits, more are queued, so a
  * transaction is as large as the disk is slow. */
 #include "cfbench/base.h"
+#include "cfbench/trace.h"
 #include "store/internal.h"
 
 #include <stdlib.h>
@@ -209,8 +210,13 @@ static void *write_queue(void *ctx) {
 
         cfb_err err = CFB_ERR_INIT;
         cfb_code rc;
+        int64_t begin_ns = cfb_trace_on() ? cfb_now_ns() : 0;
         uint64_t n = settle_list(s, list, &rc, &err);
         last_ns = cfb_now_ns();
+        if (cfb_trace_on()) {
+            const cfb_trace_arg args[] = {{"items", (int64_t)n, NULL}, {"bytes", (int64_t)bytes, NULL}};
+            cfb_trace_span("store", "commit", CFB_TRACE_HERE, begin_ns, last_ns, args, 2);
+        }
         pthread_mutex_lock(&s->lock);
         s->queued_bytes -= bytes;
         s->n_committed += n;

@@ -1,4 +1,5 @@
 # Levels 1 and 2 really run side by side, and starts keep their distance: measured at the mock, from its request log.
+# alone: it measures time
 . "$(dirname "$0")/../lib.sh"
 if ! "$CFBENCH" run --suite datasets/sample --mock --limit 1 --api-rate-limit 0 --quiet --out "$T/probe" >/dev/null; then
     not_ok "parallel" "cfbench run fails"; exit 1

@@ -166,7 +166,8 @@ static const char TABLE[] = "Sample\n"
                             "  sentiment row 17 (id doc-17): server: HTTP 500␊again\n"
                             "  and 13 more\n"
                             "\n"
-                            "note: company: 3 references hold what F1 cannot match: ',' or spaces inside, or no suite label\n";
+                            "note: company: 3 references hold what F1 cannot match: ',' or spaces inside, or no suite label\n"
+                            "note: sentiment: 15 of 100 rows have no reply; not to be quoted\n";
 
 static void table_whole(void **state) {
     (void)state;
@@ -195,6 +196,45 @@ static void table_parts(void **state) {
     cfb_buf_free(&b);
 }
 
+static void give_intervals(sample *s) {
+    s->report.confidence = 0.9;
+    for (size_t i = 0; i < 4; i++)
+        s->tasks[i].interval = (cfb_report_interval){.method = "bca",
+                                                     .lo = s->tasks[i].summary.mean_all - 0.05,
+                                                     .hi = s->tasks[i].summary.mean_all + 0.0625,
+                                                     .se = 0.03,
+                                                     .z = 2,
+                                                     .n_clusters = 99,
+                                                     .best = 0.65};
+}
+
+static void intervals(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    for (size_t i = 0; i < sizeof writers / sizeof *writers; i++) { /* none were made */
+        cfb_buf b = make(writers[i], &s.report);
+        assert_lacks(&b, "confidence");
+        cfb_buf_free(&b);
+    }
+    give_intervals(&s);
+    for (size_t i = 0; i < sizeof writers / sizeof *writers; i++) {
+        cfb_buf b = make(writers[i], &s.report);
+        assert_has(&b, i == 1 ? "\"low\": 0.75,\n" : "0.750–0.863");
+        assert_has(&b,
+                   i == 1 ? "\"score_best\": 0.65" : "15 of 100 rows have no reply: score between 0.500 and 0.650; not to be");
+        assert_has(&b, i == 1 ? "\"confidence\": 0.9" : "interval: 90 % confidence");
+        assert_has(&b, i == 1 ? "\"interval_low\": 0.47," : i == 3 ? "no headline" : "0.470–0.530"); /* 0.5 -+ 2 * 0.03 / 2 */
+        if (i == 1) assert_has(&b, "\"headline\": false");
+        cfb_buf_free(&b);
+    }
+    s.tasks[3].interval.method = NULL; /* a corpus score: no mean has an interval */
+    cfb_buf b = make(plain_table, &s.report);
+    assert_lacks(&b, "0.470–0.530");
+    assert_has(&b, "  0.3000            -    0.3000");
+    cfb_buf_free(&b);
+}
+
 static void table_fits(void **state) {
     (void)state;
     sample s;
@@ -205,6 +245,7 @@ static void table_fits(void **state) {
     s.tasks[2].task = "任务名称很长很长很长很长很长很长很长很长";
     s.tasks[3].summary.metric = "cosine of BAAI/bge-large-zh-v1.5 embeddings, 512 tokens";
     s.tasks[0].summary.n_unmatchable = 0;
+    give_intervals(&s);
     static const int widths[] = {0, 60, 80, 100, 200};
     for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
         cfb_table_style style = {.width = widths[i]};
@@ -448,11 +489,11 @@ static void limits_are_kept(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(display_width),   cmocka_unit_test(display_fit),  cmocka_unit_test(table_whole),
-        cmocka_unit_test(table_parts),     cmocka_unit_test(table_fits),   cmocka_unit_test(table_colours),
-        cmocka_unit_test(groups_and_gaps), cmocka_unit_test(json_members), cmocka_unit_test(hostile_text),
-        cmocka_unit_test(markdown_cells),  cmocka_unit_test(html_nests),   cmocka_unit_test(labels_by_frequency),
-        cmocka_unit_test(limits_are_kept),
+        cmocka_unit_test(display_width),       cmocka_unit_test(display_fit),     cmocka_unit_test(table_whole),
+        cmocka_unit_test(table_parts),         cmocka_unit_test(intervals),       cmocka_unit_test(table_fits),
+        cmocka_unit_test(table_colours),       cmocka_unit_test(groups_and_gaps), cmocka_unit_test(json_members),
+        cmocka_unit_test(hostile_text),        cmocka_unit_test(markdown_cells),  cmocka_unit_test(html_nests),
+        cmocka_unit_test(labels_by_frequency), cmocka_unit_test(limits_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
