@@ -60,8 +60,9 @@ cfb_encoder_work cfb_encoder_work_done(const cfb_encoder_t *e);
  * cosine. Shapes: a, b (n, dim), out (n). Pure. */
 void cfb_embed_cosines(const float *a, const float *b, size_t n, size_t dim, double *out);
 /* All of a against all of b, as blocked matrix products: out (na, nb) binary32, not clamped. Uses n_threads (0 = all cores); the
- * result does not depend on them. Threads: as cfb_encoder_embed. */
-void cfb_embed_cross(const float *a, size_t na, const float *b, size_t nb, size_t dim, int n_threads, float *out);
+ * result does not depend on them. Errors: CFB_ECONFIG, no BLAS. Threads: as cfb_encoder_embed. */
+CFB_MUST_CHECK cfb_code cfb_embed_cross(const float *a, size_t na, const float *b, size_t nb, size_t dim, int n_threads,
+                                        float *out, cfb_err *err);
 
 /* How far cosines of true pairs stand out from those of mismatched ones: outputs[i] belongs to references[i]. Over n rows, or
  * over max_rows of them drawn by seed (0 = all). Ties (cosines within 2^-20) count half: a row's percentile is the share of the
@@ -86,7 +87,8 @@ CFB_MUST_CHECK cfb_code cfb_embed_calibrate(const float *outputs, const float *r
  * the SHA-256 of a text, its vector, and a checksum. A record that was cut by a crash is dropped by the next writer; one with a
  * wrong checksum counts as absent. Several processes may use one file: appends are made under a lock, whole records at a time. */
 typedef struct cfb_embed_cache cfb_embed_cache_t;
-/* Creates DIR and the file where needed. dir NULL: a file without a name in TMPDIR or /tmp, gone with the cache. Errors: EDATA (not such a file, or of another model), EACCESS, EIO, ENOSPACE, ENOMEM. */
+/* Creates DIR and the file where needed. dir NULL: a file without a name in TMPDIR or /tmp, gone with the cache. Errors: EDATA
+ * (not such a file, or of another model), EACCESS, EIO, ENOSPACE, ENOMEM. */
 CFB_MUST_CHECK cfb_code cfb_embed_cache_open(const char *dir, const char *model_hash, size_t dim, cfb_embed_cache_t **out,
                                              cfb_err *err);
 void cfb_embed_cache_free(cfb_embed_cache_t *c);
