@@ -35,6 +35,7 @@ CFB_MUST_CHECK cfb_code cfb_encoder_open(const char *dir, const cfb_encoder_opts
 void cfb_encoder_free(cfb_encoder_t *e);
 
 size_t cfb_encoder_dim(const cfb_encoder_t *e);
+size_t cfb_encoder_layers(const cfb_encoder_t *e);
 /* What the vectors are of, such as "bge-large-zh-v1.5, sha256 0123456789ab, cls, 512 tokens, fp32": folder's name, first digits
  * of the weights' hash, pooling, truncation ("512 tokens cut" without [SEP]), precision. Borrowed. */
 const char *cfb_encoder_name(const cfb_encoder_t *e);
@@ -80,13 +81,37 @@ CFB_MUST_CHECK cfb_code cfb_embed_calibrate(const float *outputs, const float *r
                                             uint64_t seed, int n_threads, cfb_embed_calibration *out, double *percentiles,
                                             cfb_err *err);
 
+/* ---- BERTScore ---- */
+
+/* Zhang, Kishore, Wu, Weinberger, Artzi: BERTScore: Evaluating Text Generation with BERT, ICLR 2020, without idf weights. Each
+ * token of a text is matched with the most similar one of the other: the cosine of their hidden states after `layer` layers (0:
+ * the embeddings). [CLS] and [SEP] can be matched but count for nothing themselves, as in the authors' program. A text without
+ * tokens scores 0. */
+typedef struct cfb_bertscore {
+    double precision, recall, f1; /* over the candidate's tokens, over the reference's, 2PR/(P+R) */
+} cfb_bertscore;
+/* The layer that suits a model: two thirds of its layers, so 8 of bert-base-chinese's 12. */
+size_t cfb_bertscore_layer(const cfb_encoder_t *e);
+/* Scores of n pairs. Null texts count as empty; pooling does not matter. A pair's bits depend on its two texts only. Errors:
+ * EDOMAIN (the model has fewer layers), EENCODING with err->offset = index of a pair, ENOMEM. Threads: as cfb_encoder_embed. */
+CFB_MUST_CHECK cfb_code cfb_bertscore_pairs(cfb_encoder_t *e, size_t layer, const cfb_str *references, const cfb_str *candidates,
+                                            size_t n, cfb_bertscore *out, cfb_err *err);
+/* The authors' baseline files: lines "LAYER,P,R,F" under a head line. Errors: EDATA (no such line, or a number not below 1),
+ * those of reading. */
+CFB_MUST_CHECK cfb_code cfb_bertscore_baseline(const char *path, size_t layer, cfb_bertscore *out, cfb_err *err);
+/* x -> (x - b) / (1 - b), each of the three by its own baseline. */
+cfb_bertscore cfb_bertscore_rescale(cfb_bertscore x, const cfb_bertscore *baseline);
+/* "bertscore f1 (bert-base-chinese, sha256 0123456789ab, layer 8, 512 tokens, fp32)" */
+void cfb_bertscore_name(const cfb_encoder_t *e, size_t layer, const char *baseline, char *buf, size_t size);
+
 /* ---- the cache ---- */
 
 /* A file of vectors by content: DIR/HASH16.emb, where HASH16 are the first digits of cfb_encoder_hash. Append-only; a record is
  * the SHA-256 of a text, its vector, and a checksum. A record that was cut by a crash is dropped by the next writer; one with a
  * wrong checksum counts as absent. Several processes may use one file: appends are made under a lock, whole records at a time. */
 typedef struct cfb_embed_cache cfb_embed_cache_t;
-/* Creates DIR and the file where needed. dir NULL: a file without a name in TMPDIR or /tmp, gone with the cache. Errors: EDATA (not such a file, or of another model), EACCESS, EIO, ENOSPACE, ENOMEM. */
+/* Creates DIR and the file where needed. dir NULL: a file without a name in TMPDIR or /tmp, gone with the cache. Errors: EDATA
+ * (not such a file, or of another model), EACCESS, EIO, ENOSPACE, ENOMEM. */
 CFB_MUST_CHECK cfb_code cfb_embed_cache_open(const char *dir, const char *model_hash, size_t dim, cfb_embed_cache_t **out,
                                              cfb_err *err);
 void cfb_embed_cache_free(cfb_embed_cache_t *c);

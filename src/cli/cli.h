@@ -84,6 +84,16 @@ CFB_MUST_CHECK cfb_code cfb_cli_embed_open(const cfb_config *c, cfb_encoder_t **
 CFB_MUST_CHECK cfb_code cfb_cli_embed_pairs(const cfb_config *c, cfb_score_pairs *out, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_cli_embed_calibrate(void *ctx, const cfb_str *responses, const cfb_str *outputs, size_t n,
                                                 cfb_report_calibration *out, double *percentiles, cfb_err *err);
+/* The threads of a scan come each with a part of its file: an encoder works for one at a time, with all threads. */
+void cfb_cli_embed_lock(void);
+void cfb_cli_embed_unlock(void);
+
+/* ---- bertscore.c ---- */
+CFB_MUST_CHECK cfb_code cfb_cli_bertscore_pairs(const cfb_config *c, cfb_score_pairs *out, cfb_err *err);
+void cfb_cli_bertscore_close(void);
+
+/* Either of them; the model is opened when first asked for. */
+CFB_MUST_CHECK cfb_code cfb_cli_pairs(const cfb_config *c, cfb_metric metric, cfb_score_pairs *out, cfb_err *err);
 void cfb_cli_embed_close(void);
 
 /* ---- metric.c: --metric ---- */

@@ -16,6 +16,7 @@ static struct {
 } model;
 
 void cfb_cli_embed_close(void) {
+    cfb_cli_bertscore_close();
     cfb_embed_cache_free(model.cache);
     cfb_encoder_free(model.encoder);
     model.cache = NULL;
@@ -102,8 +103,10 @@ static cfb_code score_some(const cfb_score_row_in *rows, size_t n, cfb_str *text
     return rc;
 }
 
-/* The threads of a scan come here, each with a part of its file; the encoder works for one at a time, with all threads. */
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+
+void cfb_cli_embed_lock(void) { pthread_mutex_lock(&one_at_a_time); }
+void cfb_cli_embed_unlock(void) { pthread_mutex_unlock(&one_at_a_time); }
 
 static cfb_code score_pairs(void *ctx, const cfb_score_row_in *rows, size_t n, double *scores, cfb_err *err) {
     size_t some = n < PAIRS ? n : PAIRS;
@@ -111,13 +114,13 @@ static cfb_code score_pairs(void *ctx, const cfb_score_row_in *rows, size_t n, d
     float *vectors = malloc((some ? some : 1) * 2 * cfb_encoder_dim(model.encoder) * sizeof *vectors);
     cfb_code rc = texts && vectors ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory (embeddings)");
     (void)ctx;
-    pthread_mutex_lock(&one_at_a_time);
+    cfb_cli_embed_lock();
     for (size_t at = 0; rc == CFB_OK && at < n; at += some) {
         size_t m = n - at < some ? n - at : some;
         rc = score_some(rows + at, m, texts, vectors, scores + at, err);
         if (rc == CFB_EENCODING && err) err->offset += at;
     }
-    pthread_mutex_unlock(&one_at_a_time);
+    cfb_cli_embed_unlock();
     free(texts);
     free(vectors);
     return rc;
@@ -131,11 +134,11 @@ cfb_code cfb_cli_embed_calibrate(void *ctx, const cfb_str *responses, const cfb_
     cfb_embed_calibration c;
     (void)ctx;
     if (vectors == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory (embeddings)");
-    pthread_mutex_lock(&one_at_a_time);
+    cfb_cli_embed_lock();
     cfb_code rc = cfb_embed_texts(model.encoder, model.cache, responses, n, vectors, err);
     if (rc == CFB_OK) rc = cfb_embed_texts(model.encoder, model.cache, outputs, n, of_outputs, err);
     if (rc == CFB_OK) rc = cfb_embed_calibrate(of_outputs, vectors, n, dim, 0, 0, model.n_threads, &c, percentiles, err);
-    pthread_mutex_unlock(&one_at_a_time);
+    cfb_cli_embed_unlock();
     if (rc == CFB_OK)
         *out = (cfb_report_calibration){.n = c.n,
                                         .matched = c.matched,
@@ -155,4 +158,8 @@ cfb_code cfb_cli_embed_pairs(const cfb_config *c, cfb_score_pairs *out, cfb_err 
     snprintf(model.name, sizeof model.name, "bge cosine (%s)", cfb_encoder_name(e));
     *out = (cfb_score_pairs){score_pairs, NULL, model.name};
     return CFB_OK;
+}
+
+cfb_code cfb_cli_pairs(const cfb_config *c, cfb_metric metric, cfb_score_pairs *out, cfb_err *err) {
+    return metric == CFB_METRIC_BERTSCORE ? cfb_cli_bertscore_pairs(c, out, err) : cfb_cli_embed_pairs(c, out, err);
 }

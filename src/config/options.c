@@ -18,6 +18,7 @@
 #define MOCK CMD_BIT(CFB_CMD_MOCK)
 #define EMBED CMD_BIT(CFB_CMD_EMBED)
 #define WITH_MODEL (RUN | SCORE | REPORT | COMPARE | VERIFY | EXPORT | EMBED)
+#define WITH_BERT (RUN | SCORE | REPORT | COMPARE | VERIFY | EXPORT)
 #define ASK (RUN | GENERATE)
 #define ALL (CMD_BIT(CFB_CMD_COUNT) - 1u)
 
@@ -224,6 +225,12 @@ const cfb_opt cfb_opts[] = {
      .help = "vocab.txt or tokenizer.json in place of the embedding model's own"},
     {AT("pooling", pooling), .type = OPT_ENUM, .choices = "auto|cls|mean", .def = "auto", .group = GROUP_SCORE,
      .commands = WITH_MODEL, .help = "how a text's vectors become one; auto = as the model says, else cls"},
+    {AT("bert-model", bert_model), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_SCORE, .commands = WITH_BERT,
+     .help = "folder of the model for --metric bertscore, such as bert-base-chinese"},
+    {AT("bert-layer", bert_layer), .type = OPT_INT, .def = "-1", RANGE(-1, 1000), .metavar = "N", .group = GROUP_SCORE,
+     .commands = WITH_BERT, .help = "layer whose hidden states --metric bertscore compares; -1 = two thirds of the model's layers"},
+    {AT("bert-baseline", bert_baseline), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_SCORE, .commands = WITH_BERT,
+     .help = "rescale --metric bertscore by this file's line for the layer: LAYER,P,R,F as the authors publish them"},
     {AT("column", column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = EMBED,
      .help = "IN is a data set, and its texts stand in this column; without it, IN has one text per line"},
 

@@ -103,6 +103,13 @@ refused() { # NAME STATUS MESSAGE COMMAND...
     if [ $status -eq "$want" ] && grep -qF -- "$message" "$T/err"; then ok "$name"; else not_ok "$name" "exit $status: $(cat "$T/err")"; fi
 }
 refused "no model named" 1 "scripts/get-bge.sh fetches one), or choose --metric tf" score
+bertscore() { "$CFBENCH" score "$T/mine/brief-output.csv" --suite "$T/mine" --task brief --metric bertscore --json "$@"; }
+refused "bertscore: no model named" 1 "name its folder with --bert-model" bertscore
+refused "bertscore: no such layer" 1 "has 2 layers" bertscore --bert-model "$T/model" --bert-layer 3
+printf 'LAYER,P,R,F\n0,0.1,0.1,0.1\n' >"$T/base.tsv"
+refused "bertscore: no baseline for the layer" 2 "has no line for layer 1" bertscore --bert-model "$T/model" --bert-layer 1 --bert-baseline "$T/base.tsv"
+bertscore --bert-model "$T/model" >"$T/b1.json" 2>"$T/err" && bertscore --bert-model "$T/model" --threads 1 >"$T/b2.json" 2>/dev/null
+if grep -Eq '"bertscore f1 \(model, sha256 [0-9a-f]{12}, layer 1, 512 tokens, fp32\)"' "$T/b1.json" && cmp -s "$T/b1.json" "$T/b2.json"; then ok "bertscore: named in full, the same with one thread"; else not_ok "bertscore: named in full, the same with one thread" "$(cat "$T/err")"; fi
 refused "no model there" 2 "no embedding model is there (no config.json); scripts/get-bge.sh" score --embed-model "$T/none"
 refused "no model: nothing is asked" 1 "--metric tf" "$CFBENCH" run --suite datasets/sample --mock --metric bge --out "$T/run"
 if [ -e "$T/run" ]; then not_ok "a refused run leaves nothing" "$T/run is there"; else ok "a refused run leaves nothing"; fi
