@@ -13,19 +13,20 @@ extern "C" {
 #endif
 
 /* X(NAME, name, one-line summary) */
-#define CFB_COMMAND_MAP(X)                                                                  \
-    X(RUN, "run", "ask the model, score the replies and report, in one go")                 \
-    X(GENERATE, "generate", "ask the model; a second call asks only for what is missing")   \
-    X(SCORE, "score", "score run stores, response files, or folders of them, offline")      \
-    X(REPORT, "report", "write the report of a scored run again")                           \
-    X(COMPARE, "compare", "compare models on the same rows: differences, intervals, ranks") \
-    X(VERIFY, "verify", "compute a run's results again and compare them byte by byte")      \
-    X(EXPORT, "export", "write a run store in CFBenchmark's CSV layout, or as JSON Lines")  \
-    X(CONVERT, "convert", "turn Arrow, CSV or JSON data into JSON Lines or CSV")            \
-    X(PROMPT, "prompt", "show exactly what would be sent for given rows")                   \
-    X(BATCH, "batch", "ask by the server's batch files: cheaper, and later")                \
-    X(CACHE, "cache", "show or prune a response cache")                                     \
-    X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")                    \
+#define CFB_COMMAND_MAP(X)                                                                    \
+    X(RUN, "run", "ask the model, score the replies and report, in one go")                   \
+    X(GENERATE, "generate", "ask the model; a second call asks only for what is missing")     \
+    X(SCORE, "score", "score run stores, response files, or folders of them, offline")        \
+    X(REPORT, "report", "write the report of a scored run again")                             \
+    X(COMPARE, "compare", "compare models on the same rows: differences, intervals, ranks")   \
+    X(VERIFY, "verify", "compute a run's results again and compare them byte by byte")        \
+    X(EXPORT, "export", "write a run store in CFBenchmark's CSV layout, or as JSON Lines")    \
+    X(CONVERT, "convert", "turn Arrow, CSV or JSON data into JSON Lines or CSV")              \
+    X(PROMPT, "prompt", "show exactly what would be sent for given rows")                     \
+    X(BATCH, "batch", "ask by the server's batch files: cheaper, and later")                  \
+    X(CACHE, "cache", "show or prune a response cache")                                       \
+    X(DOCTOR, "doctor", "say what is wrong with this machine and configuration, and mend it") \
+    X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")                      \
     X(EMBED, "embed", "turn texts into vectors (.npy) with an embedding model")
 
 typedef enum cfb_command {
@@ -104,8 +105,10 @@ typedef struct cfb_config {
     bool moved;              /* another --base-url is the same model at another address */
     const char *log_file;    /* or NULL */
     const char *profile_out; /* trace, or NULL */
-    const char *progress;    /* auto, bar, log, off */
-    const char *color;       /* auto, always, never */
+    bool dry_run;
+    bool probe;           /* doctor asks one question */
+    const char *progress; /* auto, bar, log, off */
+    const char *color;    /* auto, always, never */
     /* scoring */
     const char *task;      /* task of the given files, where the file name does not say */
     const char *label_set; /* NULL: the suite's */

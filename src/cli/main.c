@@ -19,6 +19,7 @@ static cfb_code dispatch(const cfb_config *c, cfb_err *err) {
     case CFB_CMD_PROMPT: return cfb_cmd_prompt(c, err);
     case CFB_CMD_BATCH: return cfb_cmd_batch(c, err);
     case CFB_CMD_CACHE: return cfb_cmd_cache(c, err);
+    case CFB_CMD_DOCTOR: return cfb_cmd_doctor(c, err);
     case CFB_CMD_MOCK: return cfb_cmd_mock(c, err);
     case CFB_CMD_EMBED: return cfb_cmd_embed(c, err);
     case CFB_CMD_COUNT: break;
