@@ -126,6 +126,11 @@ typedef struct cfb_config {
     int64_t memory;  /* MiB for reading files; 0 = by what is allowed */
     /* embedding */
     const char *embed_model;   /* folder of the model, or NULL */
+    const char *embed_url;     /* server of the vectors in place of a folder, or NULL */
+    const char *embed_name;    /* the model's name there */
+    const char *embed_key;     /* secret, or NULL */
+    double embed_rate_limit;   /* seconds between the starts of two requests */
+    int64_t embed_batch;       /* texts of a request */
     const char *embed_cache;   /* folder, "off", or NULL: below the user's cache folder */
     const char *vocab;         /* vocabulary file in place of the model's, or NULL */
     const char *pooling;       /* auto, cls, mean */

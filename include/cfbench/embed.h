@@ -124,6 +124,11 @@ size_t cfb_embed_cache_count(const cfb_embed_cache_t *c);
 /* SHA-256 of a text; a null text counts as empty. */
 void cfb_embed_key(cfb_str text, unsigned char key[32]);
 
+/* The same for vectors from elsewhere: embed(ctx, ...) makes those of n different texts, *index the text that an error is about.
+ */
+typedef cfb_code (*cfb_embed_fn)(void *ctx, const cfb_str *texts, size_t n, float *out, size_t *index, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_embed_with(cfb_embed_fn embed, void *ctx, size_t dim, cfb_embed_cache_t *cache, const cfb_str *texts,
+                                       size_t n, float *out, cfb_err *err);
 /* As cfb_encoder_embed, through a cache (may be NULL): only texts that are not in it are computed, in groups, and each group is
  * appended before the next begins. */
 CFB_MUST_CHECK cfb_code cfb_embed_texts(cfb_encoder_t *e, cfb_embed_cache_t *cache, const cfb_str *texts, size_t n, float *out,

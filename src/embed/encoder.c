@@ -199,32 +199,41 @@ static void todo_free(todo *t) {
     free(t->slots);
 }
 
-/* Embeds texts picked[0..n) of `texts` and puts their vectors in place; room is for n vectors. */
-static cfb_code embed_picked(cfb_encoder_t *e, cfb_embed_cache_t *cache, const todo *t, const cfb_str *texts,
-                             const size_t *picked, size_t n, float *out, cfb_err *err) {
-    size_t dim = cfb_encoder_dim(e), index = 0;
+typedef struct source {
+    cfb_embed_fn embed;
+    void *ctx;
+    size_t dim;
+    cfb_embed_cache_t *cache;
+} source;
+
+/* Embeds texts picked[0..n) of `texts` and puts their vectors in place. */
+static cfb_code embed_picked(const source *s, const todo *t, const cfb_str *texts, const size_t *picked, size_t n, float *out,
+                             cfb_err *err) {
+    size_t dim = s->dim, index = 0;
     cfb_str *some = malloc(n * sizeof *some);
     key_bytes *keys = malloc(n * sizeof *keys);
-    vectors v = {dim, malloc(n * dim * sizeof(float))};
-    cfb_code rc = some && keys && v.out ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory (embedding %zu texts)", n);
+    float *made = malloc(n * dim * sizeof *made);
+    cfb_code rc = some && keys && made ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory (embedding %zu texts)", n);
     if (rc == CFB_OK) {
         for (size_t i = 0; i < n; i++) {
             some[i] = texts[picked[i]];
             memcpy(keys[i], t->keys[picked[i]], sizeof keys[i]);
         }
-        rc = embed_states(e, some, n, e->model->config.layers, e->pooling == CFB_POOL_CLS, pool, &v, &index, err);
+        rc = s->embed(s->ctx, some, n, made, &index, err);
         if (rc != CFB_OK && err) err->offset = picked[index];
     }
-    for (size_t i = 0; rc == CFB_OK && i < n; i++) memcpy(out + picked[i] * dim, v.out + i * dim, dim * sizeof *out);
-    if (rc == CFB_OK && cache) rc = cfb_embed_cache_put(cache, (const key_bytes *)keys, v.out, n, err);
+    for (size_t i = 0; rc == CFB_OK && i < n; i++) memcpy(out + picked[i] * dim, made + i * dim, dim * sizeof *out);
+    if (rc == CFB_OK && s->cache) rc = cfb_embed_cache_put(s->cache, (const key_bytes *)keys, made, n, err);
     free(some);
     free(keys);
-    free(v.out);
+    free(made);
     return rc;
 }
 
-cfb_code cfb_embed_texts(cfb_encoder_t *e, cfb_embed_cache_t *cache, const cfb_str *texts, size_t n, float *out, cfb_err *err) {
-    size_t dim = cfb_encoder_dim(e), n_picked = 0;
+cfb_code cfb_embed_with(cfb_embed_fn embed, void *ctx, size_t dim, cfb_embed_cache_t *cache, const cfb_str *texts, size_t n,
+                        float *out, cfb_err *err) {
+    const source s = {embed, ctx, dim, cache};
+    size_t n_picked = 0;
     todo t = {0};
     size_t *picked = malloc(GROUP * sizeof *picked);
     cfb_code rc = todo_init(&t, n) && picked ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory (embedding %zu texts)", n);
@@ -235,7 +244,7 @@ cfb_code cfb_embed_texts(cfb_encoder_t *e, cfb_embed_cache_t *cache, const cfb_s
     for (size_t i = 0; rc == CFB_OK && i < n; i++) {
         if (t.same[i] == i && !(cache && cfb_embed_cache_get(cache, t.keys[i], out + i * dim))) picked[n_picked++] = i;
         if (n_picked > 0 && (n_picked == GROUP || i + 1 == n)) {
-            rc = embed_picked(e, cache, &t, texts, picked, n_picked, out, err);
+            rc = embed_picked(&s, &t, texts, picked, n_picked, out, err);
             n_picked = 0;
         }
     }
@@ -244,6 +253,16 @@ cfb_code cfb_embed_texts(cfb_encoder_t *e, cfb_embed_cache_t *cache, const cfb_s
     todo_free(&t);
     free(picked);
     return rc;
+}
+
+static cfb_code encode(void *ctx, const cfb_str *texts, size_t n, float *out, size_t *index, cfb_err *err) {
+    cfb_encoder_t *e = ctx;
+    vectors v = {cfb_encoder_dim(e), out};
+    return embed_states(e, texts, n, e->model->config.layers, e->pooling == CFB_POOL_CLS, pool, &v, index, err);
+}
+
+cfb_code cfb_embed_texts(cfb_encoder_t *e, cfb_embed_cache_t *cache, const cfb_str *texts, size_t n, float *out, cfb_err *err) {
+    return cfb_embed_with(encode, e, cfb_encoder_dim(e), cache, texts, n, out, err);
 }
 
 cfb_code cfb_encoder_embed(cfb_encoder_t *e, const cfb_str *texts, size_t n, float *out, cfb_err *err) {

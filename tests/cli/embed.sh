@@ -116,6 +116,34 @@ if [ -e "$T/run" ]; then not_ok "a refused run leaves nothing" "$T/run is there"
 printf 'ok\n\xff\n' >"$T/bad.txt"
 refused "a line that is not UTF-8" 2 "text 2: text is not valid UTF-8" "$CFBENCH" embed --embed-model "$T/model" "$T/bad.txt" "$T/bad.npy"
 if [ -e "$T/bad.npy" ]; then not_ok "no half file" "bad.npy is there"; else ok "no half file"; fi
+# vectors from a server; ten models against the same references embed each reference once
+"$CFBENCH" mock --suite datasets/sample --mock-key made-up --mock-embed-dim 24 --mock-error-rate 0 --mock-faults 429:0.2 --port-file "$T/port" --quiet &
+pids+=($!)
+for _ in $(seq 200); do [ -s "$T/port" ] && break; sleep 0.05; done
+url=http://127.0.0.1:$(cat "$T/port")/v1
+served() { "$CFBENCH" embed --embed-url "$url" --embed-name any --embed-batch 50 "$@" 2>"$T/err"; }
+refused "embed-url: no key" 4 "--embed-url" served "$T/lines.txt" "$T/e.npy"
+export CFBENCH_EMBED_API_KEY=made-up
+refused "embed-url: no name" 1 "needs --embed-name" "$CFBENCH" embed --embed-url "$url" "$T/lines.txt" "$T/e.npy"
+seq 1 120 >"$T/numbers.txt"
+served "$T/numbers.txt" "$T/e.npy" && served "$T/numbers.txt" "$T/f.npy" --embed-cache off --embed-batch 7
+check "embed-url: unit vectors, the same in any batch, 429 tried again" python3 -c "$read_npy
+import sys
+m = load(sys.argv[1])
+assert len(m) == 120 and len(m[0]) == 24 and all(abs(sum(x * x for x in r) - 1) < 1e-5 for r in m) and m == load(sys.argv[2])" "$T/e.npy" "$T/f.npy"
+for m in $(seq 10); do mkdir -p "$T/ten/m$m"; done
+for m in $(seq 10); do python3 -c "
+import sys
+for i in range(30): print(f'{{\"response\": \"reference {i}\", \"output\": \"output {i} of model {sys.argv[1]}\"}}')" "$m" >"$T/ten/m$m/brief-output.jsonl"; done
+for how in "--embed-model $T/model" "--embed-url $url --embed-name any"; do
+    "$CFBENCH" score "$T/ten" --suite "$T/mine" --task brief --metric bge $how --embed-cache "$T/counted" --json --quiet >"$T/out" 2>"$T/err" || not_ok "ten models" "$(cat "$T/err")"
+done
+check "ten models, the same references: each embedded once, by both sources" python3 -c "
+import glob, os, sys
+sizes = {(os.path.getsize(p) - 64) / (40 + 4 * dim) for p in glob.glob(sys.argv[1] + '/*.emb') for dim in [int.from_bytes(open(p, 'rb').read(16)[8:], 'little')]}
+assert sizes == {330}, sizes" "$T/counted"
+check "embed-url: the metric's name" grep -q 'embedding cosine (any at http://127.0.0.1:[0-9]*/v1, 24 dimensions)' "$T/out"
+
 # scripts/get-bge.sh against a mirror in a folder
 from=$T/site/BAAI/bge-small-zh-v1.5
 mkdir -p "$from/resolve/main/1_Pooling" "$from/raw/main"
