@@ -80,6 +80,8 @@ void cfb_sha256_parts_hex(const cfb_str *parts, size_t n, char hex[65]);
 /* Shortest text that reads back as the same binary64, in the form of Python's repr (1.0, 0.1, 1e-05, 1e+16, nan, inf).
  * Returns its length; buf is NUL-terminated. */
 size_t cfb_format_double(double v, char buf[32]);
+/* Decimal digits of v, without a NUL. Returns how many. */
+size_t cfb_format_count(uint64_t v, char buf[20]);
 /* Whole string only; refuses nan, inf, hex, white space and trailing characters. */
 bool cfb_parse_double(const char *s, double *out);
 bool cfb_parse_int(const char *s, int64_t *out);
