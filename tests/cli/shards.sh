@@ -86,9 +86,9 @@ for s in 8/8 -1/8 x 3 3/0 1/2/3; do
 done
 
 # without shared memory
-"$CFBENCH" generate --suite "$T/suite" --mock --mock-latency 0.02 --max-workers 1 --task-workers 1 --quiet --progress off --store-locks exclusive --out "$T/alone" 2>"$T/err" &
+"$CFBENCH" generate --suite "$T/suite" --mock --mock-latency 0.1 --max-workers 1 --task-workers 1 --quiet --progress off --store-locks exclusive --out "$T/alone" 2>"$T/err" &
 p=$!
-for _ in $(seq 100); do [ -s "$T/alone/run.db-wal" ] && break; sleep 0.05; done
+for _ in $(seq 600); do [ -s "$T/alone/run.db-wal" ] && break; sleep 0.05; done
 check "--store-locks exclusive: a log, and no shared memory" test -s "$T/alone/run.db-wal" -a ! -e "$T/alone/run.db-shm"
 kill -9 $p; wait $p 2>/dev/null
 check "after a kill it goes on" run run --suite "$T/suite" --mock --store-locks exclusive --out "$T/alone" --model mock
