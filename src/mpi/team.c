@@ -7,6 +7,7 @@
 
 #include <mpi.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -290,12 +291,14 @@ static cfb_code exchange(void *ctx, const cfb_hub_ask *ask, cfb_hub_grant *out, 
         events[i].ended_ns += t->offset_ns;
     }
     a.events = events;
+    /* the places of ranks that there are not stay where they are */
+    const int bytes = (int)(offsetof(cfb_hub, members) + (size_t)n_ranks * sizeof copy->members[0]);
     pthread_mutex_lock(&mpi_lock);
     MPI_Win_lock(MPI_LOCK_EXCLUSIVE, 0, 0, t->hub_win);
-    MPI_Get(copy, (int)sizeof *copy, MPI_BYTE, 0, 0, (int)sizeof *copy, MPI_BYTE, t->hub_win);
+    MPI_Get(copy, bytes, MPI_BYTE, 0, 0, bytes, MPI_BYTE, t->hub_win);
     MPI_Win_flush(0, t->hub_win);
     cfb_hub_exchange(copy, my_rank, cfb_now_ns() + t->offset_ns, &a, out);
-    MPI_Put(copy, (int)sizeof *copy, MPI_BYTE, 0, 0, (int)sizeof *copy, MPI_BYTE, t->hub_win);
+    MPI_Put(copy, bytes, MPI_BYTE, 0, 0, bytes, MPI_BYTE, t->hub_win);
     MPI_Win_unlock(0, t->hub_win);
     pthread_mutex_unlock(&mpi_lock);
     free(copy);

@@ -4,7 +4,7 @@ __import__("sys").path.insert(0, "tests")
 from ask import *
 
 SUITE, KIND, MPIRUN = os.environ["SUITE"], os.environ["KIND"], os.environ["MPIRUN"].split()
-ROWS = 8 * 300
+ROWS = 8 * 1500 // 5
 number = 0
 
 
@@ -52,7 +52,7 @@ def section_bytes():
             with check(f"{KIND}: {n} rank{'s' * (n > 1)}: every row asked once, all answered"):
                 before = m.n_lines()
                 outs.append(out_dir())
-                assert ranks(n, m, outs[-1], "--in-flight", "64", "--no-adaptive").wait(120) == 0, said()
+                assert ranks(n, m, outs[-1], "--in-flight", "64", "--no-adaptive", "--limit", "300").wait(120) == 0, said()
                 assert m.n_lines() - before == ROWS == len(Store(outs[-1]).replies), (m.n_lines() - before, said())
     for n, out in ((2, outs[1]), (4, outs[2])):
         with check(f"{KIND}: {n} ranks: scores and exports are one process's, byte for byte"): same(outs[0], out)
@@ -66,17 +66,23 @@ def tries(what, n=3):
 
 
 def section_rate():
-    for rps, rows in ((200, 90), (2000, 300)):
+    if KIND == "mpich" and os.cpu_count() < 8:
+        print("skip mpich: one rate over 4 ranks: skipped: MPICH waits by spinning, and 4 ranks with less than 8 cores starve each other")
+        return
+    for rps, rows in ((200, 125), (2000, 1250)):  # 5 s each
         seen = []
         def one():
             with Mock(SUITE, "--mock-latency", "0.05") as m:
-                p = ranks(4, m, out_dir(), "--rps", str(rps), "--in-flight", "256", "--task-workers", "8", "--max-workers", "32", "--calls-per-thread", "8",
+                out = out_dir()
+                p = ranks(4, m, out, "--rps", str(rps), "--in-flight", "256", "--task-workers", "8", "--max-workers", "32", "--calls-per-thread", "8",
                           "--no-adaptive", "--limit", str(rows), what="generate")
                 assert p.wait(120) == 0, said()
                 t = sorted(e["arrival_ns"] / 1e9 for e in m.log())
                 assert len(t) == 8 * rows
                 rate = (len(t) - 1) / (t[-1] - t[0])
-                full = max(bisect.bisect_left(t, x + 0.1) - i for i, x in enumerate(t))
+                # by the ranks' own clocks: a mock that woke late sees calls together that were not
+                starts = sorted(r["started_ms"] / 1e3 for r in Store(out).replies.values())
+                full = max(bisect.bisect_left(starts, x + 0.1) - i for i, x in enumerate(starts))
                 seen.append((round(rate, 1), full))
                 assert abs(rate - rps) <= 0.01 * rps and full <= 1.1 * rps * 0.1 + 1, seen
         with check(f"{KIND}: {rps}/s over 4 ranks x 8 threads: within 1 %, no 100 ms more than 10 % over"): tries(one)
@@ -88,14 +94,14 @@ def section_killed():
         with check(f"{KIND}: rank {victim} killed in the middle: an end, and a resume that completes"):
             with Mock(SUITE, "--mock-latency", "0.1") as m:
                 out = out_dir()
-                p = ranks(4, m, out, "--in-flight", "64", "--no-adaptive")
+                p = ranks(4, m, out, "--in-flight", "64", "--no-adaptive", "--limit", "300")
                 wait_until(lambda: m.n_lines() > ROWS // 4)
                 os.kill(pids_of(out)[victim], signal.SIGKILL)
                 code = p.wait(60)
                 wait_until(lambda: not pids_of(out), 20)
                 done, asked = len(Store(out).replies), m.n_lines()
                 assert code != 0 and 0 < done, (code, done, said())
-                assert ranks(4, m, out, "--in-flight", "64", "--no-adaptive").wait(120) == 0, said()
+                assert ranks(4, m, out, "--in-flight", "64", "--no-adaptive", "--limit", "300").wait(120) == 0, said()
                 s = Store(out)
                 assert len(s.replies) == ROWS, (len(s.replies), said())
                 again = m.n_lines() - ROWS  # calls whose replies the death took along: those under way, and what had not been sent
@@ -106,7 +112,7 @@ def section_stop():
     with check(f"{KIND}: SIGUSR1 to mpirun: all ranks stop in order, nothing is lost or asked twice"):
         with Mock(SUITE, "--mock-latency", "0.1") as m:
             out = out_dir()
-            p = ranks(4, m, out, "--in-flight", "64", "--no-adaptive")
+            p = ranks(4, m, out, "--in-flight", "64", "--no-adaptive", "--limit", "300")
             wait_until(lambda: m.n_lines() > ROWS // 4)
             if KIND == "openmpi":
                 p.send_signal(signal.SIGUSR1)  # Open MPI's mpirun hands it on
@@ -114,7 +120,7 @@ def section_stop():
                 for pid in pids_of(out).values(): os.kill(pid, signal.SIGUSR1)
             assert p.wait(60) == 5, (p.returncode, said())
             assert len(Store(out).replies) == m.n_lines() < ROWS, (len(Store(out).replies), m.n_lines())
-            assert ranks(4, m, out, "--in-flight", "64", "--no-adaptive").wait(120) == 0, said()
+            assert ranks(4, m, out, "--in-flight", "64", "--no-adaptive", "--limit", "300").wait(120) == 0, said()
             assert len(Store(out).replies) == m.n_lines() == ROWS
     with check(f"{KIND}: a fault that all ranks have ends the job with its status, not with a wait"):
         out = out_dir()
