@@ -117,7 +117,8 @@ CFB_MUST_CHECK cfb_code cfb_check_open_files(size_t n, cfb_err *err);
 void cfb_thread_name(const char *name);
 /* CPU time of the whole process so far, user and system, in s. */
 double cfb_cpu_time_s(void);
-/* Bytes of memory that this process may use: the least of the machine's, its cgroup's, its Slurm job's and its resource limits. */
+/* Bytes of memory that this process may use: the least of the machine's, its cgroup's, its Slurm job's and its resource limits.
+ */
 uint64_t cfb_memory_allowed(void);
 
 /* Runs fn(ctx, block) for block = 0 .. n_blocks-1 on up to n_threads OpenMP threads (dynamic order). fn must be pure
