@@ -1,6 +1,6 @@
 # Simulated benchmarks with a known truth: 95 % intervals must cover it in 93.5 to 96.5 % of 4,000 simulations, and tests at 0.05
 # must see a difference that is not there in 4 to 6 %. Asked of the methods that are shown by default, where docs/statistics.md
-# says that they hold; the rest of the table is printed for reading. Seeds are fixed: the same table every time. A few minutes.
+# says that they hold; the rest of the table is printed for reading. Seeds are fixed: the same table every time. About a minute on two cores.
 . "$(dirname "$0")/../lib.sh"
 SIMULATIONS=${SIMULATIONS:-4000}
 if ! "${BUILD:-build/gcc}/tools/oracle/stats_coverage" "$SIMULATIONS" "${MAX_ROWS:-402}" >"$T/table"; then
