@@ -54,6 +54,8 @@ const char report_css[] =
     ".mean{fill:none;stroke:var(--failed);stroke-width:2}del,ins{text-decoration:none;border-bottom:2px solid}"
     "del{background:var(--badbg);border-color:var(--failed)}ins{background:var(--p);border-color:var(--ok)}"
     ".cm td{text-align:center}.cm td.hit{font-weight:650;border:2px solid var(--ok)}.cm td.n{text-align:right}\n"
+    ".ci{stroke:var(--dim);fill:var(--dim);stroke-width:2}.ci.up{stroke:var(--ok);fill:var(--ok)}.ci.down{stroke:var(--failed);"
+    "fill:var(--failed)}.forest{max-width:760px}\n"
     ".figs{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:18px 28px;margin:0 0 6px}\n"
     ".fig{margin:0;min-width:0}.fig figcaption{font-weight:600;font-size:14px;margin:0 0 "
     "4px}.plot{display:block;width:100%;height:auto}\n"

@@ -116,6 +116,8 @@ void report_unmatchable_note(report_out *o, uint64_t n);
 /* ---- HTML pieces ---- */
 
 extern const char report_css[];
+/* From the doctype to the start of the body. */
+void report_html_head(report_out *o, const char *title);
 /* Inline SVG of a histogram over [0, 1]. */
 void report_svg_histogram(report_out *o, const uint64_t bins[CFB_REPORT_BINS]);
 /* Output length against score, with its heading: shaded cells, and the mean score of each length. Nothing where all outputs are
