@@ -27,7 +27,6 @@ typedef struct cfb_report_row {
 typedef struct cfb_report_interval {
     const char *method; /* "bca", "wilson" or "t"; NULL: no interval (not a mean of rows, or too few rows) */
     double lo, hi, se;
-    double z;            /* standard errors on each side of a mean over tasks, for the same confidence */
     uint64_t n_clusters; /* groups of rows with the same input, as far as rows were kept; else rows */
     double best;         /* the score if every failed row had scored 1 */
 } cfb_report_interval;

@@ -140,8 +140,8 @@ cfb_str cfb_row_scores_id(const cfb_row_scores *t, size_t i); /* with_keys; borr
 /* The interval of s->mean_all; *out is zeroed where there is none. */
 CFB_MUST_CHECK cfb_code cfb_row_scores_interval(const cfb_row_scores *t, const cfb_config *c, cfb_metric metric,
                                                 const cfb_score_summary *s, cfb_report_interval *out, cfb_err *err);
-/* The interval of the mean of n rows' scores: Wilson's for right/wrong rows, else BCa, or Student's t for many rows or without
- * resamples. No method is set where there are fewer than two clusters; best is left out. */
+/* The interval of the mean of n rows' scores: Wilson's for right/wrong rows and for few rows, else BCa, or Student's t for many
+ * rows or without resamples. No method is set where there are fewer than two clusters; best is left out. */
 CFB_MUST_CHECK cfb_code cfb_cli_interval(const double *x, const uint64_t *cluster, size_t n, const cfb_stats_opts *o,
                                          cfb_report_interval *out, cfb_err *err);
 /* --confidence, --resamples, --seed, --threads. */

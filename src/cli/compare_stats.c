@@ -176,20 +176,20 @@ static cfb_code fill_mean(size_t n_tasks, const pooled *all, const cfb_stats_opt
     return CFB_OK;
 }
 
-/* From the tasks' standard errors. */
+/* As report_means does. */
 static void mean_interval(const cfb_compare_line *const *tasks, size_t n_tasks, size_t run, double score,
                           cfb_report_interval *out) {
-    double variance = 0;
+    double below = 0, above = 0, n = (double)n_tasks;
     for (size_t t = 0; t < n_tasks; t++) {
         const cfb_report_interval *v = &tasks[t]->interval[run];
         if (v->method == NULL) return;
-        variance += v->se * v->se;
-        out->z = v->z;
+        double a = tasks[t]->score[run] - v->lo, b = v->hi - tasks[t]->score[run];
+        below += a * a;
+        above += b * b;
     }
-    out->se = sqrt(variance) / (double)n_tasks;
-    out->lo = fmax(0, score - out->z * out->se);
-    out->hi = fmin(1, score + out->z * out->se);
-    out->method = "normal";
+    out->lo = score - sqrt(below) / n;
+    out->hi = score + sqrt(above) / n;
+    out->method = "mover";
 }
 
 cfb_code cli_line_of_mean(const cli_rows *const *tasks, const cfb_compare_line *const *lines, size_t n_tasks, size_t n_runs,

@@ -83,13 +83,17 @@ static bool is_binary(const double *x, size_t n) {
     return true;
 }
 
+/* Rows (or clusters) below which resamples know too little of what rows may score: of easy tasks BCa covered as little as 78 %.
+ */
+#define FEW 50
+
 cfb_code cfb_cli_interval(const double *x, const uint64_t *cluster, size_t n, const cfb_stats_opts *o, cfb_report_interval *out,
                           cfb_err *err) {
     cfb_stats_summary s;
     cfb_stats_bootstrap b;
     cfb_stats_interval v = {0, 0};
     bool apart = false;
-    *out = (cfb_report_interval){.z = cfb_stats_normal_quantile(0.5 + 0.5 * o->confidence)};
+    *out = (cfb_report_interval){0};
     cfb_code rc = all_apart(cluster, n, &apart, err);
     if (apart) cluster = NULL;
     if (rc == CFB_OK) rc = cfb_stats_describe(x, n, cluster, o->confidence, &s, err);
@@ -98,6 +102,9 @@ cfb_code cfb_cli_interval(const double *x, const uint64_t *cluster, size_t n, co
     out->n_clusters = s.n_clusters;
     if (apart && is_binary(x, n)) {
         rc = cfb_stats_wilson((uint64_t)(s.mean * (double)n + 0.5), n, o->confidence, &v, err);
+        out->method = "wilson";
+    } else if (s.n_clusters < FEW) {
+        rc = cfb_stats_wilson_mean(s.mean, s.n_clusters, o->confidence, &v, err);
         out->method = "wilson";
     } else if (o->n_resamples > 0 && n <= CFB_ROWS_FOR_INTERVAL) {
         rc = cfb_stats_bootstrap_mean(x, n, cluster, o, &b, err);
@@ -131,7 +138,6 @@ cfb_code cfb_row_scores_interval(const cfb_row_scores *t, const cfb_config *c, c
     if (t->n_all < 2 || how == CFB_METRIC_FROM_COUNTS || how == CFB_METRIC_FROM_LABEL_MEAN) return CFB_OK;
     cfb_stats_opts o = cfb_cli_stats_opts(c);
     if (t->n < t->n_all) {
-        out->z = cfb_stats_normal_quantile(0.5 + 0.5 * c->confidence);
         from_sums(t, s->mean_all, c->confidence, out);
     } else
         rc = cfb_cli_interval(t->score, t->cluster, t->n, &o, out, err);

@@ -56,7 +56,9 @@ static const struct {
 
 static bool with_all;
 
-static const size_t row_counts[] = {100, 200, 402, 600};
+#define FEW 50  /* rows below which only Wilson's interval is asked */
+#define N_FEW 3 /* of these */
+static const size_t row_counts[] = {5, 10, 25, 100, 200, 402, 600};
 #define N_ROW_COUNTS (sizeof row_counts / sizeof *row_counts)
 
 /* ---- one simulation: a bit for each method ---- */
@@ -103,6 +105,18 @@ static void judge_intervals(const job *j, size_t simulation, const double *x, co
         bits |= (uint16_t)(covers(w, mean) << WILSON);
     }
     j->bits[simulation] = bits;
+}
+
+/* Few rows: Wilson's interval, whatever the scores. */
+static void simulate_few(void *ctx, size_t simulation, int worker) {
+    (void)worker;
+    const job *j = ctx;
+    source s = {j->seed, simulation + 2, 0};
+    double sum = 0;
+    for (size_t i = 0; i < j->n; i++) sum += populations[j->population].score(&s);
+    cfb_stats_interval w;
+    if (cfb_stats_wilson_mean(sum / (double)j->n, j->n, 0.95, &w, NULL) != CFB_OK) abort();
+    j->bits[simulation] = (uint16_t)(covers(w, populations[j->population].mean) << WILSON);
 }
 
 static void simulate_rows(void *ctx, size_t simulation, int worker) {
@@ -187,6 +201,11 @@ static void print(const char *kind, const char *suffix, const job *j, size_t sim
 
 static void simulate_all(job *j, size_t simulations) {
     bool binary = strncmp(populations[j->population].name, "binary", 6) == 0, enough_clusters = j->n >= 400;
+    if (j->n < FEW) {
+        simulate(simulate_few, j, simulations);
+        print("interval", "-few", j, simulations, interval_names + WILSON, WILSON, 1);
+        return;
+    }
     simulate(simulate_rows, j, simulations);
     print("interval", "", j, simulations, interval_names, 0, binary ? N_INTERVALS : WILSON);
     for (j->kind = 0; j->kind < (binary ? 1 : 2); j->kind++) {
@@ -210,7 +229,7 @@ int main(int argc, char **argv) {
     for (size_t p = 0; p < N_POPULATIONS; p++) {
         if (only != NULL && strcmp(only, populations[p].name) != 0) continue;
         for (size_t k = 0; k < N_ROW_COUNTS && row_counts[k] <= max_rows; k++) {
-            job j = {p, row_counts[k], 0, cfb_rand_u64(2023, p, k), bits};
+            job j = {p, row_counts[k], 0, cfb_rand_u64(2023, p, k >= N_FEW ? k - N_FEW : 100 + k), bits};
             simulate_all(&j, simulations);
         }
     }

@@ -18,6 +18,8 @@ within() {
 within "BCa interval of a mean score" 93.5 96.5 interval "mixed|hard|easy|f1" bca 100
 within "Wilson interval of a rate, 200 rows or more" 93.5 96.5 interval "binary-.*" wilson 200
 within "Wilson interval of a rate, 100 rows" 93 97 interval "binary-.*" wilson 100
+within "Wilson interval of a mean score, 5 to 25 rows: at least 95 %" 95 100 interval "(mixed|hard|easy|f1)-few" wilson 5
+within "Wilson interval of a rate, 5 to 25 rows" 90 99 interval "binary-.*-few" wilson 5
 within "BCa interval of a mean score, about 80 clusters" 93 96.5 interval "(mixed|hard|easy|f1|binary-70)-clusters" bca 400
 within "t interval of a difference" 93.5 96.5 difference "mixed|hard|easy|f1|binary-.*" t 100
 within "t interval of a difference between models of other shape, 400 rows" 93.5 96.5 difference ".*-other-shape" t 400

@@ -203,7 +203,6 @@ static void give_intervals(sample *s) {
                                                      .lo = s->tasks[i].summary.mean_all - 0.05,
                                                      .hi = s->tasks[i].summary.mean_all + 0.0625,
                                                      .se = 0.03,
-                                                     .z = 2,
                                                      .n_clusters = 99,
                                                      .best = 0.65};
 }
@@ -224,13 +223,13 @@ static void intervals(void **state) {
         assert_has(&b,
                    i == 1 ? "\"score_best\": 0.65" : "15 of 100 rows have no reply: score between 0.500 and 0.650; not to be");
         assert_has(&b, i == 1 ? "\"confidence\": 0.9" : "interval: 90 % confidence");
-        assert_has(&b, i == 1 ? "\"interval_low\": 0.47," : i == 3 ? "no headline" : "0.470–0.530"); /* 0.5 -+ 2 * 0.03 / 2 */
+        assert_has(&b, i == 1 ? "\"interval_low\": 0.475" : i == 3 ? "no headline" : "0.475–0.531"); /* 0.05 and 0.0625 over 2 */
         if (i == 1) assert_has(&b, "\"headline\": false");
         cfb_buf_free(&b);
     }
     s.tasks[3].interval.method = NULL; /* a corpus score: no mean has an interval */
     cfb_buf b = make(plain_table, &s.report);
-    assert_lacks(&b, "0.470–0.530");
+    assert_lacks(&b, "0.475–0.531");
     assert_has(&b, "  0.3000            -    0.3000");
     cfb_buf_free(&b);
 }
