@@ -27,8 +27,9 @@ struct call {
     char error[CURL_ERROR_SIZE];
 
     /* direct */
-    int fd; /* -1: not connected. It outlives the call */
-    bool connecting, waits_to_send;
+    int fd;    /* -1: not connected. It outlives the call */
+    void *ssl; /* SSL, over https */
+    bool connecting, shaking, waits_to_send;
     bool kept;   /* the connection carried another call before */
     bool broken; /* it takes no more, but there may be an answer to read */
     size_t at;   /* the request is sent up to here */
