@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -20,7 +22,7 @@
 void cfb_direct__close(struct call *k) {
     cfb_tls_close(k->ssl, !k->shaking && !k->broken);
     k->ssl = NULL;
-    k->shaking = false;
+    k->dialing = k->shaking = false;
     if (k->fd >= 0) close(k->fd); /* leaves the epoll set by itself */
     k->fd = -1;
     k->endpoint = NO_ENDPOINT;
@@ -70,9 +72,82 @@ static void stop_connecting(struct call *k) {
     k->connecting = false;
 }
 
+static void set_deadline(struct call *k, double limit_s) {
+    k->deadline_ns = k->start_ns + (int64_t)(limit_s * 1e9);
+    if (k->deadline_ns < k->owner->deadline_ns) k->owner->deadline_ns = k->deadline_ns;
+}
+
+/* Until the connection stands, TLS and all. */
+static void hurry(struct call *k) {
+    double limit_s = k->owner->server->opts.connect_timeout_s;
+    if (limit_s < k->timeout_s) set_deadline(k, limit_s);
+}
+
+/* ---- sending ---- */
+
+static void note_sent(struct call *k, size_t n) {
+    k->at += n;
+    k->unsent = k->at < k->request.len;
+    if (!k->unsent) cfb_calls__give_back(&k->owner->spare_request, &k->request);
+}
+
+/* False: the connection is broken. */
+static bool send_more(struct call *k) {
+    while (k->unsent) {
+        ssize_t n = put(k, k->request.ptr + k->at, k->request.len - k->at);
+        if (n > 0)
+            note_sent(k, (size_t)n);
+        else if (n < 0 && errno == EINTR)
+            continue;
+        else if (would_wait(n))
+            break;
+        else
+            return false;
+    }
+    if (k->unsent != k->waits_to_send) watch(k, EPOLL_CTL_MOD, k->unsent);
+    return true;
+}
+
+/* The head stands right before the body: one buffer, one send. */
+static void put_head(struct call *k, size_t endpoint) {
+    const cfb_server_t *s = k->owner->server;
+    const struct cfb_endpoint *e = &s->endpoints[endpoint];
+    char tail[32];
+    int n = snprintf(tail, sizeof tail, "%zu\r\n\r\n", k->request.len - s->head_room);
+    k->at = s->head_room - (size_t)n - e->head_len;
+    memcpy(k->request.ptr + k->at, e->head, e->head_len);
+    memcpy(k->request.ptr + k->at + e->head_len, tail, (size_t)n);
+}
+
+/* Errors come as events: nothing ends in here. False: no socket is to be had. */
+static bool dial(struct call *k, size_t endpoint) {
+    const struct cfb_endpoint *e = &k->owner->server->endpoints[endpoint];
+    const int on = 1;
+    k->fd = socket(e->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (k->fd < 0) return false;
+    k->endpoint = endpoint;
+    k->dialing = true;
+    setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    hurry(k);
+    k->dial_errno = connect(k->fd, (const struct sockaddr *)&e->address, e->address_len) == 0 || errno == EINPROGRESS ? 0 : errno;
+    if (k->dial_errno == 0 && !e->tls) { /* near servers have answered by now */
+        ssize_t n = put(k, k->request.ptr + k->at, k->request.len - k->at);
+        if (n > 0) {
+            k->dialing = false;
+            set_deadline(k, k->timeout_s);
+            note_sent(k, (size_t)n);
+        } else if (!would_wait(n)) {
+            k->dial_errno = n < 0 ? errno : EPIPE;
+        }
+    }
+    watch(k, EPOLL_CTL_ADD, k->dialing || k->unsent); /* a socket that did not connect is ready at once */
+    return true;
+}
+
 static bool connect_to(struct call *k, size_t endpoint) {
     cfb_calls_t *c = k->owner;
     k->kept = false;
+    if (c->server->endpoints[endpoint].address_len > 0) return dial(k, endpoint);
     k->easy = take_handle(c);
     if (k->easy == NULL) return false;
     if (curl_easy_setopt(k->easy, CURLOPT_URL, c->server->endpoints[endpoint].connect_url) != CURLE_OK) {
@@ -90,37 +165,6 @@ static bool connect_to(struct call *k, size_t endpoint) {
     return false;
 }
 
-/* ---- sending ---- */
-
-/* False: the connection is broken. */
-static bool send_more(struct call *k) {
-    while (k->at < k->request.len) {
-        ssize_t n = put(k, k->request.ptr + k->at, k->request.len - k->at);
-        if (n > 0)
-            k->at += (size_t)n;
-        else if (n < 0 && errno == EINTR)
-            continue;
-        else if (would_wait(n))
-            break;
-        else
-            return false;
-    }
-    bool waits = k->at < k->request.len;
-    if (waits != k->waits_to_send) watch(k, EPOLL_CTL_MOD, waits);
-    return true;
-}
-
-/* The head stands right before the body: one buffer, one send. */
-static void put_head(struct call *k, size_t endpoint) {
-    const cfb_server_t *s = k->owner->server;
-    const struct cfb_endpoint *e = &s->endpoints[endpoint];
-    char tail[32];
-    int n = snprintf(tail, sizeof tail, "%zu\r\n\r\n", k->request.len - s->head_room);
-    k->at = s->head_room - (size_t)n - e->head_len;
-    memcpy(k->request.ptr + k->at, e->head, e->head_len);
-    memcpy(k->request.ptr + k->at + e->head_len, tail, (size_t)n);
-}
-
 /* Has the server closed it since the last reply? Then nothing was sent, and nothing is lost. */
 static bool is_alive(struct call *k) {
     char c;
@@ -131,6 +175,7 @@ static bool is_alive(struct call *k) {
 
 bool cfb_direct__start(struct call *k, size_t endpoint) {
     put_head(k, endpoint);
+    k->unsent = true;
     k->broken = false;
     if (k->fd >= 0 && (k->endpoint != endpoint || !is_alive(k))) cfb_direct__close(k);
     if (k->fd >= 0) {
@@ -148,11 +193,6 @@ bool cfb_direct__start(struct call *k, size_t endpoint) {
 
 static void begin(struct call *k) {
     if (!send_more(k)) cfb_calls__finish(k, CFB_FAIL_CUT, "the server closed the connection at once");
-}
-
-static void set_deadline(struct call *k, double limit_s) {
-    k->deadline_ns = k->start_ns + (int64_t)(limit_s * 1e9);
-    if (k->deadline_ns < k->owner->deadline_ns) k->owner->deadline_ns = k->deadline_ns;
 }
 
 static void shake(struct call *k) {
@@ -179,8 +219,30 @@ static void begin_tls(struct call *k) {
         return;
     }
     k->shaking = true;
-    if (s->opts.connect_timeout_s < k->timeout_s) set_deadline(k, s->opts.connect_timeout_s);
+    hurry(k);
     shake(k);
+}
+
+static void on_connection(struct call *k) {
+    if (k->owner->server->endpoints[k->endpoint].tls)
+        begin_tls(k);
+    else
+        begin(k);
+}
+
+static void on_dialed(struct call *k) {
+    int e = k->dial_errno;
+    socklen_t n = sizeof e;
+    if (e == 0 && getsockopt(k->fd, SOL_SOCKET, SO_ERROR, &e, &n) != 0) e = errno;
+    if (e != 0) {
+        char why[160];
+        snprintf(why, sizeof why, "cannot connect to %s: %s", k->owner->server->opts.base_urls[k->endpoint], strerror(e));
+        cfb_calls__finish(k, CFB_FAIL_CONNECT, why);
+        return;
+    }
+    k->dialing = false;
+    set_deadline(k, k->timeout_s);
+    on_connection(k);
 }
 
 void cfb_direct__connected(struct call *k, CURLcode code) {
@@ -196,10 +258,7 @@ void cfb_direct__connected(struct call *k, CURLcode code) {
         return;
     }
     watch(k, EPOLL_CTL_ADD, false);
-    if (k->owner->server->endpoints[k->endpoint].tls)
-        begin_tls(k);
-    else
-        begin(k);
+    on_connection(k);
 }
 
 /* ---- receiving ---- */
@@ -277,6 +336,10 @@ void cfb_direct__on_event(struct call *k, unsigned events) {
         if (!is_alive(k)) cfb_direct__close(k);
         return;
     }
+    if (k->dialing) {
+        on_dialed(k);
+        return;
+    }
     if (k->shaking) {
         shake(k);
         return;
@@ -290,7 +353,7 @@ void cfb_direct__on_event(struct call *k, unsigned events) {
 
 void cfb_direct__settle(struct call *k) {
     stop_connecting(k);
-    bool keep = k->http.state == CFB_HTTP1_DONE && k->http.keep && k->at == k->request.len && !k->broken;
+    bool keep = k->http.state == CFB_HTTP1_DONE && k->http.keep && !k->unsent && !k->broken;
     char c;
     if (keep && k->ssl && SSL_has_pending(k->ssl)) keep = would_wait(get(k, &c, 1)); /* its farewell, mostly */
     if (!keep) cfb_direct__close(k);

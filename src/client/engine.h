@@ -6,6 +6,7 @@
 
 #include <curl/curl.h>
 #include <stdatomic.h>
+#include <sys/socket.h>
 
 struct cfb_endpoint {
     char *url;  /* of chat completions */
@@ -13,6 +14,8 @@ struct cfb_endpoint {
     size_t head_len;
     char *connect_url, *host; /* direct: what libcurl connects to, without TLS; whom the certificate must be for */
     bool tls;
+    struct sockaddr_storage address; /* direct: of a host that is one; of the size address_len, 0 for names */
+    socklen_t address_len;
     bool loopback;           /* a proxy of the environment must not take calls to this machine */
     atomic_int outstanding;  /* calls under way */
     atomic_int failures;     /* in a row, of the kinds that speak against the endpoint */

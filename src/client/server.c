@@ -3,6 +3,8 @@
 #include "client/engine.h"
 #include "client/tls.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -263,6 +265,20 @@ static char *copy_host(const char *host) {
     return host[0] == '[' && n > 2 ? strndup(host + 1, n - 2) : strdup(host);
 }
 
+/* Addresses need nobody who looks names up. */
+static void read_address(struct cfb_endpoint *e, const char *port) {
+    uint16_t number = htons((uint16_t)strtoul(port, NULL, 10));
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = number};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = number};
+    if (inet_pton(AF_INET, e->host, &four.sin_addr) == 1) {
+        memcpy(&e->address, &four, sizeof four);
+        e->address_len = sizeof four;
+    } else if (inet_pton(AF_INET6, e->host, &six.sin6_addr) == 1) {
+        memcpy(&e->address, &six, sizeof six);
+        e->address_len = sizeof six;
+    }
+}
+
 /* The head of a request to the endpoint, up to its length. */
 static bool write_head(const cfb_server_t *s, const struct parts *p, bool other_port, cfb_buf *head) {
     char line[512];
@@ -284,6 +300,7 @@ static bool prepare_endpoint(const cfb_server_t *s, struct cfb_endpoint *e) {
     ok = ok && (e->tls || strcmp(p.scheme, "http") == 0) &&
          write_head(s, &p, strcmp(p.port, e->tls ? "443" : "80") != 0, &head) &&
          cfb_buf_printf(&url, NULL, "http://%s:%s/", p.host, p.port) == CFB_OK && (e->host = copy_host(p.host)) != NULL;
+    if (ok && s->opts.unix_socket == NULL) read_address(e, p.port);
     free_parts(&p);
     e->head = head.ptr;
     e->head_len = head.len;
