@@ -21,7 +21,7 @@ declare -A room_of=(
 declare -A library=(
     [curl/curl.h]="client" [sqlite3.h]="store" [cjson/cJSON.h]="base" [cblas.h]="base"
     [utf8proc.h]="text report" [zlib.h]="dataset mock client" [zstd.h]="dataset" [lz4frame.h]="dataset" [openssl/evp.h]="base"
-    [openssl/ssl.h]="client"
+    [openssl/ssl.h]="client" [openssl/err.h]="client" [openssl/x509v3.h]="client"
 )
 
 complain() { echo "$1: $2"; bad=$((bad + 1)); }
