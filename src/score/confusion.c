@@ -1,5 +1,5 @@
 #include "score/confusion.h"
-#include "score/blas.h"
+#include "base/blas.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -53,7 +53,7 @@ static void restore_blas_threads(void) {}
 #endif
 
 cfb_code confusion_new(size_t n_labels, int n_threads, confusion **out, cfb_err *err) {
-    cfb_code rc = score_blas(err);
+    cfb_code rc = cfb_blas(err);
     if (rc != CFB_OK) return rc;
     confusion *c = calloc(1, sizeof *c);
     if (c == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
