@@ -122,8 +122,8 @@ $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-# The objects that open libraries know their files.
-$(call obj,src/client/lib.c src/base/blas.c): MORE_CFLAGS = $(if $(LAZY),$(LAZY_FILES))
+# The object that opens libraries knows their files.
+$(call obj,src/base/lazy.c): MORE_CFLAGS = $(if $(LAZY),$(LAZY_FILES))
 # The one object that knows where suites are installed is made again when prefix changes.
 $(call obj,src/dataset/suite_load.c): $(BUILD)/datadir
 $(BUILD)/datadir: FORCE
