@@ -61,8 +61,9 @@ cfb_encoder_work cfb_encoder_work_done(const cfb_encoder_t *e);
  * cosine. Shapes: a, b (n, dim), out (n). Pure. */
 void cfb_embed_cosines(const float *a, const float *b, size_t n, size_t dim, double *out);
 /* All of a against all of b, as blocked matrix products: out (na, nb) binary32, not clamped. Uses n_threads (0 = all cores); the
- * result does not depend on them. Threads: as cfb_encoder_embed. */
-void cfb_embed_cross(const float *a, size_t na, const float *b, size_t nb, size_t dim, int n_threads, float *out);
+ * result does not depend on them. Errors: CFB_ECONFIG, no BLAS. Threads: as cfb_encoder_embed. */
+CFB_MUST_CHECK cfb_code cfb_embed_cross(const float *a, size_t na, const float *b, size_t nb, size_t dim, int n_threads,
+                                        float *out, cfb_err *err);
 
 /* How far cosines of true pairs stand out from those of mismatched ones: outputs[i] belongs to references[i]. Over n rows, or
  * over max_rows of them drawn by seed (0 = all). Ties (cosines within 2^-20) count half: a row's percentile is the share of the

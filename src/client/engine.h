@@ -3,8 +3,8 @@
 #define CFB_CLIENT_ENGINE_H
 
 #include "client/internal.h"
+#include "client/lib.h"
 
-#include <curl/curl.h>
 #include <stdatomic.h>
 
 struct cfb_endpoint {

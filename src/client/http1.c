@@ -7,7 +7,7 @@
 #include <zlib.h>
 
 #define LONGEST_LINE ((size_t)64 << 10)
-#define LONGEST_HEAD ((size_t)256 << 10) /* of all lines that are no body */
+#define LONGEST_HEAD ((size_t)256 << 10) /* all lines of the head and the trailer */
 #define LINE_KEPT 1024
 #define UNPACK_BYTES 16384
 
@@ -253,7 +253,8 @@ static cfb_http1_state read_line(cfb_http1 *h, cfb_str line, const cfb_http1_sin
 static size_t take_line(cfb_http1 *h, const char *p, size_t n, const cfb_http1_sink *sink, void *ctx) {
     const char *end = memchr(p, '\n', n);
     size_t len = end ? (size_t)(end - p) : n, used = end ? len + 1 : n;
-    h->head_bytes += used;
+    /* lines between chunks are as many as the body has chunks, and what the body may hold is the sink's to say */
+    if (h->state != CFB_HTTP1_CHUNK_SIZE && h->state != CFB_HTTP1_CHUNK_END) h->head_bytes += used;
     if (h->head_bytes > LONGEST_HEAD) {
         bad(h, "the head of the reply is too long");
         return used;

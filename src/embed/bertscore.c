@@ -2,7 +2,7 @@
 #include "cfbench/base.h"
 #include "embed/encoder.h"
 
-#include <cblas.h>
+#include "base/blas.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,10 +77,10 @@ static cfb_code score_some(tokens *t, size_t layer, const cfb_str *references, c
     cfb_code rc = embed_states(t->e, texts, 2 * n, layer, false, take, t, &index, err);
     *bad = index / 2;
     if (rc != CFB_OK) return rc;
-    int before = embed_blas_enter();
-    bool alone = strcmp(embed_blas_kind(), "serial") == 0;
+    cfb_blas_enter();
+    bool alone = strcmp(cfb_blas_threading(), "serial") == 0;
     cfb_par_blocks(n, alone ? 1 : t->e->n_threads, score_pair, t);
-    embed_blas_leave(before);
+    cfb_blas_leave();
     return CFB_OK;
 }
 

@@ -1,5 +1,6 @@
 /* encoder.c - texts to vectors: tokens, batches, pooling. */
 #include "embed/encoder.h"
+#include "base/blas.h"
 #include "cfbench/base.h"
 
 #include <math.h>
@@ -112,14 +113,14 @@ static cfb_code embed_group(job *j, size_t *index, cfb_err *err) {
     cfb_code rc = check_codes(j, index, err);
     if (rc != CFB_OK) return rc;
     sort_by_length(j);
-    int before = embed_blas_enter();
+    cfb_blas_enter();
     for (size_t first = 0; first < j->n; first += j->n_spans) {
         fill_batch(j, first);
         j->states = embed_pass_run(j->e->pass, j->spans, j->n_spans, j->layers, j->only_first);
         cfb_par_blocks(j->n_spans, j->e->n_threads, take_text, j);
         j->e->work.batches++;
     }
-    embed_blas_leave(before);
+    cfb_blas_leave();
     j->e->work.texts += j->n;
     return check_codes(j, index, err);
 }

@@ -1,4 +1,5 @@
 /* open.c - a model folder to an encoder: tokeniser, pooling, names. */
+#include "base/blas.h"
 #include "cfbench/base.h"
 #include "cfbench/json.h"
 #include "embed/encoder.h"
@@ -181,14 +182,15 @@ cfb_code cfb_encoder_open(const char *dir, const cfb_encoder_opts *opts, cfb_enc
     }
     if (rc == CFB_OK) rc = open_tokens(e, dir, opts, token_hash, err);
     if (rc == CFB_OK) rc = find_pooling(dir, opts->pooling, &e->pooling, err);
+    if (rc == CFB_OK) rc = cfb_blas_open(err);
     if (rc == CFB_OK) rc = embed_pass_new(e->model, e->n_threads, &e->pass, err);
     if (rc != CFB_OK) {
         cfb_encoder_free(e);
         return rc;
     }
     set_names(e, dir, token_hash);
-    cfb_log(CFB_LOG_INFO, "encoder %s; OpenBLAS %s (%s), %d threads, rows aligned to %zu", e->name, embed_blas_kind(),
-            embed_blas_core(), e->n_threads, embed_pass_align(e->pass));
+    cfb_log(CFB_LOG_INFO, "encoder %s; OpenBLAS %s (%s), %d threads, rows aligned to %zu", e->name, cfb_blas_threading(),
+            cfb_blas_core(), e->n_threads, embed_pass_align(e->pass));
     *out = e;
     return CFB_OK;
 }

@@ -63,6 +63,7 @@ def run(model, texts, batch, sort):
 
 
 def timed(name, model, texts, batch, sort, ours, bf16=False):
+    model[1].train(bf16)  # autocast has no inference path here; without dropout training computes the same
     t = time.perf_counter()
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         v = run(model, texts, batch, sort)

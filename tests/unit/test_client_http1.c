@@ -70,6 +70,21 @@ static void expect_done(const char *text, int status, const char *body, bool kee
 
 static void expect_bad(const char *text) { expect(cfb_str_from(text), false, CFB_HTTP1_BAD, 0, NULL, false, 0); }
 
+/* A long stream has more bytes between its chunks than a head may have. */
+static void chunks_are_as_many_as_they_are(void **state) {
+    (void)state;
+    static struct got g;
+    cfb_http1 h;
+    size_t used;
+    cfb_http1_init(&h);
+    feed(&h, &g, CFB_STR_LIT("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), 4096, &used);
+    for (size_t i = 0; i < sizeof g.body; i++) feed(&h, &g, CFB_STR_LIT("1\r\nx\r\n"), 4096, &used);
+    assert_int_equal(feed(&h, &g, CFB_STR_LIT("0\r\n\r\n"), 4096, &used), CFB_HTTP1_DONE);
+    assert_int_equal(g.n_body, sizeof g.body);
+    assert_true(h.keep);
+    cfb_http1_free(&h);
+}
+
 static void bodies_end_where_they_should(void **state) {
     (void)state;
     expect_done("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello", true);
@@ -215,6 +230,7 @@ static void packed_bodies_are_unpacked(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bodies_end_where_they_should),
+        cmocka_unit_test(chunks_are_as_many_as_they_are),
         cmocka_unit_test(connections_are_kept_only_when_allowed),
         cmocka_unit_test(what_follows_is_left_alone),
         cmocka_unit_test(broken_ones_are_refused),
