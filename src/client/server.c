@@ -385,7 +385,7 @@ void cfb_server_free(cfb_server_t *s) {
     }
     free(s->endpoints);
     curl_slist_free_all(s->headers);
-    SSL_CTX_free(s->tls);
+    if (s->tls) SSL_CTX_free(s->tls);
     X509_STORE_free(s->trust);
     free(s);
 }

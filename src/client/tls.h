@@ -3,8 +3,8 @@
 #define CFB_CLIENT_TLS_H
 
 #include "cfbench/client.h"
+#include "client/lib.h"
 
-#include <openssl/ssl.h>
 #include <sys/types.h>
 
 typedef enum cfb_tls_state {
