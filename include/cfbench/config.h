@@ -27,7 +27,8 @@ extern "C" {
     X(CACHE, "cache", "show or prune a response cache")                                       \
     X(DOCTOR, "doctor", "say what is wrong with this machine and configuration, and mend it") \
     X(TUNE, "tune", "find the fastest settings for this machine, data and server")            \
-    X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")
+    X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")                      \
+    X(EMBED, "embed", "turn texts into vectors (.npy) with an embedding model")
 
 typedef enum cfb_command {
 #define CFB_X(NAME, name, help) CFB_CMD_##NAME,
@@ -129,6 +130,12 @@ typedef struct cfb_config {
     const char *csv; /* file for the summary, or NULL */
     int64_t threads; /* 0 = all cores */
     int64_t memory;  /* MiB for reading files; 0 = by what is allowed */
+    /* embedding */
+    const char *embed_model; /* folder of the model, or NULL */
+    const char *embed_cache; /* folder, "off", or NULL: below the user's cache folder */
+    const char *vocab;       /* vocabulary file in place of the model's, or NULL */
+    const char *pooling;     /* auto, cls, mean */
+    const char *column;      /* of a data set; NULL: the file has one text per line */
     /* statistics */
     double confidence;
     cfb_string_list fail_if;

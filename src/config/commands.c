@@ -156,6 +156,16 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
                       {"Serve, and ask it from another terminal:", "cfbench mock --suite sample --port 8080",
                        "A slow server that refuses one call in ten:",
                        "cfbench mock --suite sample --port 8080 --mock-latency 0.5 --mock-faults 429:0.1"}},
+    [CFB_CMD_EMBED] =
+        {"IN OUT",
+         2,
+         2,
+         "Turns texts into vectors of length 1 with the embedding model of --embed-model, and writes them to OUT as a NumPy "
+         "array of binary32, one row per text. IN is a text file with one text per line, or - for standard input; with "
+         "--column it is a data set in any format that 'cfbench convert' reads.",
+         {"One vector per line of a file:", "cfbench embed --embed-model models/bge-small-zh-v1.5 lines.txt lines.npy",
+          "The references of a response file:",
+          "cfbench embed --embed-model models/bge-small-zh-v1.5 --column response summary-output.csv references.npy"}},
 };
 
 const cfb_exit_info cfb_exits[] = {

@@ -72,15 +72,6 @@ static cfb_code resolve_key(cfb_loader *l, cfb_err *err) {
     return from_env != NULL ? take_key(l, cfb_str_from(from_env), where, err) : CFB_OK;
 }
 
-static bool is_loopback(const char *url) {
-    const char *host = strstr(url, "://");
-    if (host == NULL) return true;
-    host += 3;
-    size_t n = strcspn(host, "/:");
-    return host[0] == '[' ? strncmp(host, "[::1]", 5) == 0
-                          : (n == 9 && memcmp(host, "localhost", 9) == 0) || strncmp(host, "127.", 4) == 0;
-}
-
 /* Addresses without trailing slashes. */
 static cfb_code trim_addresses(cfb_config *c, cfb_err *err) {
     const char **items = cfb_arena_calloc(c->arena, c->base_urls.n, sizeof *items);
@@ -181,7 +172,7 @@ static cfb_code finish_asking(cfb_loader *l, cfb_err *err) {
     if (l->print_config) return CFB_OK; /* the key is not printed, so its file need not be there */
     rc = resolve_key(l, err);
     for (size_t i = 0; rc == CFB_OK && c->api_key != NULL && c->unix_socket == NULL && i < c->base_urls.n; i++)
-        if (strncmp(c->base_urls.items[i], "http:", 5) == 0 && !is_loopback(c->base_urls.items[i]))
+        if (strncmp(c->base_urls.items[i], "http:", 5) == 0 && !cfb_url_is_loopback(c->base_urls.items[i]))
             cfb_log(CFB_LOG_WARN, "--base-url: the key is sent to %s without encryption; use https:// where it is offered",
                     c->base_urls.items[i]);
     return rc;

@@ -16,6 +16,8 @@
 #define BATCH CMD_BIT(CFB_CMD_BATCH)
 #define CACHE CMD_BIT(CFB_CMD_CACHE)
 #define MOCK CMD_BIT(CFB_CMD_MOCK)
+#define EMBED CMD_BIT(CFB_CMD_EMBED)
+#define WITH_MODEL (RUN | SCORE | REPORT | COMPARE | VERIFY | EXPORT | EMBED)
 #define DOCTOR CMD_BIT(CFB_CMD_DOCTOR)
 #define TUNE CMD_BIT(CFB_CMD_TUNE)
 #define RUNS (RUN | GENERATE)
@@ -160,7 +162,8 @@ const cfb_opt cfb_opts[] = {
     {AT("row-deadline", row_deadline), .type = OPT_DOUBLE, .def = "0", RANGE(0, 86400), .unit = "s", .metavar = "SECONDS",
      .group = GROUP_PACE, .commands = ASK, .help = "longest time of a row in this run, with all its tries; 0 = no limit"},
     {AT("max-attempts", max_attempts), .type = OPT_INT, .def = "0", RANGE(0, 1000000), .metavar = "N", .group = GROUP_PACE,
-     .commands = ASK, .help = "calls of one row that may fail over all runs; then it is not asked again; 0 = no limit"},
+     .commands = ASK,
+     .help = "calls of one row that may reach a server and fail, over all runs; then it is not asked again; 0 = no limit"},
     {AT("max-failures", max_failures), .type = OPT_STRING, .metavar = "N|SHARE%", .group = GROUP_PACE,
      .check = cfb_check_failures, .commands = ASK,
      .help = "end the run when more rows than this have failed: a number, or a share such as 10%"},
@@ -203,8 +206,8 @@ const cfb_opt cfb_opts[] = {
     {AT("on-bad-row", on_bad_row), .type = OPT_ENUM, .choices = "fail|skip", .def = "fail", .group = GROUP_SCORE,
      .commands = SCORE, .help = "a row that cannot be read: end with an error, or pass over it, list it and end with status 3"},
     {AT("threads", threads), .letter = 'j', .type = OPT_INT, .def = "0", RANGE(0, 1024), .metavar = "N", .group = GROUP_SCORE,
-     .commands = RUN | SCORE | REPORT | COMPARE | VERIFY | DOCTOR,
-     .help = "threads for scoring; 0 = all cores. The scores are the same for any number"},
+     .commands = RUN | SCORE | REPORT | COMPARE | VERIFY | EMBED | DOCTOR,
+     .help = "threads for scoring and embedding; 0 = all cores. The scores are the same for any number"},
     {AT("confidence", confidence), .type = OPT_DOUBLE, .def = "0.95", RANGE(0.5, 0.9999), .metavar = "SHARE",
      .group = GROUP_SCORE, .commands = RUN | SCORE | REPORT | COMPARE | VERIFY,
      .help = "confidence of the intervals around scores"},
@@ -217,6 +220,16 @@ const cfb_opt cfb_opts[] = {
      .commands = SCORE | COMPARE,
      .help = "memory that reading files may take, whatever their size; 0 = a quarter of what this machine, cgroup or "
              "Slurm job allows"},
+    {AT("embed-model", embed_model), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_SCORE, .commands = WITH_MODEL,
+     .help = "folder of the embedding model for --metric bge, as Hugging Face lays it out; scripts/get-bge.sh fetches one"},
+    {AT("embed-cache", embed_cache), .type = OPT_PATH, .metavar = "DIR|off", .group = GROUP_SCORE, .commands = WITH_MODEL,
+     .help = "folder with vectors of texts seen before; without it, cfbench/embeddings in the user's cache folder"},
+    {AT("vocab", vocab), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_SCORE, .commands = WITH_MODEL,
+     .help = "vocab.txt or tokenizer.json in place of the embedding model's own"},
+    {AT("pooling", pooling), .type = OPT_ENUM, .choices = "auto|cls|mean", .def = "auto", .group = GROUP_SCORE,
+     .commands = WITH_MODEL, .help = "how a text's vectors become one; auto = as the model says, else cls"},
+    {AT("column", column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = EMBED,
+     .help = "IN is a data set, and its texts stand in this column; without it, IN has one text per line"},
 
     /* Batch files and response cache */
     {AT("cache", cache), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_BATCH, .commands = RUNS,
@@ -325,7 +338,7 @@ const cfb_opt cfb_opts[] = {
      .help = "ask the model one short question too: only an answer tells some servers' limits"},
     {AT("format", format), .type = OPT_ENUM, .choices = "table|json|markdown|latex", .def = "table", .group = GROUP_OUTPUT,
      .commands = COMPARE, .help = "form on standard output"},
-    {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT,
+    {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT | EMBED,
      .help = "replace files that are there"},
     {AT("moved", moved), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = RUNS | BATCH,
      .help = "continue a run although --base-url changed: the same model now answers at another address"},
