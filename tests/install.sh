@@ -29,4 +29,34 @@ check "man pages are installed" test -s "$T/usr/share/man/man1/cfbench-run.1"
 cd - >/dev/null || exit 1
 make --no-print-directory uninstall prefix="$T/usr" >"$T/log" 2>&1
 check "make uninstall leaves no file" sh -c "[ -z \"\$(find '$T/usr' -type f -o -type l)\" ]"
+
+# The Debian package: built, installed into a root of its own beside a copy of this system's list of packages, and run from there.
+if command -v dpkg-deb >/dev/null && [ -d /var/lib/dpkg/info ]; then
+    if make --no-print-directory deb >"$T/log" 2>&1; then ok "make deb"; else not_ok "make deb" "$(tail -3 "$T/log" | tr '\n' ' ')"; exit 1; fi
+    deb=$(tail -1 "$T/log")
+    check "deb: control file" sh -c "dpkg-deb -f '$deb' Package Version Architecture Depends Description | grep -q '^Depends: .*libcurl4.*libopenblas0'"
+    first=$(sha256sum <"$deb")
+    mkdir -p "$T/root" "$T/admin"
+    cp -R /var/lib/dpkg/. "$T/admin/"
+    rm -f "$T/admin/lock" "$T/admin/lock-frontend"
+    make --no-print-directory deb >/dev/null 2>&1
+    check "deb: the same tree gives the same bytes" [ "$first" = "$(sha256sum <"$deb")" ]
+    if [ "$(id -u)" = 0 ]; then
+        check "deb: installs, with all that it depends on" dpkg --instdir="$T/root" --admindir="$T/admin" --force-not-root --log=/dev/null -i "$deb"
+        check "deb: runs" sh -c "cd '$T' && CFBENCH_SUITE_PATH='$T/root/usr/share/cfbench/suites' '$T/root/usr/bin/cfbench' run --suite sample --mock --limit 1 --quiet --out '$T/debout'"
+        check "deb: man pages, completions, library, headers, pkg-config" sh -c "test -s '$T/root/usr/share/man/man1/cfbench-run.1.gz' -a -s '$T/root/usr/share/bash-completion/completions/cfbench' -a -s '$T/root/usr/include/cfbench/base.h' && ls '$T'/root/usr/lib/*/pkgconfig/cfbench.pc '$T'/root/usr/lib/*/libcfbench.so.0"
+        check "deb: is removed without a trace" sh -c "dpkg --instdir='$T/root' --admindir='$T/admin' --force-not-root --log=/dev/null -P cfbench && [ -z \"\$(find '$T/root' -type f -o -type l)\" ]"
+    else
+        skip "deb: installs" "not root"
+    fi
+    if command -v lintian >/dev/null; then
+        check "deb: lintian finds no error" lintian --allow-root --fail-on error --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog "$deb"
+    else
+        skip "deb: lintian finds no error" "lintian is not installed"
+    fi
+else
+    skip "deb" "no dpkg here"
+fi
+check "the Spack recipe is Python" python3 -c 'import ast; ast.parse(open("packaging/spack/packages/cfbench/package.py").read())'
+check "the Apptainer definition has its parts" sh -c 'for p in Bootstrap From %files %post %runscript %test; do grep -q "^$p" packaging/cfbench.def || exit 1; done'
 exit $bad
