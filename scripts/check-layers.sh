@@ -19,7 +19,7 @@ declare -A room_of=(
 )
 # library header: the rooms that may use it
 declare -A library=(
-    [curl/curl.h]="client" [sqlite3.h]="store" [cjson/cJSON.h]="base" [cblas.h]="embed metrics score"
+    [curl/curl.h]="client" [sqlite3.h]="store" [cjson/cJSON.h]="base" [cblas.h]="base"
     [utf8proc.h]="text report" [zlib.h]="dataset mock client" [zstd.h]="dataset" [lz4frame.h]="dataset" [openssl/evp.h]="base"
     [openssl/ssl.h]="client"
 )

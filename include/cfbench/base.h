@@ -77,6 +77,8 @@ void cfb_sha256_parts_hex(const cfb_str *parts, size_t n, char hex[65]);
 /* Shortest text that reads back as the same binary64, in the form of Python's repr (1.0, 0.1, 1e-05, 1e+16, nan, inf).
  * Returns its length; buf is NUL-terminated. */
 size_t cfb_format_double(double v, char buf[32]);
+/* Decimal digits of v, without a NUL. Returns how many. */
+size_t cfb_format_count(uint64_t v, char buf[20]);
 /* Whole string only; refuses nan, inf, hex, white space and trailing characters. */
 bool cfb_parse_double(const char *s, double *out);
 bool cfb_parse_int(const char *s, int64_t *out);
@@ -119,7 +121,8 @@ CFB_MUST_CHECK cfb_code cfb_check_open_files(size_t n, cfb_err *err);
 void cfb_thread_name(const char *name);
 /* CPU time of the whole process so far, user and system, in s. */
 double cfb_cpu_time_s(void);
-/* Bytes of memory that this process may use: the least of the machine's, its cgroup's, its Slurm job's and its resource limits. */
+/* Bytes of memory that this process may use: the least of the machine's, its cgroup's, its Slurm job's and its resource limits.
+ */
 uint64_t cfb_memory_allowed(void);
 
 /* Processor, cores of this process and instruction set, on one line without quotes: two machines with the same text are alike. */

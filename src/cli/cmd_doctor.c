@@ -278,6 +278,8 @@ cfb_code cfb_cmd_doctor(const cfb_config *c, cfb_err *err) {
     if (rc != CFB_OK) return rc;
     data(&v);
     cfb_doctor_want w = wanted(&v);
+    cfb_err none = CFB_ERR_INIT;
+    if (cfb_client_global_init(&none) == CFB_OK) cfb_doctor_fact(v.d, "versions", "libcurl", "%s", cfb_client_version());
     cfb_doctor_libraries(v.d, &w);
     cfb_doctor_machine(v.d, &w);
     cfb_doctor_disk(v.d, &w); /* forks: before there are threads */

@@ -2,7 +2,6 @@
 #include "cfbench/base.h"
 #include "client/engine.h"
 
-#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -13,11 +12,16 @@
 #define SECRET_MIN 4 /* shorter ones would take ordinary words out of messages */
 
 cfb_code cfb_client_global_init(cfb_err *err) {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) return CFB_OK;
+    cfb_code rc = cfb_client__libs(err);
+    if (rc != CFB_OK || curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) return rc;
     return cfb_err_set(err, CFB_EBUG, "libcurl could not be initialised");
 }
 
-void cfb_client_global_cleanup(void) { curl_global_cleanup(); }
+const char *cfb_client_version(void) { return curl_version(); }
+
+void cfb_client_global_cleanup(void) {
+    if (cfb_client__has_libs()) curl_global_cleanup();
+}
 
 /* ---- headers ---- */
 

@@ -1,4 +1,5 @@
 /* threads.c - OpenMP and what it really gives, stacks, limits, BLAS. */
+#include "base/blas.h"
 #include "base/omp.h"
 #include "cfbench/base.h"
 #include "doctor/internal.h"
@@ -145,13 +146,24 @@ void cfb_doctor_threads(cfb_doctor_t *d, const cfb_doctor_want *w) {
 /* ---- libraries that are loaded: asked through the dynamic linker, so that no room's header is needed ---- */
 
 typedef const char *(*text_fn)(void);
-typedef int (*number_fn)(void);
 
+#ifndef CFB_CURL_FILE /* what the Makefile found */
+#define CFB_CURL_FILE "libcurl.so.4"
+#endif
+#ifndef CFB_BLAS_FILE
+#define CFB_BLAS_FILE "libopenblas.so.0"
+#endif
+
+/* Of the program and the libraries that it was linked with, or of one that a run opens when it needs it (base/lazy.h). Libraries
+ * stay open: what they return must. */
 static void *symbol(const char *name) {
-    void *program = dlopen(NULL, RTLD_LAZY); /* the program and all libraries that were loaded with it */
-    void *found = program ? dlsym(program, name) : NULL;
-    if (program) dlclose(program);
-    return found;
+    const char *const files[] = {NULL, CFB_CURL_FILE, CFB_BLAS_FILE};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        void *library = dlopen(files[i], RTLD_LAZY | RTLD_LOCAL), *found = library ? dlsym(library, name) : NULL;
+        if (found) return found;
+        if (library && i == 0) dlclose(library);
+    }
+    return NULL;
 }
 
 static const char *text_of(const char *name) {
@@ -162,26 +174,18 @@ static const char *text_of(const char *name) {
     return f();
 }
 
-static int number_of(const char *name, int otherwise) {
-    number_fn f;
-    void *p = symbol(name);
-    if (p == NULL) return otherwise;
-    memcpy(&f, &p, sizeof f);
-    return f();
-}
-
 static void blas(cfb_doctor_t *d, const cfb_doctor_want *w) {
-    static const char *const kinds[] = {"serial", "pthreads", "OpenMP"};
-    const char *config = text_of("openblas_get_config"), *core = text_of("openblas_get_corename");
-    int kind = number_of("openblas_get_parallel", -1), n = number_of("openblas_get_num_threads", 0);
-    if (kind < 0) {
-        cfb_doctor_fact(d, "blas", "library", "none, or not OpenBLAS");
+    cfb_err err = CFB_ERR_INIT;
+    if (cfb_blas_open(&err) != CFB_OK) {
+        cfb_doctor_fact(d, "blas", "library", "none");
+        cfb_doctor_find(d, FAULT, "blas-missing", err.msg, "confusion matrices and embeddings are computed with BLAS",
+                        "apt-get install libopenblas0-openmp");
         return;
     }
-    cfb_doctor_fact(d, "blas", "library", "%s", config ? config : "OpenBLAS");
-    if (core) cfb_doctor_fact(d, "blas", "kernels", "%s", core);
-    cfb_doctor_fact(d, "blas", "threading", "%s", kind < 3 ? kinds[kind] : "unknown");
-    cfb_doctor_number(d, "blas", "threads", n);
+    cfb_doctor_fact(d, "blas", "library", "%s", cfb_blas_config());
+    cfb_doctor_fact(d, "blas", "kernels", "%s", cfb_blas_core());
+    cfb_doctor_fact(d, "blas", "threading", "%s", cfb_blas_threading());
+    cfb_doctor_number(d, "blas", "threads", cfb_blas_threads());
     cfb_doctor_fact(d, "blas", "oversubscribes", "%s",
                     "no: cfbench sets BLAS to one thread while its own threads compute, and uses either the one or the others");
     int64_t asked = cfb_doctor__env_number("OPENBLAS_NUM_THREADS");
@@ -190,7 +194,7 @@ static void blas(cfb_doctor_t *d, const cfb_doctor_want *w) {
                         cfb_doctor_text(d, "OPENBLAS_NUM_THREADS=%lld on %d cores", (long long)asked, omp_get_num_procs()),
                         "BLAS keeps a pool of that many threads, which take turns on the cores and slow each product down",
                         "unset OPENBLAS_NUM_THREADS");
-    if (kind == 1 && w->threads > 1)
+    if (strcmp(cfb_blas_threading(), "pthreads") == 0 && w->threads > 1)
         cfb_doctor_find(
             d, HINT, "blas-build", "the loaded OpenBLAS has threads of its own (pthreads build)",
             "beside OpenMP's they would oversubscribe; cfbench therefore keeps it at one thread, where the OpenMP build "
@@ -201,9 +205,8 @@ static void blas(cfb_doctor_t *d, const cfb_doctor_want *w) {
 void cfb_doctor_libraries(cfb_doctor_t *d, const cfb_doctor_want *w) {
     static const struct {
         const char *name, *symbol;
-    } libraries[] = {{"libcurl", "curl_version"},     {"sqlite", "sqlite3_libversion"}, {"libc", "gnu_get_libc_version"},
-                     {"zlib", "zlibVersion"},         {"zstd", "ZSTD_versionString"},   {"lz4", "LZ4_versionString"},
-                     {"utf8proc", "utf8proc_version"}};
+    } libraries[] = {{"sqlite", "sqlite3_libversion"}, {"libc", "gnu_get_libc_version"}, {"zlib", "zlibVersion"},
+                     {"zstd", "ZSTD_versionString"},   {"lz4", "LZ4_versionString"},     {"utf8proc", "utf8proc_version"}};
     cfb_doctor_fact(d, "versions", "cfbench", "%s (%s)", CFB_VERSION, cfb_has_openmp() ? "OpenMP" : "serial");
     for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
         const char *v = text_of(libraries[i].symbol);

@@ -54,17 +54,18 @@ static cfb_code run(const float *outputs, const float *references, size_t n, siz
     size_t items;
     float *s = cfb_size_mul(n, ROWS * sizeof *s, &items) ? malloc(items) : NULL;
     if (s == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory (cosines of %zu rows)", n);
-    for (size_t at = 0; at < n; at += ROWS) {
+    cfb_code rc = CFB_OK;
+    for (size_t at = 0; rc == CFB_OK && at < n; at += ROWS) {
         size_t m = n - at < ROWS ? n - at : ROWS;
-        cfb_embed_cross(outputs + at * dim, m, references, n, dim, n_threads, s);
-        for (size_t i = 0; i < m; i++) {
+        rc = cfb_embed_cross(outputs + at * dim, m, references, n, dim, n_threads, s, err);
+        for (size_t i = 0; rc == CFB_OK && i < m; i++) {
             double p = add_row(s + i * n, n, at + i, out);
             out->percentile += p;
             if (percentiles) percentiles[at + i] = p;
         }
     }
     free(s);
-    return CFB_OK;
+    return rc;
 }
 
 cfb_code cfb_embed_calibrate(const float *outputs, const float *references, size_t n, size_t dim, size_t max_rows, uint64_t seed,

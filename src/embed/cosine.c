@@ -1,9 +1,8 @@
 /* cosine.c - dot products of rows, and of all rows with all. */
+#include "base/blas.h"
 #include "cfbench/base.h"
 #include "cfbench/embed.h"
 #include "embed/forward.h"
-
-#include <cblas.h>
 
 #define CROSS_ROWS 256
 #define CROSS_COLUMNS 1024
@@ -34,11 +33,15 @@ static void cross_block(void *ctx, size_t block, int worker) {
                 (blasint)c->dim, c->b + column * c->dim, (blasint)c->dim, 0.0f, c->out + row * c->nb + column, (blasint)c->nb);
 }
 
-void cfb_embed_cross(const float *a, size_t na, const float *b, size_t nb, size_t dim, int n_threads, float *out) {
+cfb_code cfb_embed_cross(const float *a, size_t na, const float *b, size_t nb, size_t dim, int n_threads, float *out,
+                         cfb_err *err) {
+    cfb_code rc = cfb_blas_open(err);
+    if (rc != CFB_OK) return rc;
     struct cross c = {a, b, out, na, nb, dim, (nb + CROSS_COLUMNS - 1) / CROSS_COLUMNS};
-    int before = embed_blas_enter();
+    cfb_blas_enter();
     if (n_threads <= 0) n_threads = cfb_cpu_count();
-    if (strcmp(embed_blas_kind(), "serial") == 0) n_threads = 1;
+    if (strcmp(cfb_blas_threading(), "serial") == 0) n_threads = 1;
     cfb_par_blocks((na + CROSS_ROWS - 1) / CROSS_ROWS * c.columns, n_threads, cross_block, &c);
-    embed_blas_leave(before);
+    cfb_blas_leave();
+    return CFB_OK;
 }

@@ -1,8 +1,8 @@
 #include "embed/forward.h"
+#include "base/blas.h"
 #include "base/omp.h"
 #include "cfbench/base.h"
 
-#include <cblas.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -29,24 +29,6 @@ struct embed_pass {
 };
 
 /* ---- BLAS ---- */
-
-int embed_blas_enter(void) {
-    int before = openblas_get_num_threads();
-    openblas_set_num_threads(1);
-    return before;
-}
-
-void embed_blas_leave(int before) { openblas_set_num_threads(before); }
-
-const char *embed_blas_kind(void) {
-    switch (openblas_get_parallel()) {
-    case OPENBLAS_SEQUENTIAL: return "serial";
-    case OPENBLAS_THREAD: return "pthread";
-    default: return "openmp";
-    }
-}
-
-const char *embed_blas_core(void) { return openblas_get_corename(); }
 
 /* c (m, n) = x (m, k) w^T, w (n, k) */
 static void product(const float *x, size_t ldx, const float *w, size_t m, size_t n, size_t k, float *c, size_t ldc) {
@@ -217,14 +199,14 @@ static void clear_gaps(embed_pass *p) {
     }
 }
 
-const float *embed_pass_run(embed_pass *p, embed_span *spans, size_t n, bool only_first) {
+const float *embed_pass_run(embed_pass *p, embed_span *spans, size_t n, size_t n_layers, bool only_first) {
     if (n == 0) return p->x;
     p->spans = spans;
     p->n_spans = n;
     p->rows = spans[n - 1].first_row + spans[n - 1].n;
     clear_gaps(p);
     cfb_par_blocks(n, p->n_threads, embed_text, p);
-    for (size_t i = 0, last = p->m->config.layers - 1; i <= last; i++) run_layer(p, i, only_first && i == last);
+    for (size_t i = 0; i < n_layers; i++) run_layer(p, i, only_first && i + 1 == n_layers);
     for (size_t i = 0; only_first && i < n; i++) spans[i].first_row = i * p->align;
     return p->x;
 }
@@ -279,12 +261,12 @@ static cfb_code probe(embed_pass *p, size_t n, size_t k, cfb_err *err) {
 
 static cfb_code find_align(embed_pass *p, cfb_err *err) {
     const embed_config *c = &p->m->config;
-    int before = embed_blas_enter();
+    cfb_blas_enter();
     p->align = 1;
     cfb_code rc = probe(p, c->hidden, c->hidden, err);
     if (rc == CFB_OK) rc = probe(p, c->intermediate, c->hidden, err);
     if (rc == CFB_OK) rc = probe(p, c->hidden, c->intermediate, err);
-    embed_blas_leave(before);
+    cfb_blas_leave();
     return rc;
 }
 
@@ -310,7 +292,7 @@ cfb_code embed_pass_new(const embed_model *m, int n_threads, embed_pass **out, c
     omp_set_max_active_levels(2); /* a caller may be in a region of its own, with the others waiting */
     p->m = m;
     p->k = embed_kernels_get(-1);
-    p->n_threads = strcmp(embed_blas_kind(), "serial") == 0 ? 1 : n_threads;
+    p->n_threads = strcmp(cfb_blas_threading(), "serial") == 0 ? 1 : n_threads;
     p->max_len = m->config.positions < 512 ? m->config.positions : 512;
     p->x = floats(EMBED_BATCH_ROWS * h, &ok);
     p->sum = floats(EMBED_BATCH_ROWS * h, &ok);

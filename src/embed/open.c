@@ -1,4 +1,5 @@
 /* open.c - a model folder to an encoder: tokeniser, pooling, names. */
+#include "base/blas.h"
 #include "cfbench/base.h"
 #include "cfbench/json.h"
 #include "embed/encoder.h"
@@ -136,9 +137,9 @@ static void model_name(const char *dir, char *buf, size_t size) {
 }
 
 static void set_names(cfb_encoder_t *e, const char *dir, const char *token_hash) {
-    char model[104], how[160];
+    char *model = e->model_name, how[160];
     const embed_config *c = &e->model->config;
-    model_name(dir, model, sizeof model);
+    model_name(dir, model, sizeof e->model_name);
     const char *pooling = e->pooling == CFB_POOL_CLS ? "cls" : "mean", *cut = e->cut == CFB_WORDPIECE_CUT ? " cut" : "";
     snprintf(e->name, sizeof e->name, "%s, sha256 %.12s, %s, %zu tokens%s, %s", model, e->model->tensors.hash, pooling,
              e->max_tokens, cut, precision(e->model));
@@ -181,14 +182,15 @@ cfb_code cfb_encoder_open(const char *dir, const cfb_encoder_opts *opts, cfb_enc
     }
     if (rc == CFB_OK) rc = open_tokens(e, dir, opts, token_hash, err);
     if (rc == CFB_OK) rc = find_pooling(dir, opts->pooling, &e->pooling, err);
+    if (rc == CFB_OK) rc = cfb_blas_open(err);
     if (rc == CFB_OK) rc = embed_pass_new(e->model, e->n_threads, &e->pass, err);
     if (rc != CFB_OK) {
         cfb_encoder_free(e);
         return rc;
     }
     set_names(e, dir, token_hash);
-    cfb_log(CFB_LOG_INFO, "encoder %s; OpenBLAS %s (%s), %d threads, rows aligned to %zu", e->name, embed_blas_kind(),
-            embed_blas_core(), e->n_threads, embed_pass_align(e->pass));
+    cfb_log(CFB_LOG_INFO, "encoder %s; OpenBLAS %s (%s), %d threads, rows aligned to %zu", e->name, cfb_blas_threading(),
+            cfb_blas_core(), e->n_threads, embed_pass_align(e->pass));
     *out = e;
     return CFB_OK;
 }
@@ -202,6 +204,7 @@ void cfb_encoder_free(cfb_encoder_t *e) {
 }
 
 size_t cfb_encoder_dim(const cfb_encoder_t *e) { return e->model->config.hidden; }
+size_t cfb_encoder_layers(const cfb_encoder_t *e) { return e->model->config.layers; }
 const char *cfb_encoder_name(const cfb_encoder_t *e) { return e->name; }
 const char *cfb_encoder_hash(const cfb_encoder_t *e) { return e->hash; }
 const cfb_wordpiece_t *cfb_encoder_tokenizer(const cfb_encoder_t *e) { return e->tokens; }

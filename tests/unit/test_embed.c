@@ -274,8 +274,8 @@ static void test_cosines(void **state) {
     assert_true(x && y && one && two);
     for (size_t i = 0; i < na * dim; i++) x[i] = (float)cfb_rand_unit(1, 0, i);
     for (size_t i = 0; i < nb * dim; i++) y[i] = (float)cfb_rand_unit(1, 1, i);
-    cfb_embed_cross(x, na, y, nb, dim, 1, one);
-    cfb_embed_cross(x, na, y, nb, dim, 3, two);
+    assert_int_equal(cfb_embed_cross(x, na, y, nb, dim, 1, one, NULL), CFB_OK);
+    assert_int_equal(cfb_embed_cross(x, na, y, nb, dim, 3, two, NULL), CFB_OK);
     assert_memory_equal(one, two, na * nb * sizeof *one);
     for (size_t i = 0; i < na; i += 13)
         for (size_t j = 0; j < nb; j += 17) {
