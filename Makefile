@@ -49,7 +49,7 @@ PROGRAM := $(BUILD)/cfbench
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 TOOLS := $(patsubst tests/%.c,$(BUILD)/tools/%,$(TOOL_SRC))
 
-.PHONY: all lib demo demo-run test test-run test-slow test-build asan tsan serial fuzz bench cover tidy format check-layers man install \
+.PHONY: all lib demo demo-run test test-run test-slow test-build asan tsan serial fuzz bench cover tidy format check-layers man install deb \
         uninstall clean list deps FORCE
 # V=1 shows the commands.
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
@@ -159,6 +159,12 @@ install: all man
 ## uninstall: remove what install put there
 uninstall:
 	@prefix="$(prefix)" DESTDIR="$(DESTDIR)" scripts/install.sh --remove
+
+## deb: a Debian package of the program and the library, in build/
+# linked with all its libraries, so that the package depends on them; suites are found below /usr there, so that it has a build folder of its own
+deb:
+	@$(MAKE) --no-print-directory BUILD=build/deb LAZY= prefix=/usr lib man
+	@PROGRAM=build/deb/cfbench BUILD=build/deb VERSION=$(VERSION) PKGS="$(PKGS)" scripts/deb.sh
 
 ## clean: remove everything that was built
 clean:

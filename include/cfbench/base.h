@@ -125,6 +125,10 @@ double cfb_cpu_time_s(void);
  */
 uint64_t cfb_memory_allowed(void);
 
+/* Processor, cores of this process and instruction set, on one line without quotes: two machines with the same text are alike. */
+#define CFB_MACHINE_KEY_SIZE 256
+void cfb_machine_key(char buf[CFB_MACHINE_KEY_SIZE]);
+
 /* Runs fn(ctx, block) for block = 0 .. n_blocks-1 on up to n_threads OpenMP threads (dynamic order). fn must be pure
  * arithmetic on its own slot. worker is 0 .. n_threads-1 and unique among running calls: an index for scratch space. */
 typedef void (*cfb_block_fn)(void *ctx, size_t block, int worker);

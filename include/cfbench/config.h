@@ -26,6 +26,7 @@ extern "C" {
     X(BATCH, "batch", "ask by the server's batch files: cheaper, and later")                  \
     X(CACHE, "cache", "show or prune a response cache")                                       \
     X(DOCTOR, "doctor", "say what is wrong with this machine and configuration, and mend it") \
+    X(TUNE, "tune", "find the fastest settings for this machine, data and server")            \
     X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")                      \
     X(EMBED, "embed", "turn texts into vectors (.npy) with an embedding model")
 
@@ -106,6 +107,11 @@ typedef struct cfb_config {
     const char *log_file;    /* or NULL */
     const char *profile_out; /* trace, or NULL */
     bool dry_run;
+    const char *profile; /* what tune found, or NULL */
+    bool begin_again;    /* the profile set variables that count from the start of the program only */
+    double budget;       /* s, tune */
+    int64_t reps;
+    bool roofline;
     bool probe;           /* doctor asks one question */
     const char *progress; /* auto, bar, log, off */
     const char *color;    /* auto, always, never */

@@ -60,6 +60,7 @@ const char *cfb_blas_threading(void) {
 const char *cfb_blas_core(void) { return openblas_get_corename(); }
 const char *cfb_blas_config(void) { return openblas_get_config(); }
 int cfb_blas_threads(void) { return openblas_get_num_threads(); }
+void cfb_blas_set_threads(int n) { openblas_set_num_threads(n); }
 #else
 void cfb_blas_enter(void) {}
 void cfb_blas_leave(void) {}
@@ -67,4 +68,5 @@ const char *cfb_blas_threading(void) { return "unknown"; }
 const char *cfb_blas_core(void) { return "unknown"; }
 const char *cfb_blas_config(void) { return "unknown"; }
 int cfb_blas_threads(void) { return 1; }
+void cfb_blas_set_threads(int n) { (void)n; }
 #endif

@@ -32,6 +32,7 @@ cfb_code cfb_cmd_batch(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_cache(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_embed(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_doctor(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_tune(const cfb_config *c, cfb_err *err);
 
 /* ---- ui.c: signals, log; progress.c ---- */
 
