@@ -113,6 +113,8 @@ int cfb_cpu_count(void);
 
 /* Can n more threads live at the same time? Tries it. ECONFIG says how many there can be. */
 CFB_MUST_CHECK cfb_code cfb_check_threads(size_t n, cfb_err *err);
+/* Does the URL name this machine: localhost, 127.x.y.z or [::1]? Without a scheme it is read as host and path. Pure. */
+bool cfb_url_is_loopback(const char *url);
 /* Can n files be open? Raises the soft limit as far as it has to. ECONFIG says what the limit is. */
 CFB_MUST_CHECK cfb_code cfb_check_open_files(size_t n, cfb_err *err);
 

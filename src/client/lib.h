@@ -39,6 +39,11 @@
     X(curl_multi_socket_action) \
     X(curl_slist_append)        \
     X(curl_slist_free_all)      \
+    X(curl_url)                 \
+    X(curl_url_cleanup)         \
+    X(curl_url_get)             \
+    X(curl_url_set)             \
+    X(curl_version)             \
     X(curl_version_info)
 #define CFB_SSL_FUNCTIONS(X) X(SSL_CTX_set1_cert_store)
 
@@ -87,6 +92,11 @@ extern cfb_client_libs cfb_client__lib;
 #define curl_multi_socket_action cfb_client__lib.p_curl_multi_socket_action
 #define curl_slist_append cfb_client__lib.p_curl_slist_append
 #define curl_slist_free_all cfb_client__lib.p_curl_slist_free_all
+#define curl_url cfb_client__lib.p_curl_url
+#define curl_url_cleanup cfb_client__lib.p_curl_url_cleanup
+#define curl_url_get cfb_client__lib.p_curl_url_get
+#define curl_url_set cfb_client__lib.p_curl_url_set
+#define curl_version cfb_client__lib.p_curl_version
 #define curl_version_info cfb_client__lib.p_curl_version_info
 #define SSL_CTX_set1_cert_store cfb_client__lib.p_SSL_CTX_set1_cert_store
 #endif

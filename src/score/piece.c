@@ -513,6 +513,21 @@ static void run_rows(const score_plan *plan, score_worker *w, score_piece *p, cf
     }
 }
 
+/* Scores that came for the whole wave. */
+static void run_given(score_piece *p, cfb_score_row *rows) {
+    for (size_t i = 0; i < p->n; i++) {
+        cfb_score_row *row = &rows[i];
+        size_t response = cfb_text_count_valid(p->in[i].response), output = cfb_text_count_valid(output_of(&p->in[i]));
+        if (response == SIZE_MAX || output == SIZE_MAX) {
+            fail(p, CFB_EENCODING, i);
+            return;
+        }
+        row->score = row->state == CFB_ROW_FAILED ? 0.0 : p->given[i];
+        row->response_chars = (uint32_t)response;
+        row->output_chars = (uint32_t)output;
+    }
+}
+
 /* Row by row, in order: what a block's partial sums are must not depend on how the rows arrived. */
 void score_add_rows(const cfb_score_row *rows, size_t n, score_sums *sums, score_counts *counts) {
     score_sums s = *sums;
@@ -558,6 +573,8 @@ void score_piece_run(const score_plan *plan, score_worker *w, score_piece *p) {
         run_f1(plan, w, p, rows);
     else if (plan->metric == CFB_METRIC_TF)
         run_tf(w, p, rows);
+    else if (plan->pairs.score != NULL)
+        run_given(p, rows);
     else
         run_rows(plan, w, p, rows);
     if (p->code != CFB_OK) return;

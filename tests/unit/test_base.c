@@ -277,6 +277,20 @@ static void test_memory_allowed(void **state) {
     unsetenv("SLURM_CPUS_ON_NODE");
 }
 
+static void loopback_is_this_machine(void **state) {
+    (void)state;
+    static const char *const here[] = {"http://127.0.0.1:8000/v1", "http://localhost/v1", "https://[::1]:8/", "http://127.1",
+                                       "http://me@localhost:1"};
+    static const char *const elsewhere[] = {"http://127.example.org/v1",
+                                            "http://localhost.example.org",
+                                            "http://10.0.0.1",
+                                            "http://127.0.0.1@example.org/v1",
+                                            "https://[::2]/",
+                                            "http://"};
+    for (size_t i = 0; i < sizeof here / sizeof *here; i++) assert_true(cfb_url_is_loopback(here[i]));
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) assert_false(cfb_url_is_loopback(elsewhere[i]));
+}
+
 static void libraries_are_opened_when_needed(void **state) {
     (void)state;
 #ifdef CFB_LAZY
@@ -336,6 +350,7 @@ static void long_hashes_tell_texts_apart(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(loopback_is_this_machine),
         cmocka_unit_test(test_memory_allowed),
         cmocka_unit_test(errors_have_names_and_exit_statuses),
         cmocka_unit_test(error_context_goes_in_front),
