@@ -67,6 +67,8 @@ double cfb_rand_unit(uint64_t seed, uint64_t stream, uint64_t index); /* [0, 1),
 /* ---- hashing ---- */
 
 uint64_t cfb_hash64(const void *data, size_t len, uint64_t seed); /* fast, for tables; not for files or ids */
+/* Another one, for texts of kilobytes: 8 bytes a cycle or more. */
+uint64_t cfb_hash64_long(const void *data, size_t len);
 /* SHA-256 (FIPS 180-4) of one buffer, as 64 lower-case hex digits and NUL. */
 void cfb_sha256_hex(const void *data, size_t len, char hex[65]);
 /* Several pieces, each preceded by its length: ("ab","c") and ("a","bc") differ. Null strings differ from empty ones. */

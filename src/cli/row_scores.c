@@ -21,7 +21,7 @@ void cfb_row_scores_free(cfb_row_scores *t) {
 /* Rows without an input belong to nobody else. */
 static uint64_t cluster_of(const cfb_sink_row *r) {
     if (r->same_input) return r->same_input;
-    return r->input.len ? cfb_hash64(r->input.ptr, r->input.len, 1) : cfb_hash64(&r->row, sizeof r->row, 2);
+    return r->input.len ? cfb_hash64_long(r->input.ptr, r->input.len) : cfb_hash64(&r->row, sizeof r->row, 2);
 }
 
 static cfb_code reserve(cfb_row_scores *t, cfb_err *err) {

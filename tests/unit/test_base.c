@@ -326,6 +326,28 @@ static void few_decimals_are_as_printf_writes_them(void **state) {
     }
 }
 
+/* Texts that differ in one byte, in their length, or in the order of their pieces. */
+static void long_hashes_tell_texts_apart(void **state) {
+    (void)state;
+    enum { MOST = 200 };
+    static uint64_t seen[MOST * 9];
+    char text[MOST];
+    size_t n = 0;
+    memset(text, 'x', sizeof text);
+    for (size_t len = 0; len < MOST; len++) {
+        seen[n++] = cfb_hash64_long(text, len);
+        for (size_t i = 0; i < 8 && len > 0; i++) {
+            size_t at = (len - 1) * i / 7;
+            if (i > 0 && at == (len - 1) * (i - 1) / 7) continue;
+            text[at] = 'y';
+            seen[n++] = cfb_hash64_long(text, len);
+            text[at] = 'x';
+        }
+    }
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < i; k++) assert_true(seen[i] != seen[k]);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loopback_is_this_machine),
@@ -347,6 +369,7 @@ int main(void) {
         cmocka_unit_test(blocks_all_run),
         cmocka_unit_test(limits_are_asked_for_beforehand),
         cmocka_unit_test(libraries_are_opened_when_needed),
+        cmocka_unit_test(long_hashes_tell_texts_apart),
         cmocka_unit_test(few_decimals_are_as_printf_writes_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
