@@ -8,19 +8,19 @@ bad=0
 declare -A may=(
     [base]="" [config]="" [text]="" [dataset]="text" [prompt]="text dataset" [client]="" [store]=""
     [metrics]="text" [score]="text dataset metrics" [generate]="text dataset prompt client store score"
-    [report]="text dataset score" [mock]="" [batch]="client" [stats]="" [expr]="text"
-    [cli]="config text dataset prompt client batch store generate metrics score report mock stats expr"
+    [report]="text dataset score" [mock]="" [batch]="client" [stats]="" [expr]="text" [embed]="text" [doctor]=""
+    [cli]="config text dataset prompt client batch store generate metrics score report mock stats expr embed doctor"
 )
 # public header: the room it belongs to
 declare -A room_of=(
-    [error]=base [buf]=base [json]=base [base]=base [trace]=base [utf8]=base [metric_list]=base [text]=text [dataset]=dataset [suite]=dataset [scan]=dataset [prompt]=prompt
-    [client]=client [pace]=client [store]=store [generate]=generate [metrics]=metrics [score]=score [report]=report [config]=config [mock]=mock [expr]=expr
-    [batch]=batch [files]=client [cache]=store [ledger]=store [price]=store [stats]=stats [compare]=report
+    [error]=base [buf]=base [json]=base [base]=base [trace]=base [utf8]=base [metric_list]=base [text]=text [wordpiece]=text [dataset]=dataset [suite]=dataset [scan]=dataset [prompt]=prompt
+    [client]=client [pace]=client [store]=store [generate]=generate [metrics]=metrics [score]=score [report]=report [config]=config [mock]=mock [expr]=expr [embed]=embed
+    [doctor]=doctor [probe]=client [batch]=batch [files]=client [cache]=store [ledger]=store [price]=store [stats]=stats [compare]=report
 )
 # library header: the rooms that may use it
 declare -A library=(
-    [curl/curl.h]="client" [sqlite3.h]="store" [cjson/cJSON.h]="base" [cblas.h]="embed metrics score"
-    [utf8proc.h]="text report" [zlib.h]="dataset mock" [zstd.h]="dataset" [lz4frame.h]="dataset" [openssl/evp.h]="base"
+    [curl/curl.h]="client" [sqlite3.h]="store" [cjson/cJSON.h]="base" [cblas.h]="base"
+    [utf8proc.h]="text report" [zlib.h]="dataset mock client" [zstd.h]="dataset" [lz4frame.h]="dataset" [openssl/evp.h]="base"
     [openssl/ssl.h]="client"
 )
 

@@ -33,4 +33,5 @@ Version: $VERSION
 Requires.private: $PKGS
 Cflags: -I\${includedir}
 Libs: -L\${libdir} -lcfbench
+Libs.private: -ldl -lm
 PC

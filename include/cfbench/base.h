@@ -77,6 +77,8 @@ void cfb_sha256_parts_hex(const cfb_str *parts, size_t n, char hex[65]);
 /* Shortest text that reads back as the same binary64, in the form of Python's repr (1.0, 0.1, 1e-05, 1e+16, nan, inf).
  * Returns its length; buf is NUL-terminated. */
 size_t cfb_format_double(double v, char buf[32]);
+/* Decimal digits of v, without a NUL. Returns how many. */
+size_t cfb_format_count(uint64_t v, char buf[20]);
 /* Whole string only; refuses nan, inf, hex, white space and trailing characters. */
 bool cfb_parse_double(const char *s, double *out);
 bool cfb_parse_int(const char *s, int64_t *out);
@@ -109,6 +111,8 @@ int cfb_cpu_count(void);
 
 /* Can n more threads live at the same time? Tries it. ECONFIG says how many there can be. */
 CFB_MUST_CHECK cfb_code cfb_check_threads(size_t n, cfb_err *err);
+/* Does the URL name this machine: localhost, 127.x.y.z or [::1]? Without a scheme it is read as host and path. Pure. */
+bool cfb_url_is_loopback(const char *url);
 /* Can n files be open? Raises the soft limit as far as it has to. ECONFIG says what the limit is. */
 CFB_MUST_CHECK cfb_code cfb_check_open_files(size_t n, cfb_err *err);
 

@@ -120,6 +120,8 @@ typedef struct cfb_chat_reply {
 
 /* libcurl's global set-up and tear-down: once per process, before and after any client exists. */
 CFB_MUST_CHECK cfb_code cfb_client_global_init(cfb_err *err);
+/* libcurl's version and what it was built with, for people; after cfb_client_global_init. Static. */
+const char *cfb_client_version(void);
 void cfb_client_global_cleanup(void);
 
 /* ---- pure parts ---- */

@@ -13,19 +13,21 @@ extern "C" {
 #endif
 
 /* X(NAME, name, one-line summary) */
-#define CFB_COMMAND_MAP(X)                                                                  \
-    X(RUN, "run", "ask the model, score the replies and report, in one go")                 \
-    X(GENERATE, "generate", "ask the model; a second call asks only for what is missing")   \
-    X(SCORE, "score", "score run stores, response files, or folders of them, offline")      \
-    X(REPORT, "report", "write the report of a scored run again")                           \
-    X(COMPARE, "compare", "compare models on the same rows: differences, intervals, ranks") \
-    X(VERIFY, "verify", "compute a run's results again and compare them byte by byte")      \
-    X(EXPORT, "export", "write a run store in CFBenchmark's CSV layout, or as JSON Lines")  \
-    X(CONVERT, "convert", "turn Arrow, CSV or JSON data into JSON Lines or CSV")            \
-    X(PROMPT, "prompt", "show exactly what would be sent for given rows")                   \
-    X(BATCH, "batch", "ask by the server's batch files: cheaper, and later")                \
-    X(CACHE, "cache", "show or prune a response cache")                                     \
-    X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")
+#define CFB_COMMAND_MAP(X)                                                                    \
+    X(RUN, "run", "ask the model, score the replies and report, in one go")                   \
+    X(GENERATE, "generate", "ask the model; a second call asks only for what is missing")     \
+    X(SCORE, "score", "score run stores, response files, or folders of them, offline")        \
+    X(REPORT, "report", "write the report of a scored run again")                             \
+    X(COMPARE, "compare", "compare models on the same rows: differences, intervals, ranks")   \
+    X(VERIFY, "verify", "compute a run's results again and compare them byte by byte")        \
+    X(EXPORT, "export", "write a run store in CFBenchmark's CSV layout, or as JSON Lines")    \
+    X(CONVERT, "convert", "turn Arrow, CSV or JSON data into JSON Lines or CSV")              \
+    X(PROMPT, "prompt", "show exactly what would be sent for given rows")                     \
+    X(BATCH, "batch", "ask by the server's batch files: cheaper, and later")                  \
+    X(CACHE, "cache", "show or prune a response cache")                                       \
+    X(DOCTOR, "doctor", "say what is wrong with this machine and configuration, and mend it") \
+    X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")                      \
+    X(EMBED, "embed", "turn texts into vectors (.npy) with an embedding model")
 
 typedef enum cfb_command {
 #define CFB_X(NAME, name, help) CFB_CMD_##NAME,
@@ -103,8 +105,10 @@ typedef struct cfb_config {
     bool moved;              /* another --base-url is the same model at another address */
     const char *log_file;    /* or NULL */
     const char *profile_out; /* trace, or NULL */
-    const char *progress;    /* auto, bar, log, off */
-    const char *color;       /* auto, always, never */
+    bool dry_run;
+    bool probe;           /* doctor asks one question */
+    const char *progress; /* auto, bar, log, off */
+    const char *color;    /* auto, always, never */
     /* scoring */
     const char *task;      /* task of the given files, where the file name does not say */
     const char *label_set; /* NULL: the suite's */
@@ -120,6 +124,12 @@ typedef struct cfb_config {
     const char *csv; /* file for the summary, or NULL */
     int64_t threads; /* 0 = all cores */
     int64_t memory;  /* MiB for reading files; 0 = by what is allowed */
+    /* embedding */
+    const char *embed_model; /* folder of the model, or NULL */
+    const char *embed_cache; /* folder, "off", or NULL: below the user's cache folder */
+    const char *vocab;       /* vocabulary file in place of the model's, or NULL */
+    const char *pooling;     /* auto, cls, mean */
+    const char *column;      /* of a data set; NULL: the file has one text per line */
     /* statistics */
     double confidence;
     cfb_string_list fail_if;

@@ -163,6 +163,12 @@ typedef struct cfb_pending_row {
 } cfb_pending_row;
 typedef cfb_code (*cfb_pending_fn)(void *ctx, const cfb_pending_row *r, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_generate_pending(const cfb_generate_opts *opts, cfb_pending_fn fn, void *ctx, cfb_err *err);
+/* How a run with so many rows to ask would spread its calls: outer x inner threads with up to calls_each calls. Pure. */
+typedef struct cfb_generate_shape {
+    int outer, inner, in_flight;
+    size_t calls_each;
+} cfb_generate_shape;
+cfb_generate_shape cfb_generate_plan_shape(const cfb_generate_opts *opts, size_t n_pending);
 /* The longest reply that is asked for, in tokens: max_tokens, or, if that is 0, the task's own times scale (0 counts as 1). */
 int cfb_generate_reply_limit(int max_tokens, double scale, const cfb_task *task);
 /* The store's attempt for a reply to a row: state, output after post-processing, tokens. Strings borrow from r. */

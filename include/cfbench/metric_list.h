@@ -16,7 +16,8 @@ extern "C" {
 /* X(NAME, name, kinds, how the task's score comes about, row function in src/metrics/table.c, full name)
  * LABELS: from sets of labels; the scorer adds the label set to the full name. MEAN: the mean of the rows' scores. COUNTS: from
  * integer counts that are summed over all rows. LABEL_MEAN: a row's score is its f1, the task's score an
- * average over labels. New metrics go at the end: a suite's fingerprint holds a metric's number. */
+ * average over labels. PAIRS: as MEAN; there is no row function, the scorer is given one for many pairs (score.h). New metrics go
+ * at the end: a suite's fingerprint holds a metric's number. */
 #define CFB_METRIC_MAP(X)                                                                                             \
     X(F1, "f1", CFB_FOR_ALL, LABELS, none, "f1")                                                                      \
     X(TF, "tf", CFB_FOR_TEXT, MEAN, tf, "tf cosine")                                                                  \
@@ -33,7 +34,8 @@ extern "C" {
       "bleu mean of rows (order 4, tok zh, case mixed, smooth exp, eff yes)")                                         \
     X(CHRF, "chrf", CFB_FOR_TEXT, COUNTS, chrf, "chrF2 corpus (order 6, case mixed, space no)")                       \
     X(CHRF_SENTENCE, "chrf_sentence", CFB_FOR_TEXT, MEAN, chrf, "chrF2 mean of rows (order 6, case mixed, space no)") \
-    X(EDIT, "edit", CFB_FOR_TEXT, MEAN, edit, "edit similarity (levenshtein, code points)")
+    X(EDIT, "edit", CFB_FOR_TEXT, MEAN, edit, "edit similarity (levenshtein, code points)")                           \
+    X(BGE, "bge", CFB_FOR_TEXT, PAIRS, none, "bge cosine")
 
 typedef enum cfb_metric {
 #define CFB_X(NAME, name, kinds, how, row, full) CFB_METRIC_##NAME,
@@ -46,6 +48,9 @@ typedef enum cfb_metric {
 static inline int cfb_metric_is_over_labels(cfb_metric m) {
     return m == CFB_METRIC_F1 || m == CFB_METRIC_F1_MICRO || m == CFB_METRIC_F1_MACRO || m == CFB_METRIC_F1_WEIGHTED;
 }
+
+/* Metrics that are computed for many pairs at a time, with a model. */
+static inline int cfb_metric_is_of_pairs(cfb_metric m) { return m == CFB_METRIC_BGE; }
 
 #ifdef __cplusplus
 }

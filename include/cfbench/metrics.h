@@ -162,6 +162,7 @@ typedef enum cfb_metric_how {
     CFB_METRIC_FROM_LABELS,     /* f1: sample-wise F1; the scorer has the labels */
     CFB_METRIC_FROM_LABEL_MEAN, /* f1_micro, f1_macro, f1_weighted: from the per-label table */
     CFB_METRIC_FROM_MEAN,       /* the mean of the rows' scores */
+    CFB_METRIC_FROM_PAIRS,      /* the mean of the rows' scores; the scorer is given a function for many pairs (score.h) */
     CFB_METRIC_FROM_COUNTS      /* cfb_metric_finish of the summed counts */
 } cfb_metric_how;
 

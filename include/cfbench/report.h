@@ -23,6 +23,15 @@ typedef struct cfb_report_row {
     const char *fail, *message; /* of a failed row, else NULL */
 } cfb_report_row;
 
+/* How far the scores of true pairs stand out from those of mismatched ones (cosines of embeddings; docs/metrics.md). Over n
+ * rows: all that have both texts, or a random sample. Means are NaN if n < 2. */
+typedef struct cfb_report_calibration {
+    size_t n;
+    double matched, mismatched, lift, percentile, top1;
+    const uint64_t *rows; /* (n), in row order */
+    const double *percentiles;
+} cfb_report_calibration;
+
 /* How far summary.mean_all can be trusted. Zero-initialised: unknown. */
 typedef struct cfb_report_interval {
     const char *method; /* "bca", "wilson" or "t"; NULL: no interval (not a mean of rows, or too few rows) */
@@ -60,7 +69,8 @@ typedef struct cfb_report_task {
     uint64_t n_confused_rows;     /* rows that were looked at: the first ones */
     const cfb_report_row *sample; /* random rows, in row order */
     size_t n_sample;
-    uint64_t n_selected; /* rows that worst and sample were chosen from */
+    uint64_t n_selected;                       /* rows that worst and sample were chosen from */
+    const cfb_report_calibration *calibration; /* NULL: the metric has none */
 } cfb_report_task;
 
 typedef struct cfb_report_setting {

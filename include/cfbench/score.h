@@ -68,15 +68,26 @@ typedef struct cfb_score_summary {
     const char *metric; /* the metric's full name, such as "f1 (labels: suite)" or "tf cosine" */
 } cfb_score_summary;
 
+/* A metric that needs many pairs at a time, such as the cosine of embeddings: scores[i] of rows[0..n). Called by the thread that
+ * calls cfb_scorer_add, with at most 65,536 rows, or by any that is in cfb_scorer_score_part, one at a time for a scorer; what it
+ * gives for a failed row is not used. name: the metric's full name. Errors: EENCODING with err->offset = index in rows; any
+ * other. */
+typedef struct cfb_score_pairs {
+    cfb_code (*score)(void *ctx, const cfb_score_row_in *rows, size_t n, double *scores, cfb_err *err);
+    void *ctx;
+    const char *name;
+} cfb_score_pairs;
+
 typedef struct cfb_score_opts {
     int n_threads;           /* 0 = all cores */
     cfb_label_set label_set; /* for F1 tasks that are not `row` */
     size_t max_labels;       /* distinct labels in the per-label table; more is ELIMIT */
     bool confusion;          /* count label by label: see cfb_scorer_confusion */
+    cfb_score_pairs pairs;   /* for metrics of CFB_METRIC_FROM_PAIRS, which need one */
     bool valid_utf8;         /* all texts are known to be valid UTF-8, as a scan's cells are: F1 does not check it once more */
 } cfb_score_opts;
 #define CFB_SCORE_OPTS_INIT \
-    { 0, CFB_LABELS_SUITE, (size_t)8 << 20, false, false }
+    { 0, CFB_LABELS_SUITE, (size_t)8 << 20, false, {NULL, NULL, NULL}, false }
 
 typedef struct cfb_scorer cfb_scorer_t;
 
@@ -84,8 +95,9 @@ typedef struct cfb_scorer cfb_scorer_t;
  * function of threads or of how rows arrive); blocks are scored in parallel; sums are one partial per block, added in
  * block order. Threads: one thread per scorer calls it; it uses n_threads itself. */
 #define CFB_SCORE_BLOCK 1024
-/* The task (and its labels) must outlive the scorer. Errors: ECONFIG (suite labels wanted, and the task has none; confusion
- * without suite labels), ELIMIT (confusion for more than CFB_SCORE_CONFUSION_LABELS labels), ENOMEM. Owns: *out. */
+/* The task (and its labels) must outlive the scorer, and so must pairs. Errors: ECONFIG (suite labels wanted, and the task has
+ * none; a metric of pairs without them; confusion without suite labels), ELIMIT (confusion for more than
+ * CFB_SCORE_CONFUSION_LABELS labels), ENOMEM. Owns: *out. */
 CFB_MUST_CHECK cfb_code cfb_scorer_new(const cfb_task *task, const cfb_score_opts *opts, cfb_scorer_t **out, cfb_err *err);
 /* Scores n more rows. out (n) receives their scores and may be NULL. Texts are only read during the call. Fast when a call
  * brings many blocks: a call is one or more parallel regions.

@@ -72,7 +72,7 @@ CFB_MUST_CHECK cfb_code cfb_store_put_rows(cfb_store_t *s, int64_t task_id, cons
 CFB_MUST_CHECK cfb_code cfb_store_load_begin(cfb_store_t *s, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_store_load_end(cfb_store_t *s, cfb_err *err);
 /* done[i] = 1 for each of the rows 0..n-1 of the task that has a reply. failed (n, may be NULL): how many attempts of the row
- * have failed, over all runs. */
+ * have failed, over all runs; those of class "connect" reached no server and are not counted. */
 CFB_MUST_CHECK cfb_code cfb_store_get_done(cfb_store_t *s, int64_t task_id, unsigned char *done, uint32_t *failed, size_t n,
                                            cfb_err *err);
 /* ---- attempts and replies ---- */

@@ -81,7 +81,7 @@ size_t cfb_suite_n_tasks(const cfb_suite_t *s);
 const cfb_task *cfb_suite_task(const cfb_suite_t *s, size_t i);
 /* Index of a task by name, or SIZE_MAX. */
 size_t cfb_suite_find_task(const cfb_suite_t *s, const char *name);
-/* SHA-256 over everything that can change a prompt, an output or a score. 64 hex digits. */
+/* SHA-256 over everything that can change a prompt, an output or a score. 64 hex digits, the suite's. Threads: any. */
 const char *cfb_suite_fingerprint(const cfb_suite_t *s);
 
 /* A suite.json with one task alone, its labels written in: what a run store keeps, so that it can be scored without the

@@ -27,6 +27,15 @@ static inline unsigned cfb_bits_of(cfb_bytes16 hit) {
 #endif
 }
 
+/* Sum of the bytes. */
+static inline size_t cfb_sum_of(cfb_bytes16 v) {
+    const uint64_t even = UINT64_C(0x00FF00FF00FF00FF), ones = UINT64_C(0x0001000100010001);
+    uint64_t w[2];
+    memcpy(w, &v, 16);
+    uint64_t pairs = (w[0] & even) + (w[0] >> 8 & even) + (w[1] & even) + (w[1] >> 8 & even);
+    return (size_t)(pairs * ones >> 48);
+}
+
 /* First byte of p[0..n) that ends a plain stretch of a JSON string (quote, backslash, below 0x20), or n. */
 static inline size_t cfb_plain_run(const char *p, size_t n) {
     size_t i = 0;

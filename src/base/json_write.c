@@ -159,9 +159,10 @@ void cfb_jw_raw(cfb_jw *w, cfb_str json) {
 }
 
 void cfb_jw_int(cfb_jw *w, int64_t v) {
-    char text[32];
-    int n = snprintf(text, sizeof text, "%lld", (long long)v);
-    cfb_jw_raw(w, (cfb_str){text, (size_t)n});
+    char text[24] = "-";
+    size_t sign = v < 0;
+    size_t n = cfb_format_count(v < 0 ? 0 - (uint64_t)v : (uint64_t)v, text + sign);
+    cfb_jw_raw(w, (cfb_str){text, sign + n});
 }
 
 void cfb_jw_num(cfb_jw *w, double v) {

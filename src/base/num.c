@@ -52,7 +52,45 @@ static int shortest(double v, char digits[24], int *exp10) {
     return n;
 }
 
+size_t cfb_format_count(uint64_t v, char buf[20]) {
+    char digits[20], *p = digits + sizeof digits;
+    do {
+        *--p = (char)('0' + v % 10);
+        v /= 10;
+    } while (v > 0);
+    size_t n = (size_t)(digits + sizeof digits - p);
+    memcpy(buf, p, n);
+    return n;
+}
+
+/* Numbers with at most four decimals, the usual ones of tables, without printf and strtod. r and 10^k are exact, so r / 10^k is
+ * the double nearest to that decimal. It has at most 14 digits, and no two decimals of up to 15 are the same double: the first k
+ * that fits gives the shortest text. 0: not such a number. */
+static size_t format_short(double v, char *buf) {
+    double scale = 1;
+    if (!(v < 4294967296.0)) return 0;
+    for (size_t k = 0; k <= 4; k++, scale *= 10) {
+        double r = rint(v * scale);
+        if (r / scale != v) continue;
+        uint64_t all = (uint64_t)r, unit = (uint64_t)scale;
+        size_t n = cfb_format_count(all / unit, buf);
+        buf[n++] = '.';
+        if (k == 0) {
+            buf[n++] = '0';
+        } else {
+            for (uint64_t rest = all % unit; unit > 1; rest %= unit) buf[n++] = (char)('0' + rest / (unit /= 10));
+        }
+        buf[n] = '\0';
+        return n;
+    }
+    return 0;
+}
+
 size_t cfb_format_double(double v, char buf[32]) {
+    if (v >= 1e-4) {
+        size_t n = format_short(v, buf);
+        if (n > 0) return n;
+    }
     if (isnan(v)) return (size_t)snprintf(buf, 32, "nan");
     const char *sign = signbit(v) ? "-" : "";
     v = fabs(v);

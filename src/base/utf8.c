@@ -1,4 +1,5 @@
 #include "cfbench/utf8.h"
+#include "base/bytes.h"
 
 /* Length of the valid character at p (n bytes are left), or 0. Table 3-7 of the Unicode Standard. */
 static size_t char_len(const unsigned char *p, size_t n) {
@@ -62,15 +63,17 @@ uint32_t cfb_utf8_next(cfb_str s, size_t *pos) {
     return (c & 0x07u) << 18 | (p[1] & 0x3Fu) << 12 | (p[2] & 0x3Fu) << 6 | (p[3] & 0x3Fu);
 }
 
-/* Every byte but continuation bytes begins a code point. Eight bytes at a time: bit 7 set and bit 6 clear, then the bytes added.
- */
+/* Every byte but continuation bytes begins a code point. 16 bytes at a time, summed up before a sum can overflow. */
 size_t cfb_utf8_count(cfb_str s) {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
     size_t n = 0, i = 0;
-    for (; s.len - i >= 8; i += 8) {
-        uint64_t v;
-        memcpy(&v, s.ptr + i, 8);
-        n += 8 - (size_t)(((v >> 7 & ~(v >> 6) & ones) * ones) >> 56);
+    while (s.len - i >= 16) {
+        cfb_bytes16 sum = {0};
+        for (int k = 0; k < 255 && s.len - i >= 16; k++, i += 16) {
+            cfb_bytes16 v;
+            memcpy(&v, s.ptr + i, 16);
+            sum -= (cfb_bytes16)((v & 0xC0) != 0x80); /* true is -1 */
+        }
+        n += cfb_sum_of(sum);
     }
     for (; i < s.len; i++) n += ((unsigned char)s.ptr[i] & 0xC0) != 0x80;
     return n;

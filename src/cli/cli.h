@@ -4,6 +4,7 @@
 
 #include "cfbench/base.h"
 #include "cfbench/config.h"
+#include "cfbench/embed.h"
 #include "cfbench/expr.h"
 #include "cfbench/generate.h"
 #include "cfbench/report.h"
@@ -29,6 +30,8 @@ cfb_code cfb_cmd_prompt(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_batch(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_cache(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_embed(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_doctor(const cfb_config *c, cfb_err *err);
 
 /* ---- ui.c: signals, log; progress.c ---- */
 
@@ -72,6 +75,17 @@ bool cfb_cli_is_picked(const cfb_config *c, const char *task);
 CFB_MUST_CHECK cfb_code cfb_cli_store_path(const char *out, char path[PATH_MAX], cfb_err *err);
 /* Writes all of b to standard output. EIO/ENOSPACE if that fails (a full disk behind a redirection). */
 CFB_MUST_CHECK cfb_code cfb_cli_print(cfb_str text, cfb_err *err);
+
+/* ---- embedding.c: the embedding model ---- */
+
+/* The encoder of --embed-model and the cache of --embed-cache (NULL if off), opened when first asked for and kept until
+ * cfb_cli_embed_close. ECONFIG and ENOTFOUND say how to get a model, or how to do without. */
+CFB_MUST_CHECK cfb_code cfb_cli_embed_open(const cfb_config *c, cfb_encoder_t **encoder, cfb_embed_cache_t **cache, cfb_err *err);
+/* The metric bge: cosines of embeddings, and their calibration. */
+CFB_MUST_CHECK cfb_code cfb_cli_embed_pairs(const cfb_config *c, cfb_score_pairs *out, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_cli_embed_calibrate(void *ctx, const cfb_str *responses, const cfb_str *outputs, size_t n,
+                                                cfb_report_calibration *out, double *percentiles, cfb_err *err);
+void cfb_cli_embed_close(void);
 
 /* ---- metric.c: --metric ---- */
 
@@ -123,6 +137,7 @@ typedef struct cfb_row_scores {
     /* over all rows */
     uint64_t n_all;
     double sum, squares;
+    bool negative; /* a score is below 0 */
 } cfb_row_scores;
 
 /* every: keep all rows, with their keys; else only what an interval needs. */
@@ -133,6 +148,7 @@ static inline void cfb_row_scores_count(cfb_row_scores *t, double score) {
     t->n_all++;
     t->sum += score;
     t->squares += score * score;
+    t->negative = t->negative || score < 0;
 }
 static inline bool cfb_row_scores_wants(const cfb_row_scores *t) { return t->n < t->max; }
 CFB_MUST_CHECK cfb_code cfb_row_scores_keep(cfb_row_scores *t, const cfb_sink_row *r, double score, cfb_err *err);
@@ -148,6 +164,12 @@ CFB_MUST_CHECK cfb_code cfb_cli_interval(const double *x, const uint64_t *cluste
 cfb_stats_opts cfb_cli_stats_opts(const cfb_config *c);
 
 typedef struct cfb_sink cfb_sink_t;
+/* Fills in all of out but rows; percentiles (n). */
+typedef struct cfb_sink_calibrate {
+    cfb_code (*run)(void *ctx, const cfb_str *responses, const cfb_str *outputs, size_t n, cfb_report_calibration *out,
+                    double *percentiles, cfb_err *err); /* NULL: nothing is calibrated */
+    void *ctx;
+} cfb_sink_calibrate;
 typedef struct cfb_sink_opts {
     const cfb_task *task;
     cfb_score_opts score;
@@ -157,6 +179,7 @@ typedef struct cfb_sink_opts {
     bool in_parts;        /* cfb_sink_add and cfb_sink_score may both be called: see cfb_scorer_score_part */
     size_t n_worst;       /* rows with the lowest scores to keep; 0 = 5 */
     size_t n_sample;      /* random rows to keep */
+    cfb_sink_calibrate calibrate;
     uint64_t seed, stream;
 } cfb_sink_opts;
 CFB_MUST_CHECK cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err);

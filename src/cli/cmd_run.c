@@ -1,6 +1,7 @@
 /* cfbench run, generate, report, export: asking, and scoring what is in a run store. */
 #include "cfbench/json.h"
 #include "cli/asking.h"
+#include "cli/plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ static cfb_code publish_store(const cfb_config *c, const char *out, const char *
 
 cfb_code cfb_cmd_generate(const cfb_config *c, cfb_err *err) {
     size_t n_failed = 0;
+    if (c->dry_run) return cfb_cli_dry_run(c, err);
     cfb_code rc = cfb_cli_ask(c, &n_failed, err);
     return rc == CFB_OK && n_failed ? failed_rows(n_failed, "the same command asks for them again", err) : rc;
 }
@@ -33,6 +35,7 @@ cfb_code cfb_cmd_generate(const cfb_config *c, cfb_err *err) {
 cfb_code cfb_cmd_run(const cfb_config *c, cfb_err *err) {
     size_t asked_failed = 0;
     uint64_t n_failed = 0;
+    if (c->dry_run) return cfb_cli_dry_run(c, err);
     cfb_code rc = cfb_cli_ask(c, &asked_failed, err);
     if (rc == CFB_OK)
         rc = publish_store(c, c->out, c->out, CFB_EXPORT_OUTPUT | CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS, &n_failed, err);

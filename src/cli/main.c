@@ -19,7 +19,9 @@ static cfb_code dispatch(const cfb_config *c, cfb_err *err) {
     case CFB_CMD_PROMPT: return cfb_cmd_prompt(c, err);
     case CFB_CMD_BATCH: return cfb_cmd_batch(c, err);
     case CFB_CMD_CACHE: return cfb_cmd_cache(c, err);
+    case CFB_CMD_DOCTOR: return cfb_cmd_doctor(c, err);
     case CFB_CMD_MOCK: return cfb_cmd_mock(c, err);
+    case CFB_CMD_EMBED: return cfb_cmd_embed(c, err);
     case CFB_CMD_COUNT: break;
     }
     return cfb_err_set(err, CFB_EBUG, "no such command");
@@ -98,6 +100,7 @@ int main(int argc, char **argv) {
         rc = cfb_cli_log_to_file(&config, &err);
         if (rc == CFB_OK) rc = run_command(&config, &err);
         cfb_cli_log_end(rc == CFB_OK ? NULL : err.msg);
+        cfb_cli_embed_close();
     }
     if (rc == CFB_OK) rc = cfb_cli_print(CFB_STR_LIT(""), &err); /* what stdio still holds */
     if (rc != CFB_OK) fprintf(stderr, "cfbench: %s\n", err.msg[0] ? err.msg : cfb_code_text(rc));

@@ -61,6 +61,7 @@ static cfb_code score_opts(const cfb_scoring_t *s, const cfb_task *t, cfb_score_
     *o = (cfb_score_opts)CFB_SCORE_OPTS_INIT;
     o->n_threads = (int)s->c->threads;
     o->label_set = t->label_set;
+    if (cfb_metric_is_of_pairs(t->metric)) return cfb_cli_embed_pairs(s->c, &o->pairs, err);
     if (!cfb_metric_is_over_labels(t->metric) || t->label_set == CFB_LABELS_ROW) return CFB_OK;
     if (s->c->label_set) o->label_set = strcmp(s->c->label_set, "observed") == 0 ? CFB_LABELS_OBSERVED : CFB_LABELS_SUITE;
     if (o->label_set == CFB_LABELS_SUITE && t->n_labels == 0)
@@ -125,6 +126,7 @@ static cfb_code open_sink(cfb_scoring_t *s, cfb_target *t, const cfb_task *task,
     cfb_code rc = task_to_score(s, &task, err);
     o.task = task;
     if (rc == CFB_OK) rc = score_opts(s, task, &o.score, err);
+    if (rc == CFB_OK && task->metric == CFB_METRIC_BGE) o.calibrate.run = cfb_cli_embed_calibrate;
     o.score.valid_utf8 = !keep_scores && !o.in_parts; /* files alone: the scan has checked its cells */
     if (rc == CFB_OK && s->export_dir && s->what)
         rc = cfb_export_open(s->export_dir, t->setting ? t->setting : "few-shot",

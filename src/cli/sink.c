@@ -1,5 +1,6 @@
 /* Scored rows of one task: row scores go to the export as they come; the summary, the histogram, and a few rows that people
  * will want to see are kept. */
+#include "cfbench/text.h"
 #include "cli/cli.h"
 
 #include <math.h>
@@ -10,20 +11,26 @@
 /* Rows whose labels are looked at for confusions: one row at a time, while scoring them goes on in parallel. */
 #define MAX_CONFUSED_ROWS 20000
 #define MAX_FAILED 100
-#define MAX_SHOWN_BYTES 4000 /* of one text of a kept row */
+#define MAX_SHOWN_BYTES 4000                    /* of one text of a kept row */
+#define MAX_CALIBRATED 1024                     /* rows */
+#define MAX_CALIBRATED_BYTES ((size_t)64 << 10) /* of one text: longer ones are not drawn */
 
 /* The n rows with the smallest keys, of equal keys the earlier ones: a heap with the row that goes next on top. */
 struct kept {
     cfb_sink_kept *rows;
-    cfb_report_row *report; /* (n), once they are in order */
-    size_t n, cap, max;
+    cfb_report_row *report;        /* (n), once they are in order */
+    size_t n, cap, max, max_bytes; /* max_bytes: of a text; 0 = what is shown of it */
 };
 
 struct cfb_sink {
     const cfb_task *task;
     cfb_scorer_t *scorer;
     cfb_export_t *export;
-    struct kept worst, best, failed, sample;
+    struct kept worst, best, failed, sample, pairs; /* pairs: rows to calibrate with */
+    cfb_sink_calibrate calibrate;
+    cfb_report_calibration calibration;
+    uint64_t *calibrated_rows;
+    double *percentiles;
     uint64_t seed, stream, n_selected;
     uint64_t histogram[CFB_REPORT_BINS];
     cfb_report_lengths lengths;
@@ -59,6 +66,9 @@ cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err) {
     s->best.max = N_BEST;
     s->worst.max = o->n_worst ? o->n_worst : DEFAULT_WORST;
     s->sample.max = o->n_sample;
+    s->calibrate = o->calibrate;
+    s->pairs.max = o->calibrate.run ? MAX_CALIBRATED : 0;
+    s->pairs.max_bytes = SIZE_MAX;
     s->seed = o->seed;
     s->stream = cfb_hash64(o->task->name, strlen(o->task->name), o->stream);
     *out = s;
@@ -80,6 +90,9 @@ void cfb_sink_free(cfb_sink_t *s) {
     cfb_confused_free(s->confused);
     free_kept(&s->failed);
     free_kept(&s->sample);
+    free_kept(&s->pairs);
+    free(s->calibrated_rows);
+    free(s->percentiles);
     cfb_row_scores_free(&s->row_scores);
     free(s->in);
     free(s->out);
@@ -91,19 +104,23 @@ void cfb_sink_free(cfb_sink_t *s) {
 
 const cfb_task *cfb_sink_task(const cfb_sink_t *s) { return s->task; }
 
-static cfb_str cut(cfb_str s) {
-    if (s.len > MAX_SHOWN_BYTES) {
-        s.len = MAX_SHOWN_BYTES;
+static cfb_str cut(cfb_str s, size_t max) {
+    if (s.len > max) {
+        s.len = max;
         while (s.len > 0 && ((unsigned char)s.ptr[s.len] & 0xC0) == 0x80) s.len--;
     }
     return s;
 }
 
 /* Copies a row with its texts. */
-static cfb_code copy_row(const cfb_sink_row *r, const cfb_score_row *score, double key, uint64_t order, cfb_sink_kept *out,
-                         cfb_err *err) {
-    const cfb_str from[] = {
-        cut(r->id), cut(r->input), cut(r->response), cut(r->output), cut(cfb_str_from(r->fail)), cut(cfb_str_from(r->message))};
+static cfb_code copy_row(const cfb_sink_row *r, const cfb_score_row *score, double key, uint64_t order, size_t max,
+                         cfb_sink_kept *out, cfb_err *err) {
+    const cfb_str from[] = {cut(r->id, MAX_SHOWN_BYTES),
+                            cut(r->input, MAX_SHOWN_BYTES),
+                            cut(r->response, max),
+                            cut(r->output, max),
+                            cut(cfb_str_from(r->fail), MAX_SHOWN_BYTES),
+                            cut(cfb_str_from(r->message), MAX_SHOWN_BYTES)};
     cfb_str to[6];
     size_t total = 0;
     for (size_t t = 0; t < 6; t++) total += from[t].len + 1;
@@ -168,7 +185,7 @@ static cfb_code keep(struct kept *k, const cfb_sink_row *r, const cfb_score_row 
         k->cap = cap;
     }
     cfb_sink_kept row;
-    cfb_code rc = copy_row(r, score, key, order, &row, err);
+    cfb_code rc = copy_row(r, score, key, order, k->max_bytes ? k->max_bytes : MAX_SHOWN_BYTES, &row, err);
     if (rc != CFB_OK) return rc;
     if (k->n < k->max) {
         k->rows[k->n++] = row;
@@ -224,15 +241,18 @@ static inline bool may_confuse(const cfb_sink_t *s, const cfb_score_row *row, ui
 }
 
 /* Which of the lists of kept rows would take a row. */
-enum { KEEP_WORST = 1, KEEP_FAILED = 2, KEEP_SAMPLE = 4, KEEP_BEST = 8 };
+enum { KEEP_WORST = 1, KEEP_FAILED = 2, KEEP_SAMPLE = 4, KEEP_PAIR = 8, KEEP_BEST = 16 };
 static inline unsigned lists_for(const cfb_sink_t *s, const cfb_score_row *score, bool selected, double chance) {
     unsigned out = 0;
     if (score->state == CFB_ROW_FAILED && s->failed.n < MAX_FAILED) out |= KEEP_FAILED;
     if (selected && is_answered(score->state) && wants(&s->worst, score->score)) out |= KEEP_WORST;
     if (selected && is_answered(score->state) && wants(&s->best, -score->score)) out |= KEEP_BEST;
     if (selected && s->sample.max > 0 && wants(&s->sample, chance)) out |= KEEP_SAMPLE;
+    if (s->pairs.max > 0 && is_answered(score->state) && wants(&s->pairs, chance)) out |= KEEP_PAIR;
     return out;
 }
+
+static bool is_pair_text(cfb_str s) { return s.len > 0 && s.len <= MAX_CALIBRATED_BYTES && cfb_text_strip(s).len > 0; }
 
 static cfb_code take_row(cfb_sink_t *s, const cfb_sink_row *r, const cfb_score_row *score, unsigned lists, double chance,
                          uint64_t order, cfb_err *err) {
@@ -244,13 +264,16 @@ static cfb_code take_row(cfb_sink_t *s, const cfb_sink_row *r, const cfb_score_r
     if (rc == CFB_OK && (lists & KEEP_BEST)) rc = keep(&s->best, r, score, -score->score, order, err);
     if (rc == CFB_OK && may_confuse(s, score, order)) rc = cfb_confused_add(s->confused, r->response, r->output, err);
     if (rc == CFB_OK && (lists & KEEP_SAMPLE)) rc = keep(&s->sample, r, score, chance, order, err);
+    if (rc == CFB_OK && (lists & KEEP_PAIR) && is_pair_text(r->response) && is_pair_text(r->output))
+        rc = keep(&s->pairs, &(cfb_sink_row){.row = r->row, .response = r->response, .output = r->output}, score, chance, order,
+                  err);
     if (rc == CFB_OK && s->keep_scores) rc = keep_score(s, r->row, score->score, err);
     return rc;
 }
 
 /* A row is in the sample if its chance is among the smallest: even over all rows, and a matter of seed and place alone. */
 static inline double chance_of(const cfb_sink_t *s, uint64_t order) {
-    return s->sample.max > 0 ? cfb_rand_unit(s->seed, s->stream, order) : 0;
+    return s->sample.max > 0 || s->pairs.max > 0 ? cfb_rand_unit(s->seed, s->stream, order) : 0;
 }
 
 cfb_code cfb_sink_score(cfb_sink_t *s, int worker, const cfb_score_row_in *rows, size_t n, cfb_score_row *out, cfb_err *err) {
@@ -315,6 +338,28 @@ cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_sin
     return rc == CFB_OK ? take_all(s, s->out, s->selected, n, row_of_array, all, err) : rc;
 }
 
+static cfb_code calibrate(cfb_sink_t *s, cfb_err *err) {
+    size_t n = s->pairs.n;
+    cfb_str *texts = malloc((n ? n : 1) * 2 * sizeof *texts);
+    s->calibrated_rows = malloc((n ? n : 1) * sizeof *s->calibrated_rows);
+    s->percentiles = calloc(n ? n : 1, sizeof *s->percentiles);
+    cfb_code rc = texts && s->calibrated_rows && s->percentiles ? settle(&s->pairs, false, err)
+                                                                : cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    for (size_t i = 0; rc == CFB_OK && i < n; i++) {
+        const cfb_report_row *row = &s->pairs.rows[i].row;
+        texts[i] = row->response;
+        texts[n + i] = row->output;
+        s->calibrated_rows[i] = row->row;
+    }
+    if (rc == CFB_OK) rc = s->calibrate.run(s->calibrate.ctx, texts, texts + n, n, &s->calibration, s->percentiles, err);
+    s->calibration.rows = s->calibrated_rows;
+    s->calibration.percentiles = s->percentiles;
+    free(texts);
+    free_kept(&s->pairs); /* their texts may be large, and there may be many sinks */
+    s->pairs = (struct kept){0};
+    return rc;
+}
+
 cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err) {
     cfb_code rc = cfb_scorer_summary(s->scorer, &out->summary, err);
     if (rc == CFB_OK && s->export) {
@@ -326,7 +371,9 @@ cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err) {
     if (rc == CFB_OK) rc = settle(&s->best, true, err);
     if (rc == CFB_OK) rc = settle(&s->sample, false, err);
     if (rc == CFB_OK && s->confused) rc = cfb_confused_list(s->confused, &out->confused, &out->n_confused, err);
+    if (rc == CFB_OK && s->calibrate.run) rc = calibrate(s, err);
     if (rc != CFB_OK) return rc;
+    out->calibration = s->calibrate.run ? &s->calibration : NULL;
     out->task = s->task->name;
     out->title = s->task->title;
     out->kind = cfb_task_kind_name(s->task->kind);

@@ -1,9 +1,10 @@
-/* Many calls in flight from one thread: a libcurl multi handle driven by epoll (curl_multi_socket_action). libcurl walks lists
- * per multi handle, so a thread should have a few hundred calls at most; more threads take more. */
+/* Many calls in flight from one thread, driven by epoll: direct ones (direct.c), else transfers of a libcurl multi handle
+ * (curl_multi_socket_action). libcurl walks lists per multi handle, so a thread should have a few hundred calls at most; more
+ * threads take more. */
 #define _GNU_SOURCE /* ppoll */
 #include "cfbench/base.h"
 #include "cfbench/json.h"
-#include "client/engine.h"
+#include "client/calls.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -19,65 +20,33 @@
 #define EVENTS 128
 #define WATCH_NS 100000000 /* how often silent transfers are looked for */
 
-struct call {
-    cfb_calls_t *owner;
-    CURL *easy;
-    cfb_buf request, body;
-    cfb_sse *sse; /* streaming only */
-    void *tag;
-    struct call *next; /* free list, or list of requests that could not be made */
-    cfb_fail unmade;   /* why it could not */
-    size_t endpoint;
-    int64_t start_ns, first_ns, last_ns; /* first and latest bytes of the body */
-    int64_t wall_ms;
-    double timeout_s; /* as set in the handle */
-    cfb_rate_hints hints;
-    bool busy, too_large, no_memory; /* why on_body ended the transfer */
-    char error[CURL_ERROR_SIZE];
-};
-
-struct cfb_calls {
-    cfb_server_t *server;
-    CURLM *multi;
-    int epoll, wake;
-    size_t max, in_flight;
-    struct call *calls, *free, *unmade;
-    cfb_call_done_fn done;
-    void *ctx;
-    int64_t curl_due_ns; /* when libcurl wants its time; INT64_MAX: never */
-    int64_t watch_ns;
-    cfb_buf scratch;
-    size_t n_finished;
-    bool woken;
-};
-
 /* ---- libcurl's callbacks ---- */
 
 static size_t on_body(char *data, size_t size, size_t n, void *ctx) {
     struct call *k = ctx;
-    int64_t now = 0;
-    size_t len = size * n;
-    if (k->sse || k->owner->server->opts.idle_timeout_s > 0) k->last_ns = now = cfb_now_ns();
-    cfb_code rc;
     long status = 200;
     if (k->sse) curl_easy_getinfo(k->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (k->sse && status >= 200 && status <= 299) {
-        rc = cfb_sse_feed(k->sse, (cfb_str){data, len}, NULL);
-        if (k->first_ns == 0 && k->sse->any_text) k->first_ns = now;
-    } else {
-        rc = cfb_buf_append(&k->body, data, len, NULL);
-    }
-    if (rc == CFB_OK) return len;
-    k->too_large = rc == CFB_ELIMIT;
-    k->no_memory = !k->too_large;
-    return 0;
+    return cfb_calls__take_body(k, status, data, size * n) ? size * n : 0;
 }
 
 static size_t on_header(char *line, size_t size, size_t n, void *ctx) {
+    cfb_calls__take_header(ctx, (cfb_str){line, size * n});
+    return size * n;
+}
+
+/* libcurl would repeat a request when a kept connection turns out dead; but the server may have read it, and replies cost money.
+ * Going back to its start fails, so libcurl gives up instead. */
+static int on_seek(void *ctx, curl_off_t offset, int origin) {
     struct call *k = ctx;
-    size_t len = size * n;
-    /* x-..., r(ate..., retry...), anthropic-...: others are not looked at */
-    if (len > 5 && strchr("xXrRaA", line[0])) cfb_client__read_header((cfb_str){line, len}, k->wall_ms, &k->hints);
+    if (origin != SEEK_SET || k->at > 0) return CURL_SEEKFUNC_FAIL;
+    return offset == 0 ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
+static size_t on_read(char *to, size_t size, size_t n, void *ctx) {
+    struct call *k = ctx;
+    size_t room = size * n, left = k->request.len - k->at, len = left < room ? left : room;
+    memcpy(to, k->request.ptr + k->at, len);
+    k->at += len;
     return len;
 }
 
@@ -88,7 +57,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *kn
         epoll_ctl(c->epoll, EPOLL_CTL_DEL, fd, NULL);
         return 0;
     }
-    struct epoll_event e = {.data.fd = fd};
+    struct epoll_event e = {.data.u64 = (uint64_t)fd};
     if (what & CURL_POLL_IN) e.events |= EPOLLIN;
     if (what & CURL_POLL_OUT) e.events |= EPOLLOUT;
     if (known) {
@@ -108,21 +77,54 @@ static int on_timer(CURLM *multi, long ms, void *ctx) {
     return 0;
 }
 
+/* ---- what comes back ---- */
+
+bool cfb_calls__take_body(struct call *k, long status, const char *data, size_t len) {
+    int64_t now = 0;
+    cfb_code rc;
+    if (k->sse || k->owner->server->opts.idle_timeout_s > 0) k->last_ns = now = cfb_now_ns();
+    if (k->sse && status >= 200 && status <= 299) {
+        rc = cfb_sse_feed(k->sse, (cfb_str){data, len}, NULL);
+        if (k->first_ns == 0 && k->sse->any_text) k->first_ns = now;
+    } else {
+        rc = cfb_buf_append(&k->body, data, len, NULL);
+    }
+    k->too_large = rc == CFB_ELIMIT;
+    k->no_memory = rc != CFB_OK && !k->too_large;
+    return rc == CFB_OK;
+}
+
+void cfb_calls__take_header(struct call *k, cfb_str line) {
+    /* x-..., r(ate..., retry...), anthropic-...: others are not looked at */
+    if (line.len > 5 && memchr("xXrRaA", line.ptr[0], 6)) cfb_client__read_header(line, k->wall_ms, &k->hints);
+}
+
 /* ---- making ---- */
 
 static bool make_call(cfb_calls_t *c, struct call *k) {
-    k->owner = c;
-    k->request.max = MAX_REQUEST_BYTES;
+    k->request.max = MAX_REQUEST_BYTES + c->server->head_room;
     k->body.max = c->server->opts.max_reply_bytes;
-    k->easy = curl_easy_init();
     if (c->server->opts.request.stream) {
         k->sse = malloc(sizeof *k->sse);
         if (k->sse) cfb_sse_init(k->sse, c->server->opts.max_reply_bytes);
+        if (k->sse == NULL) return false;
     }
-    if (k->easy == NULL || (c->server->opts.request.stream && k->sse == NULL)) return false;
-    CURL *h = k->easy;
-    cfb_server__set_transport(c->server, h);
-    curl_easy_setopt(h, CURLOPT_HTTPHEADER, c->server->headers);
+    k->owner = c; /* made */
+    return true;
+}
+
+/* A handle that makes whole calls, kept by its slot. */
+static bool make_handle(struct call *k) {
+    const cfb_server_t *s = k->owner->server;
+    CURL *h = k->easy = curl_easy_init();
+    if (h == NULL) return false;
+    cfb_server__set_transport(s, h);
+    curl_easy_setopt(h, CURLOPT_HTTPHEADER, s->headers);
+    curl_easy_setopt(h, CURLOPT_POST, 1L);
+    curl_easy_setopt(h, CURLOPT_READFUNCTION, on_read);
+    curl_easy_setopt(h, CURLOPT_READDATA, k);
+    curl_easy_setopt(h, CURLOPT_SEEKFUNCTION, on_seek);
+    curl_easy_setopt(h, CURLOPT_SEEKDATA, k);
     curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(h, CURLOPT_WRITEDATA, k);
     curl_easy_setopt(h, CURLOPT_HEADERFUNCTION, on_header);
@@ -130,8 +132,26 @@ static bool make_call(cfb_calls_t *c, struct call *k) {
     curl_easy_setopt(h, CURLOPT_ERRORBUFFER, k->error);
     curl_easy_setopt(h, CURLOPT_PRIVATE, k);
     curl_easy_setopt(h, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
-    k->endpoint = SIZE_MAX;
+    curl_easy_setopt(h, CURLOPT_UPLOAD_BUFFERSIZE, 16384L); /* the least */
     return true;
+}
+
+/* A slot for a call to the endpoint: one that is connected to it, else one that is not connected, else any. */
+static struct call *take_slot(cfb_calls_t *c, size_t endpoint) {
+    size_t n = c->server->n_endpoints, from = c->free[endpoint] ? endpoint : n;
+    for (size_t i = 0; c->free[from] == NULL && i < n; i++) from = i;
+    struct call *k = c->free[from];
+    if (k == NULL || (k->owner == NULL && !make_call(c, k))) return NULL;
+    c->free[from] = k->next;
+    k->next = NULL;
+    return k;
+}
+
+static void free_slot(struct call *k) {
+    cfb_calls_t *c = k->owner;
+    struct call **list = &c->free[k->fd >= 0 ? k->endpoint : c->server->n_endpoints];
+    k->next = *list;
+    *list = k;
 }
 
 cfb_code cfb_calls_new(cfb_server_t *s, size_t max_calls, cfb_call_done_fn done, void *ctx, cfb_calls_t **out, cfb_err *err) {
@@ -141,11 +161,11 @@ cfb_code cfb_calls_new(cfb_server_t *s, size_t max_calls, cfb_call_done_fn done,
     c->max = max_calls ? max_calls : 1;
     c->done = done;
     c->ctx = ctx;
-    c->curl_due_ns = INT64_MAX;
+    c->curl_due_ns = c->deadline_ns = INT64_MAX;
     c->scratch.max = 2 * s->opts.max_reply_bytes;
     c->epoll = epoll_create1(EPOLL_CLOEXEC);
     c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    struct epoll_event e = {.events = EPOLLIN, .data.fd = c->wake};
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = (uint64_t)c->wake};
     if (c->epoll < 0 || c->wake < 0 || epoll_ctl(c->epoll, EPOLL_CTL_ADD, c->wake, &e) != 0) {
         cfb_code rc = cfb_err_set_errno(err, errno, "cannot wait for connections");
         cfb_calls_free(c);
@@ -153,7 +173,9 @@ cfb_code cfb_calls_new(cfb_server_t *s, size_t max_calls, cfb_call_done_fn done,
     }
     c->multi = curl_multi_init();
     c->calls = calloc(c->max, sizeof *c->calls);
-    if (c->multi == NULL || c->calls == NULL) {
+    c->free = calloc(s->n_endpoints + 1, sizeof(struct call *));
+    c->in = s->direct ? malloc(CFB_DIRECT_IN_BYTES) : NULL;
+    if (c->multi == NULL || c->calls == NULL || c->free == NULL || (s->direct && c->in == NULL)) {
         cfb_calls_free(c);
         return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     }
@@ -164,8 +186,11 @@ cfb_code cfb_calls_new(cfb_server_t *s, size_t max_calls, cfb_call_done_fn done,
     curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)c->max);
     curl_multi_setopt(c->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
     for (size_t i = c->max; i-- > 0;) {
-        c->calls[i].next = c->free;
-        c->free = &c->calls[i];
+        cfb_http1_init(&c->calls[i].http);
+        c->calls[i].fd = -1;
+        c->calls[i].endpoint = NO_ENDPOINT;
+        c->calls[i].next = c->free[s->n_endpoints];
+        c->free[s->n_endpoints] = &c->calls[i];
     }
     *out = c;
     return CFB_OK;
@@ -175,14 +200,21 @@ void cfb_calls_free(cfb_calls_t *c) {
     if (c == NULL) return;
     for (size_t i = 0; c->calls && i < c->max; i++) {
         struct call *k = &c->calls[i];
+        if (k->owner == NULL) continue; /* never used */
         if (k->busy && k->easy) curl_multi_remove_handle(c->multi, k->easy);
         curl_easy_cleanup(k->easy);
+        cfb_direct__close(k);
+        cfb_http1_free(&k->http);
+        free(k->location);
         cfb_buf_free(&k->request);
         cfb_buf_free(&k->body);
         if (k->sse) cfb_sse_free(k->sse);
         free(k->sse);
     }
+    while (c->n_idle > 0) curl_easy_cleanup(c->idle[--c->n_idle]);
     curl_multi_cleanup(c->multi);
+    free(c->free);
+    free(c->in);
     if (c->epoll >= 0) close(c->epoll);
     if (c->wake >= 0) close(c->wake);
     cfb_buf_free(&c->scratch);
@@ -192,7 +224,7 @@ void cfb_calls_free(cfb_calls_t *c) {
 
 /* ---- the end of a call ---- */
 
-static cfb_fail class_of_curl(const struct call *k, CURLcode code) {
+cfb_fail cfb_calls__class_of_curl(const struct call *k, CURLcode code) {
     switch (code) {
     case CURLE_OK: return CFB_FAIL_NONE;
     case CURLE_OPERATION_TIMEDOUT: return CFB_FAIL_TIMEOUT;
@@ -204,6 +236,7 @@ static cfb_fail class_of_curl(const struct call *k, CURLcode code) {
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
     case CURLE_GOT_NOTHING:
+    case CURLE_SEND_FAIL_REWIND: /* see on_seek */
     case CURLE_BAD_CONTENT_ENCODING:
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM: return CFB_FAIL_CUT;
@@ -218,7 +251,10 @@ static cfb_fail class_of_curl(const struct call *k, CURLcode code) {
 static void read_bad_status(struct call *k, cfb_chat_reply *r) {
     if (r->http_status >= 300 && r->http_status < 400) {
         char *to = NULL;
-        curl_easy_getinfo(k->easy, CURLINFO_REDIRECT_URL, &to);
+        if (k->easy)
+            curl_easy_getinfo(k->easy, CURLINFO_REDIRECT_URL, &to);
+        else
+            to = k->location;
         r->fail = CFB_FAIL_NOT_FOUND;
         snprintf(r->message, sizeof r->message, "the server redirects to %.200s; redirects are not followed",
                  to ? to : "nowhere");
@@ -255,13 +291,12 @@ static void release(struct call *k) {
     k->busy = false;
     if (k->request.cap > KEPT_BYTES) cfb_buf_free(&k->request);
     if (k->body.cap > KEPT_BYTES) cfb_buf_free(&k->body);
-    k->next = c->free;
-    c->free = k;
+    free_slot(k);
     c->in_flight--;
     c->n_finished++;
 }
 
-static void finish(struct call *k, CURLcode code, const char *why_cut) {
+void cfb_calls__finish(struct call *k, cfb_fail fail, const char *why) {
     cfb_calls_t *c = k->owner;
     cfb_chat_reply r;
     int64_t now = cfb_now_ns();
@@ -271,92 +306,124 @@ static void finish(struct call *k, CURLcode code, const char *why_cut) {
     if (k->first_ns) r.ttft_us = (k->first_ns - k->start_ns) / 1000;
     r.endpoint = k->endpoint;
     r.hints = k->hints;
-    curl_easy_getinfo(k->easy, CURLINFO_RESPONSE_CODE, &r.http_status);
-    if (why_cut || code != CURLE_OK) {
-        r.fail = why_cut ? CFB_FAIL_TIMEOUT : class_of_curl(k, code);
-        if (k->no_memory) why_cut = no_memory;
-        snprintf(r.message, sizeof r.message, "%.250s", why_cut ? why_cut : k->error[0] ? k->error : curl_easy_strerror(code));
+    if (c->server->direct)
+        r.http_status = k->http.in_body ? k->http.status : 0;
+    else
+        curl_easy_getinfo(k->easy, CURLINFO_RESPONSE_CODE, &r.http_status);
+    if (fail != CFB_FAIL_NONE) {
+        r.fail = fail;
+        snprintf(r.message, sizeof r.message, "%.250s", k->no_memory ? no_memory : why);
     } else if (r.http_status < 200 || r.http_status > 299) {
         read_bad_status(k, &r);
     } else {
         read_answer(k, &r);
     }
     if (r.refused) atomic_fetch_or(&c->server->refused, r.refused);
-    curl_multi_remove_handle(c->multi, k->easy);
-    cfb_server__give_endpoint(c->server, k->endpoint, &r);
+    size_t endpoint = k->endpoint;
+    if (c->server->direct)
+        cfb_direct__settle(k);
+    else
+        curl_multi_remove_handle(c->multi, k->easy);
+    cfb_server__give_endpoint(c->server, endpoint, &r);
     c->done(c->ctx, k->tag, &r);
     release(k);
+}
+
+static void finish_transfer(struct call *k, CURLcode code) {
+    cfb_fail fail = cfb_calls__class_of_curl(k, code);
+    const char *why = k->error[0] ? k->error : curl_easy_strerror(code);
+    if (code == CURLE_SEND_FAIL_REWIND) why = "the server closed the connection without an answer, after earlier ones";
+    cfb_calls__finish(k, fail, why);
 }
 
 /* ---- starting ---- */
 
 size_t cfb_calls_in_flight(const cfb_calls_t *c) { return c->in_flight; }
 
-static void cannot_make(struct call *k, cfb_fail why) {
+/* It ends with a callback in the next wait. */
+static void cannot_make(struct call *k, size_t endpoint, cfb_fail why) {
     cfb_calls_t *c = k->owner;
+    cfb_chat_reply r;
+    cfb_chat_reply_init(&r);
+    r.fail = CFB_FAIL_STOPPED; /* says nothing about the server */
+    cfb_server__give_endpoint(c->server, endpoint, &r);
     k->busy = false;
     k->unmade = why;
     k->next = c->unmade;
     c->unmade = k;
 }
 
-static void no_memory_for_call(struct call *k, size_t endpoint) {
-    cfb_chat_reply r;
-    cfb_chat_reply_init(&r);
-    r.fail = CFB_FAIL_STOPPED; /* says nothing about the server */
-    cfb_server__give_endpoint(k->owner->server, endpoint, &r);
-    cannot_make(k, CFB_FAIL_CONNECT);
+static bool start_direct(struct call *k, size_t endpoint, double limit_s) {
+    cfb_calls_t *c = k->owner;
+    k->timeout_s = limit_s;
+    k->deadline_ns = k->start_ns + (int64_t)(limit_s * 1e9);
+    if (k->deadline_ns < c->deadline_ns) c->deadline_ns = k->deadline_ns;
+    k->busy = true;
+    return cfb_direct__start(k, endpoint);
+}
+
+static bool start_transfer(struct call *k, size_t endpoint, double limit_s) {
+    const struct cfb_endpoint *e = &k->owner->server->endpoints[endpoint];
+    if (k->easy == NULL && !make_handle(k)) return false;
+    if (endpoint != k->endpoint) {
+        bool ok = curl_easy_setopt(k->easy, CURLOPT_URL, e->url) == CURLE_OK &&
+                  curl_easy_setopt(k->easy, CURLOPT_NOPROXY, e->loopback ? "*" : NULL) == CURLE_OK;
+        k->endpoint = ok ? endpoint : NO_ENDPOINT;
+        if (!ok) return false;
+    }
+    if (limit_s != k->timeout_s) {
+        curl_easy_setopt(k->easy, CURLOPT_TIMEOUT_MS, (long)(limit_s * 1000) > 0 ? (long)(limit_s * 1000) : 1L);
+        k->timeout_s = limit_s;
+    }
+    k->at = 0;
+    curl_easy_setopt(k->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)k->request.len);
+    k->busy = true;
+    return curl_multi_add_handle(k->owner->multi, k->easy) == CURLM_OK;
+}
+
+static cfb_code write_request(struct call *k, cfb_str prompt, int max_tokens, cfb_err *err) {
+    cfb_server_t *s = k->owner->server;
+    cfb_buf_clear(&k->request);
+    cfb_code rc = cfb_buf_reserve(&k->request, s->head_room, err);
+    if (rc != CFB_OK) return rc;
+    k->request.len = s->head_room;
+    return cfb_request_write(&s->opts.request, atomic_load(&s->refused), prompt, max_tokens, &k->request, err);
 }
 
 cfb_code cfb_calls_start(cfb_calls_t *c, void *tag, cfb_str prompt, int max_tokens, double timeout_s, cfb_err *err) {
-    struct call *k = c->free;
-    if (k == NULL) return cfb_err_set(err, CFB_EBUG, "more calls than %zu at once", c->max);
-    if (k->easy == NULL && !make_call(c, k)) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    c->free = k->next;
-    k->next = NULL;
+    if (c->in_flight >= c->max) return cfb_err_set(err, CFB_EBUG, "more calls than %zu at once", c->max);
+    size_t endpoint = cfb_server__take_endpoint(c->server);
+    struct call *k = take_slot(c, endpoint);
+    cfb_chat_reply unsent;
+    cfb_chat_reply_init(&unsent);
+    unsent.fail = CFB_FAIL_STOPPED;
+    if (k == NULL) {
+        cfb_server__give_endpoint(c->server, endpoint, &unsent);
+        return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    }
     k->tag = tag;
     k->too_large = k->no_memory = false;
     k->error[0] = '\0';
     k->hints = (cfb_rate_hints)CFB_RATE_HINTS_INIT;
     k->first_ns = k->last_ns = 0;
-    cfb_buf_clear(&k->request);
     cfb_buf_clear(&k->body);
     if (k->sse) cfb_sse_reset(k->sse);
     c->in_flight++;
     k->start_ns = cfb_now_ns();
     k->wall_ms = cfb_wall_ms();
-    cfb_code rc =
-        cfb_request_write(&c->server->opts.request, atomic_load(&c->server->refused), prompt, max_tokens, &k->request, err);
+    cfb_code rc = write_request(k, prompt, max_tokens, err);
     if (rc != CFB_OK && rc != CFB_ELIMIT) { /* the caller hears of it here, and not once more when the call ends */
+        cfb_server__give_endpoint(c->server, endpoint, &unsent);
         release(k);
         c->n_finished--;
         return rc;
     }
-    if (rc == CFB_ELIMIT) {
-        cannot_make(k, CFB_FAIL_TOO_LARGE);
-        return CFB_OK;
-    }
-    size_t endpoint = cfb_server__take_endpoint(c->server);
-    const struct cfb_endpoint *e = &c->server->endpoints[endpoint];
-    if (endpoint != k->endpoint) {
-        bool ok = curl_easy_setopt(k->easy, CURLOPT_URL, e->url) == CURLE_OK &&
-                  curl_easy_setopt(k->easy, CURLOPT_NOPROXY, e->loopback ? "*" : NULL) == CURLE_OK;
-        k->endpoint = ok ? endpoint : SIZE_MAX;
-        if (!ok) {
-            no_memory_for_call(k, endpoint);
-            return CFB_OK;
-        }
-    }
     double limit_s = c->server->opts.timeout_s;
     if (timeout_s > 0 && timeout_s < limit_s) limit_s = timeout_s;
-    if (limit_s != k->timeout_s) {
-        curl_easy_setopt(k->easy, CURLOPT_TIMEOUT_MS, (long)(limit_s * 1000) > 0 ? (long)(limit_s * 1000) : 1L);
-        k->timeout_s = limit_s;
-    }
-    curl_easy_setopt(k->easy, CURLOPT_POSTFIELDS, k->request.ptr);
-    curl_easy_setopt(k->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)k->request.len);
-    k->busy = true;
-    if (curl_multi_add_handle(c->multi, k->easy) != CURLM_OK) no_memory_for_call(k, endpoint); /* it would never end */
+    if (rc == CFB_ELIMIT)
+        cannot_make(k, endpoint, CFB_FAIL_TOO_LARGE);
+    else if (!(c->server->direct ? start_direct : start_transfer)(k, endpoint, limit_s))
+        cannot_make(k, endpoint, CFB_FAIL_CONNECT); /* it would never end */
     return CFB_OK;
 }
 
@@ -384,7 +451,31 @@ static void read_messages(cfb_calls_t *c) {
         struct call *k = NULL;
         CURLcode code = m->data.result;
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &k);
-        finish(k, code, NULL);
+        if (c->server->direct)
+            cfb_direct__connected(k, code);
+        else
+            finish_transfer(k, code);
+    }
+}
+
+/* Calls that have had all their time. */
+static void cut_late(cfb_calls_t *c, int64_t now) {
+    if (now < c->deadline_ns) return;
+    c->deadline_ns = INT64_MAX;
+    for (size_t i = 0; i < c->max; i++) {
+        struct call *k = &c->calls[i];
+        if (!k->busy) continue;
+        if (now >= k->deadline_ns) {
+            char why[96];
+            snprintf(why, sizeof why, "no %s after %.3f s",
+                     k->connecting   ? "connection"
+                     : k->http.begun ? "whole reply"
+                                     : "reply",
+                     (double)(now - k->start_ns) * 1e-9);
+            cfb_calls__finish(k, CFB_FAIL_TIMEOUT, why);
+        } else if (k->deadline_ns < c->deadline_ns) {
+            c->deadline_ns = k->deadline_ns;
+        }
     }
 }
 
@@ -398,7 +489,7 @@ static void cut_silent(cfb_calls_t *c, int64_t now) {
         if (!k->busy || k->last_ns == 0 || (double)(now - k->last_ns) * 1e-9 < idle_s) continue;
         char why[96];
         snprintf(why, sizeof why, "the server fell silent for %.1f s in the middle of its reply", idle_s);
-        finish(k, CURLE_OPERATION_TIMEDOUT, why);
+        cfb_calls__finish(k, CFB_FAIL_TIMEOUT, why);
     }
 }
 
@@ -414,7 +505,11 @@ static int wait_events(cfb_calls_t *c, struct epoll_event *events, int64_t wait_
 }
 
 static void on_event(cfb_calls_t *c, const struct epoll_event *e) {
-    if (e->data.fd == c->wake) {
+    if (e->data.u64 >= CFB_DIRECT_EVENT) {
+        cfb_direct__on_event(&c->calls[e->data.u64 - CFB_DIRECT_EVENT], e->events);
+        return;
+    }
+    if (e->data.u64 == (uint64_t)c->wake) {
         uint64_t n;
         c->woken = read(c->wake, &n, sizeof n) == (ssize_t)sizeof n || c->woken;
         return;
@@ -423,7 +518,7 @@ static void on_event(cfb_calls_t *c, const struct epoll_event *e) {
     if (e->events & EPOLLIN) mask |= CURL_CSELECT_IN;
     if (e->events & EPOLLOUT) mask |= CURL_CSELECT_OUT;
     if (e->events & (EPOLLERR | EPOLLHUP)) mask |= CURL_CSELECT_ERR;
-    curl_multi_socket_action(c->multi, e->data.fd, mask, &running);
+    curl_multi_socket_action(c->multi, (curl_socket_t)e->data.u64, mask, &running);
 }
 
 cfb_code cfb_calls_run(cfb_calls_t *c, int64_t until_ns, cfb_err *err) {
@@ -439,8 +534,10 @@ cfb_code cfb_calls_run(cfb_calls_t *c, int64_t until_ns, cfb_err *err) {
             curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
             read_messages(c);
         }
+        cut_late(c, now);
         cut_silent(c, now);
         int64_t due = c->curl_due_ns < until_ns ? c->curl_due_ns : until_ns;
+        if (c->deadline_ns < due) due = c->deadline_ns;
         if (c->server->opts.idle_timeout_s > 0 && c->in_flight && due > now + WATCH_NS) due = now + WATCH_NS;
         bool ready = c->n_finished > 0 || c->woken;
         int n = wait_events(c, events, ready ? 0 : due == INT64_MAX ? 1000000000 : due - now);
@@ -471,8 +568,7 @@ void cfb_calls_cut(cfb_calls_t *c) {
     for (size_t i = 0; i < c->max; i++) {
         struct call *k = &c->calls[i];
         if (!k->busy) continue;
-        snprintf(k->error, sizeof k->error, "the run was stopped");
-        finish(k, CURLE_ABORTED_BY_CALLBACK, NULL);
+        cfb_calls__finish(k, CFB_FAIL_STOPPED, "the run was stopped");
     }
     finish_unmade(c);
 }

@@ -3,12 +3,14 @@
 #define CFB_CLIENT_ENGINE_H
 
 #include "client/internal.h"
+#include "client/lib.h"
 
-#include <curl/curl.h>
 #include <stdatomic.h>
 
 struct cfb_endpoint {
-    char *url;               /* of chat completions */
+    char *url;  /* of chat completions */
+    char *head; /* direct: of a request, up to the number of Content-Length */
+    size_t head_len;
     bool loopback;           /* a proxy of the environment must not take calls to this machine */
     atomic_int outstanding;  /* calls under way */
     atomic_int failures;     /* in a row, of the kinds that speak against the endpoint */
@@ -23,6 +25,8 @@ struct cfb_server {
     struct curl_slist *own_headers; /* the last of them: the key's, and those of opts */
     void *trust;         /* X509_STORE: the certificates, parsed once; NULL without https or with another TLS library */
     atomic_uint refused; /* CFB_REFUSED_* */
+    bool direct;         /* calls go over sockets of our own: direct.c */
+    size_t head_room;    /* direct: room for any head, in front of the body */
 };
 
 /* The endpoint for the next call: of those in health the one with the fewest calls under way. Counts the call. */

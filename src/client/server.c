@@ -2,9 +2,9 @@
 #include "cfbench/base.h"
 #include "client/engine.h"
 
-#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #define EJECT_AFTER 3 /* failures in a row */
 #define EJECT_FIRST_S 1
@@ -12,11 +12,16 @@
 #define SECRET_MIN 4 /* shorter ones would take ordinary words out of messages */
 
 cfb_code cfb_client_global_init(cfb_err *err) {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) return CFB_OK;
+    cfb_code rc = cfb_client__libs(err);
+    if (rc != CFB_OK || curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) return rc;
     return cfb_err_set(err, CFB_EBUG, "libcurl could not be initialised");
 }
 
-void cfb_client_global_cleanup(void) { curl_global_cleanup(); }
+const char *cfb_client_version(void) { return curl_version(); }
+
+void cfb_client_global_cleanup(void) {
+    if (cfb_client__has_libs()) curl_global_cleanup();
+}
 
 /* ---- headers ---- */
 
@@ -74,12 +79,6 @@ void cfb_server__redact(const cfb_server_t *s, char *text, size_t len) {
 
 /* ---- addresses ---- */
 
-static bool is_loopback(const char *url) {
-    const char *host = strstr(url, "://");
-    host = host ? host + 3 : url;
-    return strncmp(host, "127.", 4) == 0 || strncmp(host, "localhost", 9) == 0 || strncmp(host, "[::1]", 5) == 0;
-}
-
 /* base + "/chat/completions", in front of a query if the base has one (Azure's api-version). */
 static cfb_code set_endpoint(struct cfb_endpoint *e, const char *base, cfb_err *err) {
     static const char path[] = "/chat/completions";
@@ -89,7 +88,7 @@ static cfb_code set_endpoint(struct cfb_endpoint *e, const char *base, cfb_err *
     e->url = malloc(size);
     if (e->url == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     snprintf(e->url, size, "%.*s%s%s", (int)kept, base, path, base + len);
-    e->loopback = is_loopback(base);
+    e->loopback = cfb_url_is_loopback(base);
     return CFB_OK;
 }
 
@@ -203,6 +202,91 @@ void cfb_server__set_transport(const cfb_server_t *s, CURL *h) {
     }
 }
 
+/* ---- direct calls: direct.c ---- */
+
+static cfb_str name_of(const char *line) { return (cfb_str){line, strcspn(line, ":")}; }
+
+static bool same_name(const char *a, const char *b) {
+    cfb_str x = name_of(a), y = name_of(b);
+    return x.len == y.len && strncasecmp(x.ptr, y.ptr, x.len) == 0;
+}
+
+static bool has_value(const char *line) {
+    const char *colon = strchr(line, ':');
+    return colon && colon[1 + strspn(colon + 1, " \t")] != '\0';
+}
+
+/* A later line of the same name, an empty one too, takes its place. */
+static bool put_line(const cfb_server_t *s, cfb_buf *head, const char *line) {
+    for (size_t i = 0; i < s->opts.n_headers; i++)
+        if (same_name(s->opts.headers[i], line)) return true;
+    return cfb_buf_printf(head, NULL, "%s\r\n", line) == CFB_OK;
+}
+
+static bool put_own_lines(const cfb_server_t *s, cfb_buf *head) {
+    for (const struct curl_slist *l = s->own_headers; l; l = l->next)
+        if (has_value(l->data) && cfb_buf_printf(head, NULL, "%s\r\n", l->data) != CFB_OK) return false;
+    return true;
+}
+
+/* The head of a request to the endpoint, up to its length. False: libcurl must make the calls. */
+static bool make_head(const cfb_server_t *s, struct cfb_endpoint *e) {
+    CURLU *u = curl_url();
+    char *scheme = NULL, *user = NULL, *host = NULL, *port = NULL, *path = NULL, *query = NULL, line[1024];
+    cfb_buf head = CFB_BUF_INIT(65536);
+    bool ok = u && curl_url_set(u, CURLUPART_URL, e->url, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK && strcmp(scheme, "http") == 0 &&
+              curl_url_get(u, CURLUPART_USER, &user, 0) != CURLUE_OK && curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_PATH, &path, 0) == CURLUE_OK;
+    if (ok) curl_url_get(u, CURLUPART_PORT, &port, 0);
+    if (ok) curl_url_get(u, CURLUPART_QUERY, &query, 0);
+    bool other_port = port && strcmp(port, "80") != 0;
+    ok = ok && strlen(host) < 512 && strchr(host, '%') == NULL;
+    if (ok) snprintf(line, sizeof line, "Host: %s%s%s", host, other_port ? ":" : "", other_port ? port : "");
+    ok = ok && cfb_buf_printf(&head, NULL, "POST %s%s%s HTTP/1.1\r\n", path, query ? "?" : "", query ? query : "") == CFB_OK &&
+         put_line(s, &head, line) && put_line(s, &head, "User-Agent: cfbench") &&
+         put_line(s, &head, s->opts.request.stream ? "Accept: text/event-stream" : "Accept: */*") &&
+         put_line(s, &head, "Accept-Encoding: gzip, deflate") && put_line(s, &head, "Content-Type: application/json") &&
+         put_own_lines(s, &head) && cfb_buf_printf(&head, NULL, "Content-Length: ") == CFB_OK;
+    curl_free(scheme);
+    curl_free(user);
+    curl_free(host);
+    curl_free(port);
+    curl_free(path);
+    curl_free(query);
+    curl_url_cleanup(u);
+    e->head = head.ptr;
+    e->head_len = head.len;
+    return ok;
+}
+
+/* Headers that would change how a request or a reply is framed. */
+static bool frames(const char *line) {
+    static const char *const names[] = {"Content-Length:", "Transfer-Encoding:", "Connection:", "Expect:", "TE:", "Upgrade:"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (same_name(line, names[i])) return true;
+    return false;
+}
+
+static bool any_proxy(const cfb_server_t *s) {
+    bool all_here = true;
+    for (size_t i = 0; i < s->n_endpoints; i++) all_here = all_here && s->endpoints[i].loopback;
+    if (s->opts.proxy) return s->opts.proxy[0] != '\0';
+    if (s->opts.unix_socket) return false;
+    return !all_here && (getenv("http_proxy") || getenv("all_proxy") || getenv("ALL_PROXY"));
+}
+
+static void prepare_direct(cfb_server_t *s) {
+    bool ok = !any_proxy(s);
+    for (size_t i = 0; i < s->opts.n_headers && ok; i++) ok = !frames(s->opts.headers[i]);
+    for (size_t i = 0; i < s->n_endpoints && ok; i++) {
+        ok = make_head(s, &s->endpoints[i]);
+        if (s->endpoints[i].head_len > s->head_room) s->head_room = s->endpoints[i].head_len;
+    }
+    s->head_room = ok ? s->head_room + 32 : 0; /* the number and the empty line */
+    s->direct = ok;
+}
+
 /* ---- the whole ---- */
 
 cfb_code cfb_server_new(const cfb_client_opts *opts, cfb_server_t **out, cfb_err *err) {
@@ -221,6 +305,7 @@ cfb_code cfb_server_new(const cfb_client_opts *opts, cfb_server_t **out, cfb_err
     }
     if (rc == CFB_OK) rc = set_headers(s, err);
     if (rc == CFB_OK) rc = load_trust(s, err);
+    if (rc == CFB_OK) prepare_direct(s);
     if (rc != CFB_OK) {
         cfb_server_free(s);
         return rc;
@@ -231,7 +316,10 @@ cfb_code cfb_server_new(const cfb_client_opts *opts, cfb_server_t **out, cfb_err
 
 void cfb_server_free(cfb_server_t *s) {
     if (s == NULL) return;
-    for (size_t i = 0; i < s->n_endpoints; i++) free(s->endpoints[i].url);
+    for (size_t i = 0; i < s->n_endpoints; i++) {
+        free(s->endpoints[i].url);
+        free(s->endpoints[i].head);
+    }
     free(s->endpoints);
     curl_slist_free_all(s->headers);
     X509_STORE_free(s->trust);

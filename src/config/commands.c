@@ -124,6 +124,17 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
          "by runs meanwhile.",
          {"What is in it:", "cfbench cache stats replies.db", "Forget what is older than 30 days, and stay below 1 GB:",
           "cfbench cache prune --older-than 30d --max-bytes 1G replies.db"}},
+    [CFB_CMD_DOCTOR] =
+        {"",
+         0,
+         0,
+         "Looks at this machine, the limits of this process, OpenMP and BLAS, the file system of --out, the server and "
+         "the suite, and says what is wrong: what, why it matters, and the command that mends it. It takes the "
+         "options of a run and says how many calls and tokens that run would take, how long and what it would cost. "
+         "Nothing is asked but the list of models, and nothing is kept. Exit status: 0 nothing wrong (hints "
+         "apart), 3 at least one fault, 4 at least one fault of the server.",
+         {"This machine:", "cfbench doctor --suite sample", "A run before it is paid for:",
+          "cfbench doctor --model gpt-4.1-mini --data ~/cfbenchmark --rpm 500 --in-flight 256 --out runs/mini"}},
     [CFB_CMD_MOCK] = {"",
                       0,
                       0,
@@ -133,6 +144,16 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
                       {"Serve, and ask it from another terminal:", "cfbench mock --suite sample --port 8080",
                        "A slow server that refuses one call in ten:",
                        "cfbench mock --suite sample --port 8080 --mock-latency 0.5 --mock-faults 429:0.1"}},
+    [CFB_CMD_EMBED] =
+        {"IN OUT",
+         2,
+         2,
+         "Turns texts into vectors of length 1 with the embedding model of --embed-model, and writes them to OUT as a NumPy "
+         "array of binary32, one row per text. IN is a text file with one text per line, or - for standard input; with "
+         "--column it is a data set in any format that 'cfbench convert' reads.",
+         {"One vector per line of a file:", "cfbench embed --embed-model models/bge-small-zh-v1.5 lines.txt lines.npy",
+          "The references of a response file:",
+          "cfbench embed --embed-model models/bge-small-zh-v1.5 --column response summary-output.csv references.npy"}},
 };
 
 const cfb_exit_info cfb_exits[] = {
@@ -154,6 +175,7 @@ const cfb_env_info cfb_env_infos[] = {
     {"OPENAI_BASE_URL", "as --base-url; CFBENCH_BASE_URL goes first"},
     {"CFBENCH_HEADERS", "as --header, one header in each line"},
     {"CFBENCH_SUITE_PATH", "folders in which suites are looked for by name, separated by colons"},
+    {"CFBENCH_DOCTOR_ROOT", "folder that stands for / when doctor reads /proc and /sys; for tests"},
     {"CFBENCH_SIMD", "avx512, avx2, neon or portable: the instruction set for reading; for measuring and tests"},
     {"NO_COLOR", "if set, --color auto means never"},
     {NULL, NULL},

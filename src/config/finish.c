@@ -72,15 +72,6 @@ static cfb_code resolve_key(cfb_loader *l, cfb_err *err) {
     return from_env != NULL ? take_key(l, cfb_str_from(from_env), where, err) : CFB_OK;
 }
 
-static bool is_loopback(const char *url) {
-    const char *host = strstr(url, "://");
-    if (host == NULL) return true;
-    host += 3;
-    size_t n = strcspn(host, "/:");
-    return host[0] == '[' ? strncmp(host, "[::1]", 5) == 0
-                          : (n == 9 && memcmp(host, "localhost", 9) == 0) || strncmp(host, "127.", 4) == 0;
-}
-
 /* Addresses without trailing slashes. */
 static cfb_code trim_addresses(cfb_config *c, cfb_err *err) {
     const char **items = cfb_arena_calloc(c->arena, c->base_urls.n, sizeof *items);
@@ -170,7 +161,8 @@ static cfb_code finish_asking(cfb_loader *l, cfb_err *err) {
     if (rc == CFB_OK) rc = in_order(l, "connect-timeout", &c->connect_timeout, "timeout", c->timeout, err);
     if (rc != CFB_OK) return rc;
     if (c->model == NULL && c->mock) c->model = "mock";
-    if (c->model == NULL && !l->print_config && c->command != CFB_CMD_BATCH) /* batch: only some of its steps need one */
+    if (c->model == NULL && !l->print_config && c->command != CFB_CMD_BATCH &&
+        c->command != CFB_CMD_DOCTOR) /* batch: only some of its steps need one; doctor then asks no server */
         return cfb_err_set(err, CFB_EUSAGE,
                            "--model is missing: name the model to ask, or give --mock for the built-in one; see 'cfbench %s "
                            "--help'",
@@ -180,7 +172,7 @@ static cfb_code finish_asking(cfb_loader *l, cfb_err *err) {
     if (l->print_config) return CFB_OK; /* the key is not printed, so its file need not be there */
     rc = resolve_key(l, err);
     for (size_t i = 0; rc == CFB_OK && c->api_key != NULL && c->unix_socket == NULL && i < c->base_urls.n; i++)
-        if (strncmp(c->base_urls.items[i], "http:", 5) == 0 && !is_loopback(c->base_urls.items[i]))
+        if (strncmp(c->base_urls.items[i], "http:", 5) == 0 && !cfb_url_is_loopback(c->base_urls.items[i]))
             cfb_log(CFB_LOG_WARN, "--base-url: the key is sent to %s without encryption; use https:// where it is offered",
                     c->base_urls.items[i]);
     return rc;

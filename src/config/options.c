@@ -16,7 +16,11 @@
 #define BATCH CMD_BIT(CFB_CMD_BATCH)
 #define CACHE CMD_BIT(CFB_CMD_CACHE)
 #define MOCK CMD_BIT(CFB_CMD_MOCK)
-#define ASK (RUN | GENERATE)
+#define EMBED CMD_BIT(CFB_CMD_EMBED)
+#define WITH_MODEL (RUN | SCORE | REPORT | COMPARE | VERIFY | EXPORT | EMBED)
+#define DOCTOR CMD_BIT(CFB_CMD_DOCTOR)
+#define RUNS (RUN | GENERATE)
+#define ASK (RUNS | DOCTOR) /* doctor looks at what a run would do */
 #define ALL (CMD_BIT(CFB_CMD_COUNT) - 1u)
 
 /* name and field of a row */
@@ -157,7 +161,8 @@ const cfb_opt cfb_opts[] = {
     {AT("row-deadline", row_deadline), .type = OPT_DOUBLE, .def = "0", RANGE(0, 86400), .unit = "s", .metavar = "SECONDS",
      .group = GROUP_PACE, .commands = ASK, .help = "longest time of a row in this run, with all its tries; 0 = no limit"},
     {AT("max-attempts", max_attempts), .type = OPT_INT, .def = "0", RANGE(0, 1000000), .metavar = "N", .group = GROUP_PACE,
-     .commands = ASK, .help = "calls of one row that may fail over all runs; then it is not asked again; 0 = no limit"},
+     .commands = ASK,
+     .help = "calls of one row that may reach a server and fail, over all runs; then it is not asked again; 0 = no limit"},
     {AT("max-failures", max_failures), .type = OPT_STRING, .metavar = "N|SHARE%", .group = GROUP_PACE,
      .check = cfb_check_failures, .commands = ASK,
      .help = "end the run when more rows than this have failed: a number, or a share such as 10%"},
@@ -200,8 +205,8 @@ const cfb_opt cfb_opts[] = {
     {AT("on-bad-row", on_bad_row), .type = OPT_ENUM, .choices = "fail|skip", .def = "fail", .group = GROUP_SCORE,
      .commands = SCORE, .help = "a row that cannot be read: end with an error, or pass over it, list it and end with status 3"},
     {AT("threads", threads), .letter = 'j', .type = OPT_INT, .def = "0", RANGE(0, 1024), .metavar = "N", .group = GROUP_SCORE,
-     .commands = RUN | SCORE | REPORT | COMPARE | VERIFY,
-     .help = "threads for scoring; 0 = all cores. The scores are the same for any number"},
+     .commands = RUN | SCORE | REPORT | COMPARE | VERIFY | EMBED | DOCTOR,
+     .help = "threads for scoring and embedding; 0 = all cores. The scores are the same for any number"},
     {AT("confidence", confidence), .type = OPT_DOUBLE, .def = "0.95", RANGE(0.5, 0.9999), .metavar = "SHARE",
      .group = GROUP_SCORE, .commands = RUN | SCORE | REPORT | COMPARE | VERIFY,
      .help = "confidence of the intervals around scores"},
@@ -214,9 +219,19 @@ const cfb_opt cfb_opts[] = {
      .commands = SCORE | COMPARE,
      .help = "memory that reading files may take, whatever their size; 0 = a quarter of what this machine, cgroup or "
              "Slurm job allows"},
+    {AT("embed-model", embed_model), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_SCORE, .commands = WITH_MODEL,
+     .help = "folder of the embedding model for --metric bge, as Hugging Face lays it out; scripts/get-bge.sh fetches one"},
+    {AT("embed-cache", embed_cache), .type = OPT_PATH, .metavar = "DIR|off", .group = GROUP_SCORE, .commands = WITH_MODEL,
+     .help = "folder with vectors of texts seen before; without it, cfbench/embeddings in the user's cache folder"},
+    {AT("vocab", vocab), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_SCORE, .commands = WITH_MODEL,
+     .help = "vocab.txt or tokenizer.json in place of the embedding model's own"},
+    {AT("pooling", pooling), .type = OPT_ENUM, .choices = "auto|cls|mean", .def = "auto", .group = GROUP_SCORE,
+     .commands = WITH_MODEL, .help = "how a text's vectors become one; auto = as the model says, else cls"},
+    {AT("column", column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = EMBED,
+     .help = "IN is a data set, and its texts stand in this column; without it, IN has one text per line"},
 
     /* Batch files and response cache */
-    {AT("cache", cache), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_BATCH, .commands = ASK,
+    {AT("cache", cache), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_BATCH, .commands = RUNS,
      .help = "response cache: a reply that is in it is not asked for again, by this or any other run"},
     {AT("batch-max-requests", batch_max_requests), .type = OPT_INT, .def = "50000", RANGE(1, 100000000), .unit = "requests",
      .metavar = "N", .group = GROUP_BATCH, .commands = BATCH, .help = "most requests in one batch file"},
@@ -312,11 +327,16 @@ const cfb_opt cfb_opts[] = {
      .help = "the N answered rows of each task with the lowest scores, in reports and --rows-out; 0 = 5, in reports only"},
     {AT("csv", csv), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = RUN | SCORE | REPORT,
      .help = "CSV file that gets the summary: a line for each model, setting and task"},
+    {AT("dry-run", dry_run), .type = OPT_BOOL, .flags = OPT_NO_FILE | OPT_NO_ENV, .group = GROUP_OUTPUT, .commands = RUNS,
+     .help =
+         "say how many calls and tokens it would take, how long and what it would cost, and end; nothing is asked or written"},
+    {AT("probe", probe), .type = OPT_BOOL, .flags = OPT_NO_FILE | OPT_NO_ENV, .group = GROUP_OUTPUT, .commands = DOCTOR,
+     .help = "ask the model one short question too: only an answer tells some servers' limits"},
     {AT("format", format), .type = OPT_ENUM, .choices = "table|json|markdown|latex", .def = "table", .group = GROUP_OUTPUT,
      .commands = COMPARE, .help = "form on standard output"},
-    {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT,
+    {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT | EMBED,
      .help = "replace files that are there"},
-    {AT("moved", moved), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ASK | BATCH,
+    {AT("moved", moved), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = RUNS | BATCH,
      .help = "continue a run although --base-url changed: the same model now answers at another address"},
     {AT("hash", hash), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = PROMPT,
      .help = "print the SHA-256 of each prompt instead of its text"},
@@ -326,13 +346,13 @@ const cfb_opt cfb_opts[] = {
      .help = "no progress; on standard error only warnings and errors"},
     {AT("verbose", verbose), .letter = 'v', .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ALL,
      .help = "say more on standard error"},
-    {AT("log", log_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = ASK,
+    {AT("log", log_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = RUNS,
      .help = "append everything that --verbose says to this file, with times; every failed call and every change of the calls in "
              "flight"},
-    {AT("profile-out", profile_out), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = ASK | SCORE,
+    {AT("profile-out", profile_out), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = RUNS | SCORE,
      .help = "trace of tasks, rows, calls, waits, blocks and commits, as JSON for ui.perfetto.dev or chrome://tracing"},
     {AT("progress", progress), .type = OPT_ENUM, .choices = "auto|bar|log|off", .def = "auto", .group = GROUP_OUTPUT,
-     .commands = ASK | SCORE, .help = "progress on standard error; auto = bar on a terminal, else log"},
+     .commands = RUNS | SCORE, .help = "progress on standard error; auto = bar on a terminal, else log"},
     {AT("color", color), .type = OPT_ENUM, .choices = "auto|always|never", .def = "auto", .group = GROUP_OUTPUT, .commands = ALL,
      .help = "colour; auto = on a terminal, unless NO_COLOR is set"},
 

@@ -51,6 +51,15 @@ static cfb_code init_part(struct cfb_scan *s, size_t slot, cfb_err *err) {
     return rc == CFB_OK && s->jsonl ? scan_jsonl__init(p, err) : rc;
 }
 
+/* Columns whose texts are wanted, in the order of the file. */
+static bool find_checked(struct cfb_scan *s) {
+    s->checked = calloc(s->n_columns ? s->n_columns : 1, sizeof *s->checked);
+    for (size_t f = 0; s->checked != NULL && f < s->csv->n_header; f++)
+        for (size_t i = 0; i < s->n_columns; i++)
+            if (!s->raw[i] && s->csv->source_of[i] == f) s->checked[s->n_checked++] = i;
+    return s->checked != NULL;
+}
+
 static cfb_code set_up(struct cfb_scan *s, cfb_err *err) {
     cfb_reader_t *r = s->reader;
     s->names = r->names;
@@ -58,6 +67,7 @@ static cfb_code set_up(struct cfb_scan *s, cfb_err *err) {
     s->max_record_bytes = cfb_reader__max_record(r);
     s->jsonl = strcmp(r->format->name, "jsonl") == 0;
     if (strcmp(r->format->name, "csv") == 0) s->csv = r->state;
+    if (s->csv && !find_checked(s)) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     cfb_code rc = scan_input__open(s, err);
     if (rc != CFB_OK) return rc;
     s->label = s->window ? cfb_source__label(s->window->src) : r->file;
@@ -170,6 +180,7 @@ void cfb_scan_close(cfb_scan_t *s) {
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->take);
     free(s->raw);
+    free(s->checked);
     free(s->workers);
     free(s->parts);
     free(s);

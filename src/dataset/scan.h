@@ -102,6 +102,7 @@ struct cfb_scan {
     bool jsonl;
     const cfb_str *names;
     bool *raw;
+    size_t *checked, n_checked; /* CSV: columns that are there and not raw, in the order of their fields */
     size_t n_columns;
     int n_threads;
     size_t n_slots, part_bytes, memory_bytes;
@@ -156,6 +157,8 @@ bool scan_part__bad(scan_part *p, uint64_t number, uint64_t line, cfb_err *err);
 /* Checks and unescapes what was cut; drops bad rows. Ends at the first error. */
 void scan_part__finish(scan_part *p);
 cfb_code scan_csv__text(scan_part *p, size_t row, size_t column, cfb_arena_t *arena, cfb_str *out, cfb_err *err);
+/* All of a row that is not raw. */
+cfb_code scan_csv__row(scan_part *p, size_t row, cfb_err *err);
 
 /* ---- cutting ---- */
 /* Cuts on a guess. CUT_OK: start and next are set, and right if the chain says the same start. */

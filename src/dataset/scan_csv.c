@@ -320,18 +320,50 @@ static cfb_code broken(scan_part *p, size_t row, size_t column, const char *at, 
     return cfb_csv__broken_utf8(p->scan->label, line, p->offset + (uint64_t)(at - p->data), p->scan->names[column], err);
 }
 
-cfb_code scan_csv__text(scan_part *p, size_t row, size_t column, cfb_arena_t *arena, cfb_str *out, cfb_err *err) {
-    cfb_str raw = p->cells[row * p->scan->n_columns + column];
-    *out = raw;
-    if (raw.ptr == NULL) return CFB_OK;
-    bool quoted = raw.len > 1 && raw.ptr[0] == '"';
-    cfb_str text = quoted ? (cfb_str){raw.ptr + 1, raw.len - 2} : raw;
-    if (!cfb_simd__ops()->utf8_valid(text.ptr, text.len))
-        return broken(p, row, column, text.ptr + cfb_utf8_find_invalid(text), err);
+/* What stands between the quotes of a valid cell; doubled ones become one. */
+static cfb_code unquote(cfb_str raw, cfb_arena_t *arena, cfb_str *out, cfb_err *err) {
+    cfb_str text = {raw.ptr + 1, raw.len - 2};
     *out = text;
-    if (!quoted || memchr(text.ptr, '"', text.len) == NULL) return CFB_OK;
+    if (memchr(text.ptr, '"', text.len) == NULL) return CFB_OK;
     char *joined = cfb_arena_alloc(arena, text.len);
     if (joined == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory (%zu bytes wanted)", text.len);
     *out = (cfb_str){joined, cfb_csv__join_doubled(text.ptr, text.len, joined)};
     return CFB_OK;
+}
+
+static inline bool is_quoted(cfb_str raw) { return raw.len > 1 && raw.ptr[0] == '"'; }
+
+cfb_code scan_csv__text(scan_part *p, size_t row, size_t column, cfb_arena_t *arena, cfb_str *out, cfb_err *err) {
+    cfb_str raw = p->cells[row * p->scan->n_columns + column];
+    *out = raw;
+    if (raw.ptr == NULL) return CFB_OK;
+    if (!cfb_simd__ops()->utf8_valid(raw.ptr, raw.len)) return broken(p, row, column, raw.ptr + cfb_utf8_find_invalid(raw), err);
+    return is_quoted(raw) ? unquote(raw, arena, out, err) : CFB_OK;
+}
+
+/* Cells that stand side by side, such as response and output, are checked at once: between them is a comma, so all of it is valid
+ * if each one is. */
+static bool are_valid(const struct cfb_scan *s, const cfb_str *cells) {
+    const char *begin = cells[s->checked[0]].ptr, *end = begin + cells[s->checked[0]].len;
+    for (size_t i = 1; i < s->n_checked; i++) {
+        cfb_str c = cells[s->checked[i]];
+        if (c.ptr != end + 1) return false;
+        end = c.ptr + c.len;
+    }
+    return cfb_simd__ops()->utf8_valid(begin, (size_t)(end - begin));
+}
+
+cfb_code scan_csv__row(scan_part *p, size_t row, cfb_err *err) {
+    const struct cfb_scan *s = p->scan;
+    cfb_str *cells = &p->cells[row * s->n_columns];
+    bool valid = s->n_checked > 1 && are_valid(s, cells);
+    cfb_code rc = CFB_OK;
+    for (size_t i = 0; i < s->n_checked && rc == CFB_OK; i++) {
+        size_t k = s->checked[i];
+        if (!valid)
+            rc = scan_csv__text(p, row, k, p->texts, &cells[k], err);
+        else if (is_quoted(cells[k]))
+            rc = unquote(cells[k], p->texts, &cells[k], err);
+    }
+    return rc;
 }

@@ -73,16 +73,6 @@ static void drop_row(scan_part *p, size_t row) {
     p->line_row = SIZE_MAX;
 }
 
-static bool finish_row(scan_part *p, size_t row, cfb_err *err) {
-    const struct cfb_scan *s = p->scan;
-    for (size_t i = 0; i < s->n_columns; i++) {
-        if (s->raw[i]) continue;
-        cfb_str *cell = &p->cells[row * s->n_columns + i];
-        if (scan_csv__text(p, row, i, p->texts, cell, err) != CFB_OK) return false;
-    }
-    return true;
-}
-
 void scan_part__finish(scan_part *p) {
     size_t n_bad = p->n_bad;
     for (size_t i = 0; i < n_bad; i++) p->bad[i].number += p->at.rows; /* cutting counted from the part's start */
@@ -92,7 +82,7 @@ void scan_part__finish(scan_part *p) {
     } else if (p->scan->mode != SCAN_BATCHES) {
         cfb_err err = CFB_ERR_INIT; /* once: clearing its message for each row would cost as much as a short text */
         for (size_t row = 0; row < p->n_rows;) {
-            if (finish_row(p, row, &err)) {
+            if (scan_csv__row(p, row, &err) == CFB_OK) {
                 row++;
                 continue;
             }

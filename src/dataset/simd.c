@@ -219,31 +219,30 @@ AVX2 static inline __m256i equal_avx2(const char *p, __m256i c) {
     return _mm256_or_si256(_mm256_cmpeq_epi8(load_avx2(p), c), _mm256_cmpeq_epi8(load_avx2(p + 32), c));
 }
 
-AVX2 static inline bool none_of(__m256i a, __m256i b, __m256i c, __m256i d) {
-    __m256i any = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
-    return _mm256_testz_si256(any, any) != 0;
-}
-
 AVX2 static inline size_t block_avx2(const char *p, uint32_t base, csv_marks *m, uint32_t *out) {
     __m256i lo = load_avx2(p), hi = load_avx2(p + 32);
     block_masks b = {mask_avx2(lo, hi, '"'), mask_avx2(lo, hi, ','), mask_avx2(lo, hi, '\n'), mask_avx2(lo, hi, '\r')};
     return take_block(&b, prefix_xor_clmul(b.quote) ^ m->inside, base, m, out);
 }
 
-/* Most text is quiet: four blocks without any mark, or, within quotes, without a quote. */
+AVX2 static inline bool is_zero(__m256i v) { return _mm256_testz_si256(v, v) != 0; }
+
+/* Most text is quiet: four blocks without any mark, or, within quotes, without a quote; and where there are marks, they are
+ * mostly in one of the four. */
 AVX2 static size_t scan_avx2(const char *p, size_t n_blocks, uint32_t base, csv_marks *marks, uint32_t *out) {
     const __m256i table = table_avx2(mark_of_low_half), quote = _mm256_set1_epi8('"');
     csv_marks m = *marks;
     size_t n = 0, i = 0;
     for (; i + 4 <= n_blocks && !m.odd; i += 4, p += 4 * SIMD_BLOCK) {
+        __m256i found[4];
+        for (int k = 0; k < 4; k++) found[k] = marks_avx2(p + k * SIMD_BLOCK, table);
         if (!(m.after_close | m.after_cr)) {
-            if (none_of(marks_avx2(p, table), marks_avx2(p + 64, table), marks_avx2(p + 128, table),
-                        marks_avx2(p + 192, table))) {
+            if (is_zero(_mm256_or_si256(_mm256_or_si256(found[0], found[1]), _mm256_or_si256(found[2], found[3])))) {
                 m.prev_ok = 0;
                 continue;
             }
-            if (m.inside && none_of(equal_avx2(p, quote), equal_avx2(p + 64, quote), equal_avx2(p + 128, quote),
-                                    equal_avx2(p + 192, quote))) {
+            if (m.inside && is_zero(_mm256_or_si256(_mm256_or_si256(equal_avx2(p, quote), equal_avx2(p + 64, quote)),
+                                                    _mm256_or_si256(equal_avx2(p + 128, quote), equal_avx2(p + 192, quote))))) {
                 for (size_t k = 0; k < 4; k++)
                     m.n_lines += (uint64_t)__builtin_popcountll(
                         mask_avx2(load_avx2(p + k * SIMD_BLOCK), load_avx2(p + k * SIMD_BLOCK + 32), '\n'));
@@ -251,8 +250,12 @@ AVX2 static size_t scan_avx2(const char *p, size_t n_blocks, uint32_t base, csv_
                 continue;
             }
         }
-        for (size_t k = 0; k < 4 && !m.odd; k++)
-            n += block_avx2(p + k * SIMD_BLOCK, base + (uint32_t)((i + k) * SIMD_BLOCK), &m, out + n);
+        for (size_t k = 0; k < 4 && !m.odd; k++) {
+            if (is_zero(found[k]) && !(m.after_close | m.after_cr))
+                m.prev_ok = 0;
+            else
+                n += block_avx2(p + k * SIMD_BLOCK, base + (uint32_t)((i + k) * SIMD_BLOCK), &m, out + n);
+        }
     }
     for (; i < n_blocks && !m.odd; i++, p += SIMD_BLOCK) n += block_avx2(p, base + (uint32_t)(i * SIMD_BLOCK), &m, out + n);
     *marks = m;
@@ -271,14 +274,14 @@ AVX512 static size_t scan_avx512(const char *p, size_t n_blocks, uint32_t base, 
     size_t n = 0, i = 0;
     for (; i + 4 <= n_blocks && !m.odd; i += 4, p += 4 * SIMD_BLOCK) {
         __m512i v[4];
+        __mmask64 found[4];
         for (int k = 0; k < 4; k++) {
             v[k] = _mm512_loadu_si512(p + k * SIMD_BLOCK);
+            found[k] = _mm512_cmpeq_epi8_mask(v[k], _mm512_shuffle_epi8(table, v[k]));
             _mm_prefetch(p + k * SIMD_BLOCK + 2048, _MM_HINT_T0);
         }
         if (!(m.after_close | m.after_cr)) {
-            __mmask64 any = 0;
-            for (int k = 0; k < 4; k++) any |= _mm512_cmpeq_epi8_mask(v[k], _mm512_shuffle_epi8(table, v[k]));
-            if (any == 0) {
+            if ((found[0] | found[1] | found[2] | found[3]) == 0) {
                 m.prev_ok = 0;
                 continue;
             }
@@ -293,6 +296,10 @@ AVX512 static size_t scan_avx512(const char *p, size_t n_blocks, uint32_t base, 
             }
         }
         for (size_t k = 0; k < 4 && !m.odd; k++) {
+            if (found[k] == 0 && !(m.after_close | m.after_cr)) {
+                m.prev_ok = 0;
+                continue;
+            }
             block_masks b = masks_avx512(v[k]);
             n += take_block(&b, prefix_xor_clmul(b.quote) ^ m.inside, base + (uint32_t)((i + k) * SIMD_BLOCK), &m, out + n);
         }

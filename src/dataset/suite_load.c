@@ -20,6 +20,7 @@ cfb_code cfb_suite__new(cfb_suite_t **out, cfb_err *err) {
         free(s);
         return rc;
     }
+    pthread_mutex_init(&s->lock, NULL);
     *out = s;
     return CFB_OK;
 }
@@ -27,6 +28,7 @@ cfb_code cfb_suite__new(cfb_suite_t **out, cfb_err *err) {
 void cfb_suite_free(cfb_suite_t *s) {
     if (s == NULL) return;
     cfb_arena_free(s->arena);
+    pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
@@ -34,7 +36,14 @@ const char *cfb_suite_name(const cfb_suite_t *s) { return s->name; }
 const char *cfb_suite_title(const cfb_suite_t *s) { return s->title; }
 size_t cfb_suite_n_tasks(const cfb_suite_t *s) { return s->n_tasks; }
 const cfb_task *cfb_suite_task(const cfb_suite_t *s, size_t i) { return &s->tasks[i]; }
-const char *cfb_suite_fingerprint(const cfb_suite_t *s) { return s->fingerprint; }
+
+const char *cfb_suite_fingerprint(const cfb_suite_t *s) {
+    cfb_suite_t *own = (cfb_suite_t *)(uintptr_t)s; /* every suite was made by cfb_suite__new, so none is really const */
+    pthread_mutex_lock(&own->lock);
+    if (own->fingerprint[0] == '\0') cfb_suite__make_fingerprint(s, own->fingerprint);
+    pthread_mutex_unlock(&own->lock);
+    return s->fingerprint;
+}
 
 size_t cfb_suite_find_task(const cfb_suite_t *s, const char *name) {
     for (size_t i = 0; i < s->n_tasks; i++)
@@ -51,7 +60,6 @@ cfb_code cfb_suite_parse(const char *name, cfb_str json, cfb_suite_t **out, cfb_
         cfb_suite_free(s);
         return rc;
     }
-    cfb_suite__set_fingerprint(s);
     *out = s;
     return CFB_OK;
 }
@@ -192,7 +200,6 @@ cfb_code cfb_suite_load(const char *spec, const char *data_dir, unsigned flags, 
         cfb_suite_free(s);
         return rc;
     }
-    cfb_suite__set_fingerprint(s);
     *out = s;
     return CFB_OK;
 }

@@ -391,7 +391,7 @@ cfb_code cfb_suite__parse(cfb_suite_t *s, const char *where, cfb_str json, cfb_e
 }
 
 /* Everything that can change a prompt, an output or a score, in one fixed order. */
-void cfb_suite__set_fingerprint(cfb_suite_t *s) {
+void cfb_suite__make_fingerprint(const cfb_suite_t *s, char hex[65]) {
     char total[65] = "", piece[65];
     for (size_t i = 0; i < s->n_tasks; i++) {
         const cfb_task *t = &s->tasks[i];
@@ -413,5 +413,5 @@ void cfb_suite__set_fingerprint(cfb_suite_t *s) {
         memcpy(total, piece, sizeof total);
     }
     cfb_str parts[] = {cfb_str_from(s->name), cfb_str_from(total)};
-    cfb_sha256_parts_hex(parts, 2, s->fingerprint);
+    cfb_sha256_parts_hex(parts, 2, hex);
 }

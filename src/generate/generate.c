@@ -41,6 +41,11 @@ static struct shape choose_shape(const cfb_generate_opts *o, size_t n_pending) {
     return s;
 }
 
+cfb_generate_shape cfb_generate_plan_shape(const cfb_generate_opts *opts, size_t n_pending) {
+    struct shape s = choose_shape(opts, n_pending);
+    return (cfb_generate_shape){s.outer, s.inner, s.in_flight, s.calls_each};
+}
+
 /* Said before the first call, in words, instead of by OpenMP's run-time in the middle. */
 static cfb_code check_limits(struct shape s, cfb_err *err) {
     size_t threads = (size_t)s.outer * (size_t)s.inner, calls = threads * s.calls_each;

@@ -221,7 +221,7 @@ static void on_done(void *ctx, void *tag, const cfb_chat_reply *r) {
         return;
     }
     l->last = r->fail;
-    l->failed++;
+    l->failed += r->fail != CFB_FAIL_CONNECT; /* that one reached no server: see cfb_store_get_done */
     cfb_job_log_failed_try(j, l->task, l->row, l->tries, r);
     if (cfb_stop_is_on(&j->stop))
         free_lane(w, l); /* not failed: not done */

@@ -284,14 +284,10 @@ void report_html_task(report_out *o, const cfb_report_task *t, size_t id) {
     report_put(o, "</span></div>\n");
     put_numbers(o, t);
     report_html_states(o, s->n_state, s->n_rows);
-    if (s->n_unmatchable) {
+    for (report_note note = 0; note < REPORT_NOTE_COUNT; note++) {
+        if (!report_has_note(t, note)) continue;
         report_put(o, "<p class=\"note\">");
-        report_unmatchable_note(o, s->n_unmatchable);
-        report_put(o, ".</p>\n");
-    }
-    if (report_is_open(t)) {
-        report_put(o, "<p class=\"note\">");
-        report_open_note(o, t);
+        report_put_note(o, t, note);
         report_put(o, ".</p>\n");
     }
     report_put(o, "<div class=\"figs\"><div><h4>Row scores</h4>\n");

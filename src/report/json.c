@@ -118,6 +118,28 @@ static void write_scores(cfb_jw *w, const cfb_report_task *t) {
     member_count(w, "unmatchable_references", s->n_unmatchable);
 }
 
+static void write_calibration(cfb_jw *w, const cfb_report_calibration *c) {
+    if (c == NULL) return;
+    cfb_jw_key(w, "calibration");
+    cfb_jw_obj(w);
+    member_count(w, "rows", c->n);
+    member_num(w, "matched", c->matched);
+    member_num(w, "mismatched", c->mismatched);
+    member_num(w, "lift", c->lift);
+    member_num(w, "percentile", c->percentile);
+    member_num(w, "top1", c->top1);
+    cfb_jw_key(w, "row_percentiles");
+    cfb_jw_arr(w);
+    for (size_t i = 0; c->n >= 2 && i < c->n; i++) {
+        cfb_jw_arr(w);
+        cfb_jw_int(w, (int64_t)c->rows[i]);
+        cfb_jw_num(w, c->percentiles[i]);
+        cfb_jw_end_arr(w);
+    }
+    cfb_jw_end_arr(w);
+    cfb_jw_end_obj(w);
+}
+
 static void write_skipped(cfb_jw *w, const cfb_report *r) {
     member_count(w, "skipped", r->n_skipped);
     cfb_jw_key(w, "skipped_rows");
@@ -175,6 +197,7 @@ static void write_task(cfb_jw *w, const cfb_report_task *t, bool selected) {
     member_str(w, "kind", t->kind);
     member_str(w, "source", t->source);
     write_scores(w, t);
+    write_calibration(w, t->calibration);
     if (selected) member_count(w, "selected", t->n_selected);
     cfb_jw_key(w, "histogram");
     cfb_jw_arr(w);

@@ -102,15 +102,12 @@ static void put_notes(report_out *o, const cfb_report *r) {
     size_t n = 0;
     for (size_t i = 0; i < r->n_tasks; i++) {
         const cfb_report_task *t = &r->tasks[i];
-        for (int open = 0; open < 2; open++) {
-            if (open ? !report_is_open(t) : t->summary.n_unmatchable == 0) continue;
+        for (report_note note = 0; note < REPORT_NOTE_COUNT; note++) {
+            if (!report_has_note(t, note)) continue;
             report_put(o, n++ == 0 ? "\n- " : "- ");
             put_name(o, t);
             report_put(o, ": ");
-            if (open)
-                report_open_note(o, t);
-            else
-                report_unmatchable_note(o, t->summary.n_unmatchable);
+            report_put_note(o, t, note);
             report_put(o, "\n");
         }
     }

@@ -149,6 +149,14 @@ void report_unmatchable_note(report_out *o, uint64_t n) {
                 n == 1 ? " holds" : "s hold");
 }
 
+void report_calibration_note(report_out *o, const cfb_report_calibration *c) {
+    if (c == NULL || c->n < 2) return;
+    report_putf(o,
+                "%.4f above mismatched pairs (%.4f); own reference above %.1f %% of the others, nearest in %.1f %% of %zu rows "
+                "(chance: 50 %% and %.2g %%)",
+                c->lift, c->mismatched, 100 * c->percentile, 100 * c->top1, c->n, 100.0 / (double)c->n);
+}
+
 cfb_str report_range(double lo, double hi, char scratch[48]) {
     if (isnan(lo) || isnan(hi)) return CFB_STR_LIT("-");
     int n = snprintf(scratch, 48, "%.3f–%.3f", lo, hi);
@@ -170,4 +178,20 @@ void report_open_note(report_out *o, const cfb_report_task *t) {
 void report_interval_note(report_out *o, const cfb_report *r) {
     if (r->confidence > 0 && report_columns(r) & BIT(INTERVAL))
         report_putf(o, "interval: %g %% confidence, of the score over all rows", 100 * r->confidence);
+}
+
+bool report_has_note(const cfb_report_task *t, report_note note) {
+    switch (note) {
+    case REPORT_NOTE_UNMATCHABLE: return t->summary.n_unmatchable > 0;
+    case REPORT_NOTE_OPEN: return report_is_open(t);
+    default: return t->calibration && t->calibration->n >= 2;
+    }
+}
+
+void report_put_note(report_out *o, const cfb_report_task *t, report_note note) {
+    switch (note) {
+    case REPORT_NOTE_UNMATCHABLE: report_unmatchable_note(o, t->summary.n_unmatchable); break;
+    case REPORT_NOTE_OPEN: report_open_note(o, t); break;
+    default: report_calibration_note(o, t->calibration);
+    }
 }

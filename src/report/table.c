@@ -259,14 +259,11 @@ static void put_failed(table *t) {
     if (n_failed > n_shown) report_putf(t->o, "  and %" PRIu64 " %s\n", n_failed - n_shown, n_shown > 0 ? "more" : "not listed");
 }
 
-static void put_note(table *t, const cfb_report_task *task, bool open) {
+static void put_note(table *t, const cfb_report_task *task, report_note note) {
     char name[320];
     cfb_buf text = CFB_BUF_INIT(1024);
     report_out o = {&text, t->o->err, t->o->rc};
-    if (open)
-        report_open_note(&o, task);
-    else
-        report_unmatchable_note(&o, task->summary.n_unmatchable);
+    report_put_note(&o, task, note);
     t->o->rc = o.rc;
     task_name(t, task, name, sizeof name);
     size_t used = make_text(t, cfb_str_from(name), t->limit - 7);
@@ -282,10 +279,10 @@ static void put_notes(table *t) {
     size_t n = 0;
     for (size_t i = 0; i < t->r->n_tasks; i++) {
         const cfb_report_task *task = &t->r->tasks[i];
-        for (int open = 0; open < 2; open++) {
-            if (open ? !report_is_open(task) : task->summary.n_unmatchable == 0) continue;
+        for (report_note note = 0; note < REPORT_NOTE_COUNT; note++) {
+            if (!report_has_note(task, note)) continue;
             if (n++ == 0) report_put(t->o, "\n");
-            put_note(t, task, open);
+            put_note(t, task, note);
         }
     }
     if (!shown(t, REPORT_COL_INTERVAL)) return;

@@ -1,7 +1,6 @@
 #include "score/confusion.h"
+#include "base/blas.h"
 
-#include <cblas.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 /* The counts are cut into panels of columns (predicted labels). A panel is one unit of parallel work: it goes through the
@@ -24,35 +23,9 @@ struct confusion {
     size_t n_pieces;
 };
 
-/* Our threads are the parallelism: each calls sgemm for its own panel, and BLAS must not start threads of its own below them.
- * OpenBLAS's openmp build sees that it is inside a parallel region; its pthread build does not, and neither does the openmp build
- * where n_threads is 1 and there is no region. openblas_set_num_threads is for the whole process and has no counterpart for one
- * thread in 0.3.21. So the first product under way sets it to 1 and the last one puts back what was there: whoever else uses BLAS
- * in this process finds its own number again. Results do not depend on it. */
-#ifdef OPENBLAS_VERSION
-static pthread_mutex_t blas_lock = PTHREAD_MUTEX_INITIALIZER;
-static int blas_users, blas_threads;
-
-static void use_one_blas_thread(void) {
-    pthread_mutex_lock(&blas_lock);
-    if (blas_users++ == 0) {
-        blas_threads = openblas_get_num_threads();
-        openblas_set_num_threads(1);
-    }
-    pthread_mutex_unlock(&blas_lock);
-}
-
-static void restore_blas_threads(void) {
-    pthread_mutex_lock(&blas_lock);
-    if (--blas_users == 0) openblas_set_num_threads(blas_threads);
-    pthread_mutex_unlock(&blas_lock);
-}
-#else
-static void use_one_blas_thread(void) {}
-static void restore_blas_threads(void) {}
-#endif
-
 cfb_code confusion_new(size_t n_labels, int n_threads, confusion **out, cfb_err *err) {
+    cfb_code rc = cfb_blas_open(err);
+    if (rc != CFB_OK) return rc;
     confusion *c = calloc(1, sizeof *c);
     if (c == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
     size_t panels = (n_labels + PANEL - 1) / PANEL;
@@ -120,9 +93,9 @@ void confusion_add(confusion *c, const score_piece *pieces, size_t n_pieces, siz
     c->pieces = pieces;
     c->n_pieces = n_pieces;
     c->n_words = n_words;
-    use_one_blas_thread();
+    cfb_blas_enter();
     cfb_par_blocks((c->n_labels + PANEL - 1) / PANEL, c->n_threads, run_panel, c);
-    restore_blas_threads();
+    cfb_blas_leave();
 }
 
 const uint64_t *confusion_counts(const confusion *c) { return c->counts; }

@@ -246,7 +246,7 @@ _Static_assert(sizeof(text_entry) == 64 + TEXT_BYTES, "labels in one cache line,
 _Static_assert(TEXT_SETS == (size_t)1 << 10, "the hash's upper 10 bits are the set");
 
 text_entry *text_table_new(void) {
-    size_t size = (TEXT_SLOTS + TEXT_SPARE) * sizeof(text_entry);
+    size_t size = (TEXT_SLOTS + TEXT_SPARE) * sizeof(text_entry) + 64; /* 16 bytes may be read from any of a text's */
     text_entry *table = aligned_alloc(64, size);
     if (table != NULL) memset(table, 0, size);
     return table;
@@ -306,11 +306,10 @@ text_entry *text_table_find(text_entry *table, cfb_str text, uint64_t hash, cons
         first->labels.heat = (uint8_t)(first->labels.heat - (first->labels.heat > 0));
         second->labels.heat = (uint8_t)(second->labels.heat - (second->labels.heat > 0));
         e = &table[TEXT_SLOTS + (keep != NULL)];
-    } else {
-        e->hash = hash;
-        e->labels.len = (uint16_t)text.len;
-        memcpy(e->text, text.ptr, text.len);
     }
+    e->hash = hash;
+    e->labels.len = (uint16_t)text.len;
     e->labels.used = false;
+    memcpy(e->text, text.ptr, text.len);
     return e;
 }

@@ -95,8 +95,8 @@ typedef struct text_entry {
 
 /* Hash of a text of 1 to TEXT_BYTES bytes. Asks the processor for the entry, so that it is near when it is looked for. */
 uint64_t text_table_hash(const text_entry *table, cfb_str text);
-/* The entry for a text of that hash: *known, or to be filled in (it is the caller's from here on). Never `keep`, an entry that
- * the caller still reads, or NULL; good until the next search but one. */
+/* The entry for a text of that hash, which holds a copy of it: *known, or to be filled in (it is the caller's from here on).
+ * Never `keep`, an entry that the caller still reads, or NULL; good until the next search but one. */
 text_entry *text_table_find(text_entry *table, cfb_str text, uint64_t hash, const text_entry *keep, bool *known);
 text_entry *text_table_new(void);
 void text_table_clear(text_entry *table);

@@ -1,4 +1,5 @@
 #include "score/piece.h"
+#include "base/bytes.h"
 #include "cfbench/text.h"
 #include "cfbench/utf8.h"
 
@@ -161,20 +162,32 @@ static inline bool is_wide_comma(const char *p, const char *end) { return end - 
 /* Steps over a character of valid UTF-8, or over a part of it: three bytes where it has at least three, one byte else. */
 static inline const char *step(const char *p) { return (unsigned char)*p >= 0xE0 ? p + 3 : p + 1; }
 
-/* First comma of either width in [p, end), or end; *len is its length in bytes. */
-static inline const char *find_comma(const char *p, const char *end, size_t *len) {
+/* First comma in [p, end), or end; *len is its length in bytes: wide ones, and with `narrow` those of one byte. The 16 bytes from
+ * any place before `readable` may be read: then no byte is looked at alone. Of characters other than the wide comma, those that
+ * begin with EF are rare. */
+static inline const char *find_comma_until(const char *p, const char *end, const char *readable, bool narrow, size_t *len) {
+    while (p < readable) {
+        cfb_bytes16 v;
+        memcpy(&v, p, 16);
+        unsigned hits = cfb_bits_of((cfb_bytes16)(narrow ? (v == ',') | (v == 0xEF) : v == 0xEF));
+        p += hits ? (unsigned)__builtin_ctz(hits) : 16u;
+        if (p >= end) break;
+        if (hits == 0) continue;
+        *len = narrow && *p == ',' ? 1 : is_wide_comma(p, end) ? 3 : 0;
+        if (*len > 0) return p;
+        p += 3;
+    }
     for (; p < end; p = step(p)) {
-        if (*p == ',') {
-            *len = 1;
-            return p;
-        }
-        if (*p == '\xEF' && is_wide_comma(p, end)) {
-            *len = 3;
-            return p;
-        }
+        *len = narrow && *p == ',' ? 1 : *p == '\xEF' && is_wide_comma(p, end) ? 3 : 0;
+        if (*len > 0) return p;
     }
     *len = 0;
     return end;
+}
+
+/* The same, within the text. */
+static inline const char *find_comma(const char *p, const char *end, bool narrow, size_t *len) {
+    return find_comma_until(p, end, end - p > 15 ? end - 15 : p, narrow, len);
 }
 
 /* A slice that begins and ends with one of these bytes has nothing to strip: ASCII letters, digits and signs, and the
@@ -195,7 +208,7 @@ static bool read_items(row_reader *r, cfb_str text, bool reference) {
     const char *p = t.ptr, *end = t.ptr + t.len;
     bool plain = reference && t.len == text.len;
     for (size_t comma_len = 1; comma_len > 0;) {
-        const char *q = find_comma(p, end, &comma_len);
+        const char *q = find_comma(p, end, true, &comma_len);
         plain = plain && q > p && comma_len != 1;
         if (q > p) {
             cfb_str item = strip_item(p, q);
@@ -223,8 +236,8 @@ static bool read_positions(row_reader *r, cfb_str response, bool *unmatchable) {
     if (r->plain && r->n_plain > 0) return read_plain_positions(r);
     const char *p = response.ptr ? response.ptr : "", *end = p + response.len;
     for (uint32_t i = 0;; i++) {
-        const char *q = p;
-        while (q < end && !(*q == '\xEF' && is_wide_comma(q, end))) q = step(q);
+        size_t comma_len;
+        const char *q = find_comma(p, end, false, &comma_len);
         uint32_t id = label_table_find(r->table, (cfb_str){p, (size_t)(q - p)});
         const label *l = id == LABEL_NONE ? NULL : &r->table->labels[id];
         if (l == NULL || l->in_ref != r->stamp)
@@ -244,8 +257,11 @@ static inline size_t count_chars(const score_plan *plan, cfb_str s) {
 
 /* ---- short texts ---- */
 
-/* The labels of a text that is new to the table of texts. */
-static cfb_code read_short(const score_plan *plan, score_worker *w, cfb_str text, text_labels *l) {
+/* The labels of a text that is new to the table of texts. It is read from its copy there: what lies behind it may be read, too.
+ */
+static cfb_code read_short(const score_plan *plan, score_worker *w, text_entry *e) {
+    text_labels *l = &e->labels;
+    const cfb_str text = {e->text, l->len};
     size_t chars = count_chars(plan, text);
     if (chars == SIZE_MAX) return CFB_EENCODING;
     cfb_str t = strip_item(text.ptr, text.ptr + text.len);
@@ -253,7 +269,7 @@ static cfb_code read_short(const score_plan *plan, score_worker *w, cfb_str text
     uint32_t n = 0;
     bool plain = t.len == text.len;
     for (size_t comma_len = 1; comma_len > 0;) {
-        const char *q = find_comma(p, end, &comma_len);
+        const char *q = find_comma_until(p, end, end, true, &comma_len);
         plain = plain && q > p && comma_len != 1;
         if (q > p) {
             cfb_str item = strip_item(p, q);
@@ -284,7 +300,7 @@ static inline const text_entry *short_labels(const score_plan *plan, score_worke
     if (text.len > TEXT_BYTES) return NULL;
     bool known;
     text_entry *e = text_table_find(w->texts, text, hash, keep, &known);
-    if (!known) *code = read_short(plan, w, text, &e->labels);
+    if (!known) *code = read_short(plan, w, e);
     return *code == CFB_OK && e->labels.n <= TEXT_LABELS ? e : NULL;
 }
 
@@ -497,6 +513,21 @@ static void run_rows(const score_plan *plan, score_worker *w, score_piece *p, cf
     }
 }
 
+/* Scores that came for the whole wave. */
+static void run_given(score_piece *p, cfb_score_row *rows) {
+    for (size_t i = 0; i < p->n; i++) {
+        cfb_score_row *row = &rows[i];
+        size_t response = cfb_text_count_valid(p->in[i].response), output = cfb_text_count_valid(output_of(&p->in[i]));
+        if (response == SIZE_MAX || output == SIZE_MAX) {
+            fail(p, CFB_EENCODING, i);
+            return;
+        }
+        row->score = row->state == CFB_ROW_FAILED ? 0.0 : p->given[i];
+        row->response_chars = (uint32_t)response;
+        row->output_chars = (uint32_t)output;
+    }
+}
+
 /* Row by row, in order: what a block's partial sums are must not depend on how the rows arrived. */
 void score_add_rows(const cfb_score_row *rows, size_t n, score_sums *sums, score_counts *counts) {
     score_sums s = *sums;
@@ -542,6 +573,8 @@ void score_piece_run(const score_plan *plan, score_worker *w, score_piece *p) {
         run_f1(plan, w, p, rows);
     else if (plan->metric == CFB_METRIC_TF)
         run_tf(w, p, rows);
+    else if (plan->pairs.score != NULL)
+        run_given(p, rows);
     else
         run_rows(plan, w, p, rows);
     if (p->code != CFB_OK) return;

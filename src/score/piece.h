@@ -20,6 +20,7 @@ typedef struct score_plan {
     bool f1; /* over labels; else row by row: */
     cfb_metric metric;
     const cfb_metric_info *info;
+    cfb_score_pairs pairs; /* score is not NULL: scores come with each piece */
     cfb_label_set label_set;
     size_t n_words;    /* of a row of the bit matrices: the suite's labels, or 1 where rows number their own */
     label_table start; /* the table that every worker begins with */
@@ -49,7 +50,8 @@ typedef struct score_worker {
 
 typedef struct score_piece {
     const cfb_score_row_in *in;
-    cfb_score_row *out; /* may be NULL */
+    cfb_score_row *out;  /* may be NULL */
+    const double *given; /* (n) with pairs */
     size_t n;
     bool add_up;
     score_sums sums; /* with add_up. Before: those of the block's earlier rows */

@@ -30,7 +30,8 @@ struct cfb_scorer {
     score_counts counts;
     cfb_code broken; /* the error that ended this scorer */
     cfb_label_stat *stats;
-    char metric[128];
+    double *given; /* (WAVE blocks): scores of a wave, with pairs */
+    char metric[400];
 };
 
 const char *cfb_row_state_name(cfb_row_state s) {
@@ -56,7 +57,7 @@ static void name_metric(cfb_scorer_t *s) {
     if (s->plan.f1)
         snprintf(s->metric, sizeof s->metric, "%s (labels: %s)", name, label_set_text(set));
     else
-        snprintf(s->metric, sizeof s->metric, "%s", name);
+        snprintf(s->metric, sizeof s->metric, "%s", s->plan.pairs.score && s->plan.pairs.name ? s->plan.pairs.name : name);
 }
 
 static cfb_code check_options(const cfb_task *task, const cfb_score_opts *opts, const score_plan *plan, cfb_err *err) {
@@ -66,6 +67,8 @@ static cfb_code check_options(const cfb_task *task, const cfb_score_opts *opts, 
                            "task '%s' has no label list for the label set 'suite'; load its labels, or use "
                            "the label set 'observed'",
                            task->name);
+    if (plan->info->how == CFB_METRIC_FROM_PAIRS && opts->pairs.score == NULL)
+        return cfb_err_set(err, CFB_ECONFIG, "task '%s': the metric %s needs an embedding model", task->name, plan->info->name);
     if (opts->confusion && !suite_labels)
         return cfb_err_set(err, CFB_ECONFIG, "task '%s': a confusion matrix needs F1 with the label set 'suite'", task->name);
     if (opts->confusion && task->n_labels > CFB_SCORE_CONFUSION_LABELS)
@@ -83,6 +86,7 @@ static void make_plan(const cfb_task *task, const cfb_score_opts *opts, score_pl
     if (plan->f1 && plan->label_set == CFB_LABELS_SUITE) plan->n_words = (task->n_labels + 63) / 64;
     plan->valid_utf8 = opts->valid_utf8;
     plan->keep_bits = opts->confusion;
+    if (plan->info->how == CFB_METRIC_FROM_PAIRS) plan->pairs = opts->pairs;
 }
 
 static bool allocate(cfb_scorer_t *s) {
@@ -91,6 +95,7 @@ static bool allocate(cfb_scorer_t *s) {
     s->workers = calloc((size_t)s->n_threads, sizeof *s->workers);
     s->parts = calloc((size_t)s->n_threads, sizeof *s->parts);
     if (s->workers == NULL || s->parts == NULL) return false;
+    if (s->plan.pairs.score && (s->given = malloc((size_t)WAVE * CFB_SCORE_BLOCK * sizeof *s->given)) == NULL) return false;
     for (int i = 0; i < s->n_threads; i++)
         if (!score_worker_init(&s->workers[i], &s->plan)) return false;
     for (size_t i = 0; s->plan.keep_bits && i < WAVE; i++) {
@@ -142,6 +147,7 @@ void cfb_scorer_free(cfb_scorer_t *s) {
     label_table_free(&s->plan.start);
     confusion_free(s->confusion);
     free(s->stats);
+    free(s->given);
     free(s);
 }
 
@@ -288,11 +294,32 @@ static cfb_code still_broken(const cfb_scorer_t *s, cfb_err *err) {
     return cfb_err_set(err, s->broken, "scoring of task '%s' ended with an error before", s->task->name);
 }
 
+/* The scores of n rows by a metric of pairs; first_row: index of rows[0] in the caller's array, for messages. */
+static cfb_code run_pairs(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n, size_t first_row, double *scores,
+                          cfb_err *err) {
+    cfb_err why = CFB_ERR_INIT;
+    cfb_code rc = s->plan.pairs.score(s->plan.pairs.ctx, rows, n, scores, &why);
+    if (rc == CFB_OK) return CFB_OK;
+    if (rc == CFB_EENCODING)
+        cfb_err_set(err, rc, "row %zu of these: %s", first_row + (size_t)why.offset, why.msg);
+    else
+        cfb_err_set(err, rc, "%s", why.msg);
+    if (err) err->offset = first_row + why.offset;
+    return rc;
+}
+
+static cfb_code score_pairs(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n, size_t first_row, cfb_err *err) {
+    if (s->plan.pairs.score == NULL) return CFB_OK;
+    for (size_t i = 0, row = 0; i < s->n_pieces; row += s->pieces[i++].n) s->pieces[i].given = s->given + row;
+    return run_pairs(s, rows, n, first_row, s->given, err);
+}
+
 cfb_code cfb_scorer_add(cfb_scorer_t *s, const cfb_score_row_in *rows, size_t n, cfb_score_row *out, cfb_err *err) {
     if (s->broken != CFB_OK) return still_broken(s, err);
     for (size_t done = 0; done < n;) {
         size_t taken = cut_pieces(s, rows + done, n - done, out ? out + done : NULL);
-        s->broken = run_wave(s, done, err);
+        s->broken = score_pairs(s, rows + done, taken, done, err);
+        if (s->broken == CFB_OK) s->broken = run_wave(s, done, err);
         if (s->broken != CFB_OK) return s->broken;
         done += taken;
     }
@@ -316,6 +343,17 @@ static cfb_code merge_part(cfb_scorer_t *s, score_worker *w, cfb_err *err) {
     return rc;
 }
 
+/* Pairs are scored by one thread at a time. */
+static cfb_code score_part_pairs(cfb_scorer_t *s, int worker, score_piece *p, size_t first_row, cfb_err *err) {
+    if (s->plan.pairs.score == NULL) return CFB_OK;
+    double *scores = s->given + (size_t)worker * CFB_SCORE_BLOCK;
+    pthread_mutex_lock(&s->merge);
+    cfb_code rc = run_pairs(s, p->in, p->n, first_row, scores, err);
+    pthread_mutex_unlock(&s->merge);
+    p->given = scores;
+    return rc;
+}
+
 cfb_code cfb_scorer_score_part(cfb_scorer_t *s, int worker, const cfb_score_row_in *rows, size_t n, cfb_score_row *out,
                                cfb_err *err) {
     if (s->confusion) return cfb_err_set(err, CFB_ECONFIG, "task '%s': a confusion matrix needs cfb_scorer_add", s->task->name);
@@ -324,6 +362,8 @@ cfb_code cfb_scorer_score_part(cfb_scorer_t *s, int worker, const cfb_score_row_
         p->in = rows + done;
         p->out = out + done;
         p->n = n - done < CFB_SCORE_BLOCK ? n - done : CFB_SCORE_BLOCK;
+        cfb_code pairs = score_part_pairs(s, worker, p, done, err);
+        if (pairs != CFB_OK) return pairs;
         score_piece_run(&s->plan, &s->workers[worker], p);
         if (p->code != CFB_OK) return piece_error(p, done + p->bad_row, err);
         cfb_code rc = merge_part(s, &s->workers[worker], err);

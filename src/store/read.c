@@ -56,8 +56,9 @@ cfb_code cfb_store_get_done(cfb_store_t *s, int64_t task_id, unsigned char *done
     cfb_code rc = each_number(s, "SELECT row FROM answer WHERE row_id BETWEEN ?1 << 32 AND (?1 << 32 | 4294967295)", task_id, n,
                               done, NULL, err);
     if (rc == CFB_OK && failed)
-        rc = each_number(s, "SELECT row, count(*) FROM failure WHERE task_id = ?1 AND fail <> 'none' GROUP BY row", task_id, n,
-                         NULL, failed, err);
+        rc = each_number(s,
+                         "SELECT row, count(*) FROM failure WHERE task_id = ?1 AND fail NOT IN ('none', 'connect') GROUP BY row",
+                         task_id, n, NULL, failed, err);
     return rc;
 }
 

@@ -202,6 +202,14 @@ def section_c():
             r = ask(SAMPLE, m.url, out, "--max-attempts", "2", "--max-retries", "9", "--quiet")
             assert r.code == 3, (r.code, r.err)
             assert max(map(len, Store(out).failures.values())) == 2, Store(out).classes()
+    with check("--max-attempts does not count calls that reached no server"):
+        with Mock(SAMPLE) as m:
+            out = out_dir()
+            assert ask(SAMPLE, m.url, out, "--limit", "2", "--quiet").code == 0
+            r = ask(SAMPLE, "http://127.0.0.1:9/v1", out, "--moved", "--max-attempts", "1", "--max-retries", "0", "--quiet")
+            assert r.code == 4 and Store(out).classes().get("connect", 0) > 0, (r.code, r.err, Store(out).classes())
+            r = ask(SAMPLE, m.url, out, "--moved", "--max-attempts", "1", "--quiet")
+            assert r.code == 0, (r.code, r.err)
     with check("--row-deadline: no call of a row starts or goes on after it"):
         with Mock(SAMPLE, "--mock-faults", "500:0.5,hang:0.1", "--mock-latency", "0.05") as m:
             out = out_dir()

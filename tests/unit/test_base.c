@@ -1,5 +1,6 @@
 #include "test.h"
 
+#include "base/lazy.h"
 #include "cfbench/utf8.h"
 
 #include <float.h>
@@ -276,8 +277,61 @@ static void test_memory_allowed(void **state) {
     unsetenv("SLURM_CPUS_ON_NODE");
 }
 
+static void loopback_is_this_machine(void **state) {
+    (void)state;
+    static const char *const here[] = {"http://127.0.0.1:8000/v1", "http://localhost/v1", "https://[::1]:8/", "http://127.1",
+                                       "http://me@localhost:1"};
+    static const char *const elsewhere[] = {"http://127.example.org/v1",
+                                            "http://localhost.example.org",
+                                            "http://10.0.0.1",
+                                            "http://127.0.0.1@example.org/v1",
+                                            "https://[::2]/",
+                                            "http://"};
+    for (size_t i = 0; i < sizeof here / sizeof *here; i++) assert_true(cfb_url_is_loopback(here[i]));
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) assert_false(cfb_url_is_loopback(elsewhere[i]));
+}
+
+static void missing_libraries_are_named(void **state) {
+    (void)state;
+#ifdef CFB_LAZY
+    int (*first)(int) = NULL, (*second)(int) = NULL;
+    const cfb_lazy_symbol good[] = {{"toupper", &first}, {"tolower", &second}};
+    const cfb_lazy_symbol bad[] = {{"toupper", &first}, {"no_such_function", &second}};
+    cfb_err e = CFB_ERR_INIT;
+    assert_int_equal(cfb_lazy_open("libnothing.so.9", "Nothing", good, 2, &e), CFB_ECONFIG);
+    assert_non_null(strstr(e.msg, "Nothing cannot be loaded: libnothing.so.9"));
+    assert_int_equal(cfb_lazy_open("libc.so.6", "C", bad, 2, &e), CFB_ECONFIG);
+    assert_non_null(strstr(e.msg, "no_such_function"));
+    assert_true(first == NULL && second == NULL);
+    assert_int_equal(cfb_lazy_open("libc.so.6", "C", good, 2, &e), CFB_OK);
+    assert_int_equal(first('a'), 'A');
+    assert_int_equal(second('A'), 'a');
+#else
+    skip();
+#endif
+}
+
+/* What snprintf writes, without the zeros at the end. */
+static void few_decimals_are_as_printf_writes_them(void **state) {
+    (void)state;
+    const double scales[] = {1, 10, 100, 1000, 10000, 100000};
+    for (uint64_t i = 0; i < 60000; i++) {
+        uint64_t k = cfb_rand_u64(5, 0, i) % 6, bits = 1 + cfb_rand_u64(5, 1, i) % 46;
+        uint64_t r = cfb_rand_u64(5, 2, i) & ((UINT64_C(1) << bits) - 1);
+        double v = (double)(i < 20000 ? i : r) / scales[k];
+        char want[64], got[32];
+        size_t n = (size_t)snprintf(want, sizeof want, "%.6f", v);
+        while (want[n - 1] == '0' && want[n - 2] != '.') want[--n] = '\0';
+        if (v >= 1e9 || (v > 0 && v < 1e-4)) continue; /* more digits than six decimals show; exponents */
+        assert_int_equal(cfb_format_double(v, got), n);
+        assert_string_equal(got, want);
+        assert_true(strtod(got, NULL) == v);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(loopback_is_this_machine),
         cmocka_unit_test(test_memory_allowed),
         cmocka_unit_test(errors_have_names_and_exit_statuses),
         cmocka_unit_test(error_context_goes_in_front),
@@ -295,6 +349,8 @@ int main(void) {
         cmocka_unit_test(random_streams_do_not_depend_on_order),
         cmocka_unit_test(blocks_all_run),
         cmocka_unit_test(limits_are_asked_for_beforehand),
+        cmocka_unit_test(missing_libraries_are_named),
+        cmocka_unit_test(few_decimals_are_as_printf_writes_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

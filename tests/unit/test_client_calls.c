@@ -11,7 +11,8 @@
 
 static int listener = -1;
 static char url[64], url_gone[64];
-static atomic_int n_connections, n_open, max_open;
+static atomic_int n_connections, n_open, max_open, n_dropped;
+static bool by_libcurl; /* the other way: a header that only libcurl handles */
 
 /* ---- the server ---- */
 
@@ -56,6 +57,14 @@ static bool answer(int fd, const char *request) {
     if (strstr(request, "do:slow")) sleep_ms(100);
     if (strstr(request, "do:hang")) sleep_ms(3000);
     if (strstr(request, "do:close")) return false;
+    if (strstr(request, "do:drop")) {
+        atomic_fetch_add(&n_dropped, 1);
+        return false;
+    }
+    if (strstr(request, "do:answer-and-close")) {
+        say_ok(fd, "last");
+        return false;
+    }
     if (strstr(request, "do:cut")) {
         say(fd, "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{\"choices\":[");
         return false;
@@ -161,14 +170,14 @@ static cfb_calls_t *calls;
 
 static cfb_client_opts base_opts(void) {
     static const char *urls[1];
-    static const char *const headers[] = {"x-extra: token-42"};
+    static const char *const headers[] = {"x-extra: token-42", "Connection: keep-alive"};
     urls[0] = url;
     cfb_client_opts o = CFB_CLIENT_OPTS_INIT;
     o.base_urls = urls;
     o.n_base_urls = 1;
     o.api_key = "sk-secret-secret";
     o.headers = headers;
-    o.n_headers = 1;
+    o.n_headers = by_libcurl ? 2 : 1;
     o.request.model = "m";
     return o;
 }
@@ -363,6 +372,43 @@ static void a_call_can_have_less_time(void **state) {
     close_client();
 }
 
+/* The server took the request, and closed: it may have begun to generate, so the engine must not ask again by itself. */
+static void a_request_is_not_repeated_unseen(void **state) {
+    (void)state;
+    cfb_client_opts o = base_opts();
+    open_client(&o, 1);
+    atomic_store(&n_dropped, 0);
+    atomic_store(&n_connections, 0);
+    start_call(0, "fine");
+    run_all();
+    start_call(1, "do:drop"); /* on the same connection */
+    run_all();
+    if (!by_libcurl) assert_int_equal(n_connections, 1); /* libcurl connects once more before it gives up */
+    assert_int_equal(n_dropped, 1);
+    assert_int_equal(got.n_fail[CFB_FAIL_CUT], 1);
+    assert_int_equal(got.last.http_status, 0);
+    assert_non_null(strstr(got.last.message, "after earlier ones"));
+    start_call(2, "fine");
+    run_all();
+    assert_int_equal(got.n_fail[CFB_FAIL_NONE], 2);
+    close_client();
+}
+
+/* What was closed before the request left is no failure: another connection takes it. */
+static void a_connection_closed_in_between_is_replaced(void **state) {
+    (void)state;
+    cfb_client_opts o = base_opts();
+    open_client(&o, 1);
+    for (int i = 0; i < 10; i++) {
+        start_call(i, "do:answer-and-close");
+        run_all();
+        if (i % 2 == 0) assert_ok(cfb_calls_run(calls, cfb_now_ns() + 20000000, &test_err)); /* hears of it */
+        sleep_ms(20);                                                                        /* or finds it out */
+    }
+    assert_int_equal(got.n_fail[CFB_FAIL_NONE], 10);
+    close_client();
+}
+
 static void what_cannot_be_used_is_said(void **state) {
     (void)state;
     cfb_client_opts o = base_opts();
@@ -387,7 +433,11 @@ int main(void) {
         cmocka_unit_test(another_thread_can_wake_it),
         cmocka_unit_test(calls_go_where_they_are_answered),
         cmocka_unit_test(a_call_can_have_less_time),
+        cmocka_unit_test(a_request_is_not_repeated_unseen),
+        cmocka_unit_test(a_connection_closed_in_between_is_replaced),
         cmocka_unit_test(what_cannot_be_used_is_said),
     };
-    return cmocka_run_group_tests(tests, start_server, NULL);
+    int failed = cmocka_run_group_tests_name("over sockets of our own", tests, start_server, NULL);
+    by_libcurl = true;
+    return failed + cmocka_run_group_tests_name("by libcurl", tests, NULL, NULL);
 }

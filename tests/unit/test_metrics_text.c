@@ -433,8 +433,10 @@ static void test_table(void **state) {
     for (cfb_metric m = 0; m < CFB_METRIC_COUNT; m++) {
         const cfb_metric_info *info = cfb_metric_get(m);
         assert_true(info->name[0] && info->full_name[0] && info->kinds && info->kinds < 8);
-        assert_true((info->row == NULL) == (cfb_metric_is_over_labels(m) != 0));
-        assert_true((info->row == NULL) == (info->how == CFB_METRIC_FROM_LABELS || info->how == CFB_METRIC_FROM_LABEL_MEAN));
+        bool over_labels = info->how == CFB_METRIC_FROM_LABELS || info->how == CFB_METRIC_FROM_LABEL_MEAN;
+        assert_true(over_labels == (cfb_metric_is_over_labels(m) != 0));
+        assert_true((info->how == CFB_METRIC_FROM_PAIRS) == (cfb_metric_is_of_pairs(m) != 0));
+        assert_true((info->row == NULL) == (over_labels || info->how == CFB_METRIC_FROM_PAIRS));
         assert_true(isnan(cfb_metric_finish(m, &(cfb_metric_sums){{0}})) == (info->how != CFB_METRIC_FROM_COUNTS));
     }
     assert_true(score(CFB_METRIC_TF, "", "") == 1.0);

@@ -82,12 +82,14 @@ static void replies_survive_a_reopening(void **state) {
     cfb_store_t *s = open_store(CFB_STORE_WRITE);
     int64_t id = add_task(s, 4);
     cfb_store_attempt bad = reply(id, 1, NULL), good = reply(id, 1, "ok"), late = reply(id, 1, "truncated"),
-                      hopeless = reply(id, 3, NULL);
+                      hopeless = reply(id, 3, NULL), unreached = reply(id, 3, NULL);
     late.output = CFB_STR_LIT("late");
     assert_ok(cfb_store_put_attempt(s, &bad, &test_err));
     assert_ok(cfb_store_put_attempt(s, &good, &test_err));
     assert_ok(cfb_store_put_attempt(s, &late, &test_err)); /* counted, but the first reply stays */
     assert_ok(cfb_store_put_attempt(s, &hopeless, &test_err));
+    unreached.fail = "connect"; /* stored, but no attempt that --max-attempts counts */
+    assert_ok(cfb_store_put_attempt(s, &unreached, &test_err));
     assert_ok(cfb_store_close(s, &test_err));
 
     s = open_store(CFB_STORE_READ);
@@ -100,7 +102,7 @@ static void replies_survive_a_reopening(void **state) {
     assert_ok(cfb_store_each_result(s, id, collect, &c, &test_err));
     assert_int_equal(c.n, 4);
     assert_int_equal(c.failed, 3);
-    assert_int_equal(c.attempts, 4);
+    assert_int_equal(c.attempts, 5);
     assert_ok(cfb_store_close(s, &test_err));
     assert_true(cfb_store_is_run_store(path));
     s = open_store(CFB_STORE_WRITE);

@@ -1,0 +1,74 @@
+/* BLAS, opened when it is first wanted, at one thread while others compute. */
+#include "base/blas.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+#ifdef CFB_LAZY
+#include "base/lazy.h"
+
+#ifndef CFB_BLAS_FILE /* what the Makefile found */
+#define CFB_BLAS_FILE "libopenblas.so.0"
+#endif
+
+cfb_blas_lib cfb_blas__lib;
+
+cfb_code cfb_blas_open(cfb_err *err) {
+#define CFB_X(name) {#name, &cfb_blas__lib.p_##name},
+    static const cfb_lazy_symbol symbols[] = {CFB_BLAS_FUNCTIONS(CFB_X)};
+#undef CFB_X
+    static bool there;
+    cfb_code rc = CFB_OK;
+    pthread_mutex_lock(&lock);
+    if (!there) rc = cfb_lazy_open(CFB_BLAS_FILE, "OpenBLAS", symbols, sizeof symbols / sizeof *symbols, err);
+    there = rc == CFB_OK;
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+#else
+cfb_code cfb_blas_open(cfb_err *err) {
+    (void)err;
+    return CFB_OK;
+}
+#endif
+
+#ifdef OPENBLAS_VERSION
+static int users, threads_before;
+
+void cfb_blas_enter(void) {
+    pthread_mutex_lock(&lock);
+    if (users++ == 0) {
+        threads_before = openblas_get_num_threads();
+        openblas_set_num_threads(1);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void cfb_blas_leave(void) {
+    pthread_mutex_lock(&lock);
+    if (--users == 0) openblas_set_num_threads(threads_before);
+    pthread_mutex_unlock(&lock);
+}
+
+const char *cfb_blas_threading(void) {
+    switch (openblas_get_parallel()) {
+    case OPENBLAS_SEQUENTIAL: return "serial";
+    case OPENBLAS_THREAD: return "pthreads";
+    case OPENBLAS_OPENMP: return "OpenMP";
+    default: return "unknown";
+    }
+}
+
+const char *cfb_blas_core(void) { return openblas_get_corename(); }
+const char *cfb_blas_config(void) { return openblas_get_config(); }
+int cfb_blas_threads(void) { return openblas_get_num_threads(); }
+#else
+void cfb_blas_enter(void) {}
+void cfb_blas_leave(void) {}
+const char *cfb_blas_threading(void) { return "unknown"; }
+const char *cfb_blas_core(void) { return "unknown"; }
+const char *cfb_blas_config(void) { return "unknown"; }
+int cfb_blas_threads(void) { return 1; }
+#endif

@@ -1,0 +1,124 @@
+/* cfbench embed IN OUT: texts -> vectors, as a NumPy array. */
+#include "cfbench/dataset.h"
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define MAX_LINES_FILE ((size_t)4 << 30)
+#define GROUP 4096 /* texts at a time */
+
+struct out {
+    cfb_encoder_t *encoder;
+    cfb_embed_cache_t *cache;
+    cfb_file_writer_t *file;
+    float *vectors; /* (GROUP, dim) */
+};
+
+/* NumPy's format 1.0: a magic, a version, the header's length, a Python literal padded to a multiple of 64 bytes. */
+static cfb_code put_header(struct out *o, size_t n, cfb_err *err) {
+    static const uint16_t one = 1;
+    char head[192], literal[128];
+    const char *order = *(const unsigned char *)&one ? "<" : ">";
+    int len = snprintf(literal, sizeof literal, "{'descr': '%sf4', 'fortran_order': False, 'shape': (%zu, %zu), }", order, n,
+                       cfb_encoder_dim(o->encoder));
+    memset(head, ' ', sizeof head);
+    memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10);
+    memcpy(head + 10, literal, (size_t)len);
+    head[127] = '\n';
+    return cfb_file_writer_write(o->file, head, 128, err);
+}
+
+static cfb_code put_texts(struct out *o, const cfb_str *texts, size_t n, uint64_t first, cfb_err *err) {
+    size_t dim = cfb_encoder_dim(o->encoder);
+    for (size_t at = 0; at < n; at += GROUP) {
+        size_t m = n - at < GROUP ? n - at : GROUP;
+        cfb_code rc = cfb_embed_texts(o->encoder, o->cache, texts + at, m, o->vectors, err);
+        if (rc == CFB_EENCODING)
+            cfb_err_add_context(err, "text %llu", (unsigned long long)(first + at + (err ? err->offset : 0) + 1));
+        if (rc == CFB_OK) rc = cfb_file_writer_write(o->file, o->vectors, m * dim * sizeof *o->vectors, err);
+        if (rc != CFB_OK) return rc;
+    }
+    return CFB_OK;
+}
+
+/* ---- lines ---- */
+
+static cfb_code read_stdin(cfb_buf *b, cfb_err *err) {
+    char block[1 << 16];
+    for (size_t got; (got = fread(block, 1, sizeof block, stdin)) > 0;) {
+        cfb_code rc = cfb_buf_append(b, block, got, err);
+        if (rc != CFB_OK) return rc;
+    }
+    return ferror(stdin) ? cfb_err_set(err, CFB_EIO, "standard input cannot be read") : CFB_OK;
+}
+
+static size_t cut_lines(cfb_str text, cfb_str *lines) {
+    size_t n = 0;
+    for (size_t at = 0; at < text.len; n++) {
+        const char *end = memchr(text.ptr + at, '\n', text.len - at);
+        size_t len = end ? (size_t)(end - text.ptr) - at : text.len - at;
+        if (lines) lines[n] = (cfb_str){text.ptr + at, len > 0 && text.ptr[at + len - 1] == '\r' ? len - 1 : len};
+        at += len + 1;
+    }
+    return n;
+}
+
+static cfb_code embed_lines(struct out *o, const char *in, cfb_err *err) {
+    cfb_buf text = CFB_BUF_INIT(MAX_LINES_FILE + ((size_t)1 << 20));
+    cfb_code rc = strcmp(in, "-") == 0 ? read_stdin(&text, err) : cfb_file_read(in, MAX_LINES_FILE, &text, err);
+    size_t n = rc == CFB_OK ? cut_lines(cfb_buf_str(&text), NULL) : 0;
+    cfb_str *lines = malloc((n ? n : 1) * sizeof *lines);
+    if (lines == NULL && rc == CFB_OK) rc = cfb_err_set(err, CFB_ENOMEM, "out of memory (%zu lines)", n);
+    if (rc == CFB_OK) {
+        cut_lines(cfb_buf_str(&text), lines);
+        rc = put_header(o, n, err);
+    }
+    if (rc == CFB_OK) rc = put_texts(o, lines, n, 0, err);
+    free(lines);
+    cfb_buf_free(&text);
+    return rc;
+}
+
+/* ---- a column ---- */
+
+/* The header holds the number of rows, so the data set is read twice: first to count. */
+static cfb_code embed_column(struct out *o, const char *in, const char *column, bool count, size_t *n, cfb_err *err) {
+    const cfb_column wanted = {column, true};
+    cfb_reader_opts opts = CFB_READER_OPTS_INIT;
+    cfb_reader_t *r = NULL;
+    cfb_rows rows;
+    opts.columns = &wanted;
+    opts.n_columns = 1;
+    cfb_code rc = cfb_reader_open(in, &opts, &r, err);
+    if (rc == CFB_OK && !count) rc = put_header(o, *n, err);
+    size_t seen = 0;
+    while (rc == CFB_OK && (rc = cfb_reader_next(r, &rows, err)) == CFB_OK && rows.n_rows > 0) {
+        if (!count) rc = put_texts(o, rows.cells, rows.n_rows, seen, err);
+        seen += rows.n_rows;
+    }
+    if (rc == CFB_OK && !count && seen != *n) rc = cfb_err_set(err, CFB_EDATA, "%s changed while it was read", in);
+    *n = seen;
+    cfb_reader_close(r);
+    return rc;
+}
+
+cfb_code cfb_cmd_embed(const cfb_config *c, cfb_err *err) {
+    const char *in = c->args[0], *to = c->args[1];
+    struct out o = {0};
+    size_t n = 0;
+    if (cfb_path_exists(to) && !c->force) return cfb_err_set(err, CFB_EUSAGE, "%s is there already; --force replaces it", to);
+    cfb_code rc = cfb_cli_embed_open(c, &o.encoder, &o.cache, err);
+    if (rc != CFB_OK) return rc;
+    o.vectors = malloc(GROUP * cfb_encoder_dim(o.encoder) * sizeof *o.vectors);
+    if (o.vectors == NULL) rc = cfb_err_set(err, CFB_ENOMEM, "out of memory (vectors)");
+    if (rc == CFB_OK && c->column) rc = embed_column(&o, in, c->column, true, &n, err);
+    if (rc == CFB_OK) rc = cfb_file_writer_open(to, &o.file, err);
+    if (rc == CFB_OK) rc = c->column ? embed_column(&o, in, c->column, false, &n, err) : embed_lines(&o, in, err);
+    if (o.file && rc == CFB_OK)
+        rc = cfb_file_writer_commit(o.file, err);
+    else
+        cfb_file_writer_abort(o.file);
+    free(o.vectors);
+    return rc;
+}

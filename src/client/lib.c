@@ -1,0 +1,47 @@
+/* libcurl and libssl, opened when a client is first wanted. */
+#include "client/lib.h"
+
+#ifdef CFB_LAZY
+#include "base/lazy.h"
+
+#include <pthread.h>
+
+#ifndef CFB_CURL_FILE /* what the Makefile found */
+#define CFB_CURL_FILE "libcurl.so.4"
+#endif
+#ifndef CFB_SSL_FILE
+#define CFB_SSL_FILE "libssl.so.3"
+#endif
+
+cfb_client_libs cfb_client__lib;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool there;
+
+cfb_code cfb_client__libs(cfb_err *err) {
+#define CFB_X(name) {#name, &cfb_client__lib.p_##name},
+    static const cfb_lazy_symbol curl[] = {CFB_CURL_FUNCTIONS(CFB_X)};
+    static const cfb_lazy_symbol ssl[] = {CFB_SSL_FUNCTIONS(CFB_X)};
+#undef CFB_X
+    cfb_code rc = CFB_OK;
+    pthread_mutex_lock(&lock);
+    if (!there) rc = cfb_lazy_open(CFB_CURL_FILE, "libcurl", curl, sizeof curl / sizeof *curl, err);
+    if (!there && rc == CFB_OK) rc = cfb_lazy_open(CFB_SSL_FILE, "OpenSSL", ssl, sizeof ssl / sizeof *ssl, err);
+    there = rc == CFB_OK;
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+bool cfb_client__has_libs(void) {
+    pthread_mutex_lock(&lock);
+    bool out = there;
+    pthread_mutex_unlock(&lock);
+    return out;
+}
+#else
+cfb_code cfb_client__libs(cfb_err *err) {
+    (void)err;
+    return CFB_OK;
+}
+
+bool cfb_client__has_libs(void) { return true; }
+#endif
