@@ -151,7 +151,7 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(STATIC)
 
 $(BUILD)/tools/%: $(BUILD)/obj/tests/%.o $(STATIC)
 	@mkdir -p $(@D)
-	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(ALL_LIBS)
 
 ## man: write the man pages into build/man
 man: $(PROGRAM)

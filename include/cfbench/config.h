@@ -125,11 +125,19 @@ typedef struct cfb_config {
     int64_t threads; /* 0 = all cores */
     int64_t memory;  /* MiB for reading files; 0 = by what is allowed */
     /* embedding */
-    const char *embed_model; /* folder of the model, or NULL */
-    const char *embed_cache; /* folder, "off", or NULL: below the user's cache folder */
-    const char *vocab;       /* vocabulary file in place of the model's, or NULL */
-    const char *pooling;     /* auto, cls, mean */
-    const char *column;      /* of a data set; NULL: the file has one text per line */
+    const char *embed_model;   /* folder of the model, or NULL */
+    const char *embed_url;     /* server of the vectors in place of a folder, or NULL */
+    const char *embed_name;    /* the model's name there */
+    const char *embed_key;     /* secret, or NULL */
+    double embed_rate_limit;   /* seconds between the starts of two requests */
+    int64_t embed_batch;       /* texts of a request */
+    const char *embed_cache;   /* folder, "off", or NULL: below the user's cache folder */
+    const char *vocab;         /* vocabulary file in place of the model's, or NULL */
+    const char *pooling;       /* auto, cls, mean */
+    const char *bert_model;    /* folder of the model for bertscore, or NULL */
+    int64_t bert_layer;        /* -1: two thirds of the model's */
+    const char *bert_baseline; /* file, or NULL: not rescaled */
+    const char *column;        /* of a data set; NULL: the file has one text per line */
     /* statistics */
     double confidence;
     cfb_string_list fail_if;

@@ -35,6 +35,7 @@ CFB_MUST_CHECK cfb_code cfb_encoder_open(const char *dir, const cfb_encoder_opts
 void cfb_encoder_free(cfb_encoder_t *e);
 
 size_t cfb_encoder_dim(const cfb_encoder_t *e);
+size_t cfb_encoder_layers(const cfb_encoder_t *e);
 /* What the vectors are of, such as "bge-large-zh-v1.5, sha256 0123456789ab, cls, 512 tokens, fp32": folder's name, first digits
  * of the weights' hash, pooling, truncation ("512 tokens cut" without [SEP]), precision. Borrowed. */
 const char *cfb_encoder_name(const cfb_encoder_t *e);
@@ -81,6 +82,29 @@ CFB_MUST_CHECK cfb_code cfb_embed_calibrate(const float *outputs, const float *r
                                             uint64_t seed, int n_threads, cfb_embed_calibration *out, double *percentiles,
                                             cfb_err *err);
 
+/* ---- BERTScore ---- */
+
+/* Zhang, Kishore, Wu, Weinberger, Artzi: BERTScore: Evaluating Text Generation with BERT, ICLR 2020, without idf weights. Each
+ * token of a text is matched with the most similar one of the other: the cosine of their hidden states after `layer` layers (0:
+ * the embeddings). [CLS] and [SEP] can be matched but count for nothing themselves, as in the authors' program. A text without
+ * tokens scores 0. */
+typedef struct cfb_bertscore {
+    double precision, recall, f1; /* over the candidate's tokens, over the reference's, 2PR/(P+R) */
+} cfb_bertscore;
+/* The layer that suits a model: two thirds of its layers, so 8 of bert-base-chinese's 12. */
+size_t cfb_bertscore_layer(const cfb_encoder_t *e);
+/* Scores of n pairs. Null texts count as empty; pooling does not matter. A pair's bits depend on its two texts only. Errors:
+ * EDOMAIN (the model has fewer layers), EENCODING with err->offset = index of a pair, ENOMEM. Threads: as cfb_encoder_embed. */
+CFB_MUST_CHECK cfb_code cfb_bertscore_pairs(cfb_encoder_t *e, size_t layer, const cfb_str *references, const cfb_str *candidates,
+                                            size_t n, cfb_bertscore *out, cfb_err *err);
+/* The authors' baseline files: lines "LAYER,P,R,F" under a head line. Errors: EDATA (no such line, or a number not below 1),
+ * those of reading. */
+CFB_MUST_CHECK cfb_code cfb_bertscore_baseline(const char *path, size_t layer, cfb_bertscore *out, cfb_err *err);
+/* x -> (x - b) / (1 - b), each of the three by its own baseline. */
+cfb_bertscore cfb_bertscore_rescale(cfb_bertscore x, const cfb_bertscore *baseline);
+/* "bertscore f1 (bert-base-chinese, sha256 0123456789ab, layer 8, 512 tokens, fp32)" */
+void cfb_bertscore_name(const cfb_encoder_t *e, size_t layer, const char *baseline, char *buf, size_t size);
+
 /* ---- the cache ---- */
 
 /* A file of vectors by content: DIR/HASH16.emb, where HASH16 are the first digits of cfb_encoder_hash. Append-only; a record is
@@ -101,6 +125,11 @@ size_t cfb_embed_cache_count(const cfb_embed_cache_t *c);
 /* SHA-256 of a text; a null text counts as empty. */
 void cfb_embed_key(cfb_str text, unsigned char key[32]);
 
+/* The same for vectors from elsewhere: embed(ctx, ...) makes those of n different texts, *index the text that an error is about.
+ */
+typedef cfb_code (*cfb_embed_fn)(void *ctx, const cfb_str *texts, size_t n, float *out, size_t *index, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_embed_with(cfb_embed_fn embed, void *ctx, size_t dim, cfb_embed_cache_t *cache, const cfb_str *texts,
+                                       size_t n, float *out, cfb_err *err);
 /* As cfb_encoder_embed, through a cache (may be NULL): only texts that are not in it are computed, in groups, and each group is
  * appended before the next begins. */
 CFB_MUST_CHECK cfb_code cfb_embed_texts(cfb_encoder_t *e, cfb_embed_cache_t *cache, const cfb_str *texts, size_t n, float *out,

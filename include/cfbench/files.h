@@ -63,6 +63,16 @@ CFB_MUST_CHECK cfb_code cfb_files_batch_cancel(cfb_files_t *f, const char *id, c
 /* Downloads a file's content; path appears only when all of it is there. Further errors: those of writing. */
 CFB_MUST_CHECK cfb_code cfb_files_download(cfb_files_t *f, const char *id, const char *path, cfb_err *err);
 
+/* ---- embeddings ---- */
+
+/* One request to POST /embeddings for n texts: their vectors as the server counts their dimensions, divided by their lengths, row
+ * by row, appended to vectors (floats). *dim: 0, or what it must be; then what it is. Errors: as above; EPROTOCOL also for an
+ * answer with other texts, dimensions or numbers than asked for. Posts are repeated after failures that may pass. */
+CFB_MUST_CHECK cfb_code cfb_files_embed(cfb_files_t *f, const char *model, const cfb_str *texts, size_t n, size_t *dim,
+                                        cfb_buf *vectors, cfb_err *err);
+/* Reads an answer to it: as cfb_files_embed. Pure; for tests and fuzzing. */
+CFB_MUST_CHECK cfb_code cfb_files__read_embeddings(cfb_str json, size_t n, size_t *dim, cfb_buf *vectors, cfb_err *err);
+
 /* ---- for tests and fuzzing: reading the server's objects. False: not one, or without an id. Pure. ---- */
 bool cfb_files__read_file(cfb_str json, cfb_remote_file *out);
 bool cfb_files__read_batch(cfb_str json, cfb_remote_batch *out);

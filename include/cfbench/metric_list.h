@@ -35,7 +35,8 @@ extern "C" {
     X(CHRF, "chrf", CFB_FOR_TEXT, COUNTS, chrf, "chrF2 corpus (order 6, case mixed, space no)")                       \
     X(CHRF_SENTENCE, "chrf_sentence", CFB_FOR_TEXT, MEAN, chrf, "chrF2 mean of rows (order 6, case mixed, space no)") \
     X(EDIT, "edit", CFB_FOR_TEXT, MEAN, edit, "edit similarity (levenshtein, code points)")                           \
-    X(BGE, "bge", CFB_FOR_TEXT, PAIRS, none, "bge cosine")
+    X(BGE, "bge", CFB_FOR_TEXT, PAIRS, none, "bge cosine")                                                            \
+    X(BERTSCORE, "bertscore", CFB_FOR_TEXT, PAIRS, none, "bertscore f1")
 
 typedef enum cfb_metric {
 #define CFB_X(NAME, name, kinds, how, row, full) CFB_METRIC_##NAME,
@@ -50,7 +51,7 @@ static inline int cfb_metric_is_over_labels(cfb_metric m) {
 }
 
 /* Metrics that are computed for many pairs at a time, with a model. */
-static inline int cfb_metric_is_of_pairs(cfb_metric m) { return m == CFB_METRIC_BGE; }
+static inline int cfb_metric_is_of_pairs(cfb_metric m) { return m == CFB_METRIC_BGE || m == CFB_METRIC_BERTSCORE; }
 
 #ifdef __cplusplus
 }

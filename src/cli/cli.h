@@ -78,13 +78,29 @@ CFB_MUST_CHECK cfb_code cfb_cli_print(cfb_str text, cfb_err *err);
 
 /* ---- embedding.c: the embedding model ---- */
 
-/* The encoder of --embed-model and the cache of --embed-cache (NULL if off), opened when first asked for and kept until
- * cfb_cli_embed_close. ECONFIG and ENOTFOUND say how to get a model, or how to do without. */
-CFB_MUST_CHECK cfb_code cfb_cli_embed_open(const cfb_config *c, cfb_encoder_t **encoder, cfb_embed_cache_t **cache, cfb_err *err);
+/* The encoder of --embed-model or the server of --embed-url, and the cache of --embed-cache, opened when first asked for and kept
+ * until cfb_cli_embed_close. ECONFIG and ENOTFOUND say how to get a model, or how to do without. */
+CFB_MUST_CHECK cfb_code cfb_cli_embed_open(const cfb_config *c, size_t *dim, cfb_err *err);
+/* Vectors of texts, of length 1, through the cache: out (n, dim). Errors: as cfb_encoder_embed, and those of the network. */
+CFB_MUST_CHECK cfb_code cfb_cli_embed_texts(const cfb_str *texts, size_t n, float *out, cfb_err *err);
+/* ---- embed_remote.c ---- */
+CFB_MUST_CHECK cfb_code cfb_cli_remote_open(const cfb_config *c, size_t *dim, char name[320], char hash[65], cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_cli_remote_embed(void *ctx, const cfb_str *texts, size_t n, float *out, size_t *index, cfb_err *err);
+void cfb_cli_remote_close(void);
 /* The metric bge: cosines of embeddings, and their calibration. */
 CFB_MUST_CHECK cfb_code cfb_cli_embed_pairs(const cfb_config *c, cfb_score_pairs *out, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_cli_embed_calibrate(void *ctx, const cfb_str *responses, const cfb_str *outputs, size_t n,
                                                 cfb_report_calibration *out, double *percentiles, cfb_err *err);
+/* The threads of a scan come each with a part of its file: an encoder works for one at a time, with all threads. */
+void cfb_cli_embed_lock(void);
+void cfb_cli_embed_unlock(void);
+
+/* ---- bertscore.c ---- */
+CFB_MUST_CHECK cfb_code cfb_cli_bertscore_pairs(const cfb_config *c, cfb_score_pairs *out, cfb_err *err);
+void cfb_cli_bertscore_close(void);
+
+/* Either of them; the model is opened when first asked for. */
+CFB_MUST_CHECK cfb_code cfb_cli_pairs(const cfb_config *c, cfb_metric metric, cfb_score_pairs *out, cfb_err *err);
 void cfb_cli_embed_close(void);
 
 /* ---- metric.c: --metric ---- */

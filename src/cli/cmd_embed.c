@@ -9,8 +9,7 @@
 #define GROUP 4096 /* texts at a time */
 
 struct out {
-    cfb_encoder_t *encoder;
-    cfb_embed_cache_t *cache;
+    size_t dim;
     cfb_file_writer_t *file;
     float *vectors; /* (GROUP, dim) */
 };
@@ -20,8 +19,8 @@ static cfb_code put_header(struct out *o, size_t n, cfb_err *err) {
     static const uint16_t one = 1;
     char head[192], literal[128];
     const char *order = *(const unsigned char *)&one ? "<" : ">";
-    int len = snprintf(literal, sizeof literal, "{'descr': '%sf4', 'fortran_order': False, 'shape': (%zu, %zu), }", order, n,
-                       cfb_encoder_dim(o->encoder));
+    int len =
+        snprintf(literal, sizeof literal, "{'descr': '%sf4', 'fortran_order': False, 'shape': (%zu, %zu), }", order, n, o->dim);
     memset(head, ' ', sizeof head);
     memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10);
     memcpy(head + 10, literal, (size_t)len);
@@ -30,10 +29,10 @@ static cfb_code put_header(struct out *o, size_t n, cfb_err *err) {
 }
 
 static cfb_code put_texts(struct out *o, const cfb_str *texts, size_t n, uint64_t first, cfb_err *err) {
-    size_t dim = cfb_encoder_dim(o->encoder);
+    size_t dim = o->dim;
     for (size_t at = 0; at < n; at += GROUP) {
         size_t m = n - at < GROUP ? n - at : GROUP;
-        cfb_code rc = cfb_embed_texts(o->encoder, o->cache, texts + at, m, o->vectors, err);
+        cfb_code rc = cfb_cli_embed_texts(texts + at, m, o->vectors, err);
         if (rc == CFB_EENCODING)
             cfb_err_add_context(err, "text %llu", (unsigned long long)(first + at + (err ? err->offset : 0) + 1));
         if (rc == CFB_OK) rc = cfb_file_writer_write(o->file, o->vectors, m * dim * sizeof *o->vectors, err);
@@ -108,9 +107,9 @@ cfb_code cfb_cmd_embed(const cfb_config *c, cfb_err *err) {
     struct out o = {0};
     size_t n = 0;
     if (cfb_path_exists(to) && !c->force) return cfb_err_set(err, CFB_EUSAGE, "%s is there already; --force replaces it", to);
-    cfb_code rc = cfb_cli_embed_open(c, &o.encoder, &o.cache, err);
+    cfb_code rc = cfb_cli_embed_open(c, &o.dim, err);
     if (rc != CFB_OK) return rc;
-    o.vectors = malloc(GROUP * cfb_encoder_dim(o.encoder) * sizeof *o.vectors);
+    o.vectors = malloc(GROUP * o.dim * sizeof *o.vectors);
     if (o.vectors == NULL) rc = cfb_err_set(err, CFB_ENOMEM, "out of memory (vectors)");
     if (rc == CFB_OK && c->column) rc = embed_column(&o, in, c->column, true, &n, err);
     if (rc == CFB_OK) rc = cfb_file_writer_open(to, &o.file, err);

@@ -49,11 +49,9 @@ cfb_code cfb_cli_check_metrics(const cfb_config *c, const cfb_task *const *tasks
     }
     for (size_t i = 0; i < n; i++) {
         cfb_metric m;
-        cfb_encoder_t *encoder;
-        cfb_embed_cache_t *cache;
+        cfb_score_pairs pairs;
         cfb_code rc = cfb_cli_metric(c, tasks[i], &m, err);
-        if (rc == CFB_OK && cfb_metric_is_of_pairs(m))
-            rc = cfb_cli_embed_open(c, &encoder, &cache, err); /* before anything is asked */
+        if (rc == CFB_OK && cfb_metric_is_of_pairs(m)) rc = cfb_cli_pairs(c, m, &pairs, err); /* before anything is asked */
         if (rc != CFB_OK) return rc;
     }
     return CFB_OK;

@@ -61,7 +61,7 @@ static cfb_code score_opts(const cfb_scoring_t *s, const cfb_task *t, cfb_score_
     *o = (cfb_score_opts)CFB_SCORE_OPTS_INIT;
     o->n_threads = (int)s->c->threads;
     o->label_set = t->label_set;
-    if (cfb_metric_is_of_pairs(t->metric)) return cfb_cli_embed_pairs(s->c, &o->pairs, err);
+    if (cfb_metric_is_of_pairs(t->metric)) return cfb_cli_pairs(s->c, t->metric, &o->pairs, err);
     if (!cfb_metric_is_over_labels(t->metric) || t->label_set == CFB_LABELS_ROW) return CFB_OK;
     if (s->c->label_set) o->label_set = strcmp(s->c->label_set, "observed") == 0 ? CFB_LABELS_OBSERVED : CFB_LABELS_SUITE;
     if (o->label_set == CFB_LABELS_SUITE && t->n_labels == 0)

@@ -35,6 +35,10 @@ size_t cfb_server__take_endpoint(cfb_server_t *s);
 void cfb_server__give_endpoint(cfb_server_t *s, size_t endpoint, const cfb_chat_reply *r);
 /* Puts keys and header values out of a text that the server wrote. */
 void cfb_server__redact(const cfb_server_t *s, char *text, size_t len);
+/* Posts JSON that may come twice; answer: valid until the next call on f. needs: what a server without this path has not got. */
+struct cfb_files;
+CFB_MUST_CHECK cfb_code cfb_files__post(struct cfb_files *f, const char *path, const char *body, const char *needs,
+                                        cfb_str *answer, cfb_err *err);
 /* Options of a handle that talks to this server, whatever it asks: TLS, proxy, protocols, times. */
 void cfb_server__set_transport(const cfb_server_t *s, CURL *h);
 

@@ -122,6 +122,8 @@ struct call {
     const char *body; /* JSON to post, "" for an empty post; NULL: get */
     const char *upload_path, *upload_name;
     const char *download_path;
+    bool harmless;     /* a post that may come twice */
+    const char *needs; /* what a server without this path has not got; NULL: files and batches */
 };
 
 static enum outcome curl_failed(cfb_files_t *f, CURLcode code, cfb_err *err) {
@@ -166,8 +168,8 @@ static enum outcome status_failed(cfb_files_t *f, const struct call *c, long sta
                                                                           : CFB_EPROTOCOL;
     int shown = (int)strcspn(c->path, "?");
     if (status == 404 || status == 405)
-        cfb_err_set(err, code, "%s%.*s: HTTP %ld: %s; has this server the Files and Batches endpoints?", f->base, shown, c->path,
-                    status, r.message);
+        cfb_err_set(err, code, "%s%.*s: HTTP %ld: %s; has this server %s?", f->base, shown, c->path, status, r.message,
+                    c->needs ? c->needs : "the Files and Batches endpoints");
     else
         cfb_err_set(err, code, "%s%.*s: HTTP %ld: %s", f->base, shown, c->path, status, r.message);
     if (!cfb_fail_is_retried(r.fail)) return FAILED;
@@ -219,7 +221,7 @@ static enum outcome one_try(cfb_files_t *f, const struct call *c, cfb_err *err) 
     curl_easy_setopt(f->curl, CURLOPT_URL, url);
     /* libcurl sends a request again by itself when a kept connection turns out to be dead, whether the server has read it or not
      */
-    curl_easy_setopt(f->curl, CURLOPT_FRESH_CONNECT, c->body || form ? 1L : 0L);
+    curl_easy_setopt(f->curl, CURLOPT_FRESH_CONNECT, (c->body && !c->harmless) || form ? 1L : 0L);
     curl_easy_setopt(f->curl, CURLOPT_HTTPHEADER, c->body ? f->json_headers : f->headers);
     curl_easy_setopt(f->curl, CURLOPT_HTTPGET, 1L);
     if (c->body) {
@@ -260,6 +262,12 @@ static cfb_code repeat(cfb_files_t *f, const struct call *c, cfb_err *err) {
         if (o == DONE) return CFB_OK;
         if (o == FAILED || !wait_for_try(f, tries, e)) return e->code;
     }
+}
+
+cfb_code cfb_files__post(cfb_files_t *f, const char *path, const char *body, const char *needs, cfb_str *answer, cfb_err *err) {
+    cfb_code rc = repeat(f, &(struct call){.path = path, .body = body, .harmless = true, .needs = needs}, err);
+    if (rc == CFB_OK) *answer = cfb_buf_str(&f->answer);
+    return rc;
 }
 
 /* ---- what servers answer ---- */

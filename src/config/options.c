@@ -17,8 +17,9 @@
 #define CACHE CMD_BIT(CFB_CMD_CACHE)
 #define MOCK CMD_BIT(CFB_CMD_MOCK)
 #define EMBED CMD_BIT(CFB_CMD_EMBED)
-#define WITH_MODEL (RUN | SCORE | REPORT | COMPARE | VERIFY | EXPORT | EMBED)
 #define DOCTOR CMD_BIT(CFB_CMD_DOCTOR)
+#define WITH_BERT (RUN | SCORE | REPORT | COMPARE | VERIFY | EXPORT | DOCTOR)
+#define WITH_MODEL (WITH_BERT | EMBED)
 #define RUNS (RUN | GENERATE)
 #define ASK (RUNS | DOCTOR) /* doctor looks at what a run would do */
 #define ALL (CMD_BIT(CFB_CMD_COUNT) - 1u)
@@ -221,12 +222,29 @@ const cfb_opt cfb_opts[] = {
              "Slurm job allows"},
     {AT("embed-model", embed_model), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_SCORE, .commands = WITH_MODEL,
      .help = "folder of the embedding model for --metric bge, as Hugging Face lays it out; scripts/get-bge.sh fetches one"},
+    {AT("embed-url", embed_url), .type = OPT_STRING, .metavar = "URL", .group = GROUP_SCORE, .check = cfb_check_base_url,
+     .commands = WITH_MODEL,
+     .help = "OpenAI-compatible server that gives the vectors, up to but without /embeddings, in place of --embed-model"},
+    {AT("embed-name", embed_name), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .check = cfb_check_line,
+     .commands = WITH_MODEL, .help = "name of the model at --embed-url"},
+    {AT("embed-api-key", embed_key), .type = OPT_STRING, .flags = OPT_SECRET | OPT_NO_FILE, .metavar = "KEY",
+     .group = GROUP_SCORE, .commands = WITH_MODEL, .help = "key for --embed-url, sent as a bearer token"},
+    {AT("embed-rate-limit", embed_rate_limit), .type = OPT_DOUBLE, .def = "0", RANGE(0, 3600), .unit = "s", .metavar = "SECONDS",
+     .group = GROUP_SCORE, .commands = WITH_MODEL, .help = "least time between the starts of two requests to --embed-url"},
+    {AT("embed-batch", embed_batch), .type = OPT_INT, .def = "64", RANGE(1, 2048), .metavar = "N", .group = GROUP_SCORE,
+     .commands = WITH_MODEL, .help = "texts of one request to --embed-url"},
     {AT("embed-cache", embed_cache), .type = OPT_PATH, .metavar = "DIR|off", .group = GROUP_SCORE, .commands = WITH_MODEL,
      .help = "folder with vectors of texts seen before; without it, cfbench/embeddings in the user's cache folder"},
     {AT("vocab", vocab), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_SCORE, .commands = WITH_MODEL,
      .help = "vocab.txt or tokenizer.json in place of the embedding model's own"},
     {AT("pooling", pooling), .type = OPT_ENUM, .choices = "auto|cls|mean", .def = "auto", .group = GROUP_SCORE,
      .commands = WITH_MODEL, .help = "how a text's vectors become one; auto = as the model says, else cls"},
+    {AT("bert-model", bert_model), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_SCORE, .commands = WITH_BERT,
+     .help = "folder of the model for --metric bertscore, such as bert-base-chinese"},
+    {AT("bert-layer", bert_layer), .type = OPT_INT, .def = "-1", RANGE(-1, 1000), .metavar = "N", .group = GROUP_SCORE,
+     .commands = WITH_BERT, .help = "layer whose hidden states --metric bertscore compares; -1 = two thirds of the model's layers"},
+    {AT("bert-baseline", bert_baseline), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_SCORE, .commands = WITH_BERT,
+     .help = "rescale --metric bertscore by this file's line for the layer: LAYER,P,R,F as the authors publish them"},
     {AT("column", column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = EMBED,
      .help = "IN is a data set, and its texts stand in this column; without it, IN has one text per line"},
 

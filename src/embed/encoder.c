@@ -16,7 +16,10 @@ typedef struct job {
     uint32_t *ids;        /* (n, max_tokens) */
     uint32_t *lengths;    /* (n) */
     cfb_code *codes;      /* (n) */
-    float *out;           /* (n, dim) */
+    size_t layers;
+    bool only_first;
+    embed_take_fn take;
+    void *ctx;
     /* of the running batch */
     const float *states;
     embed_span spans[EMBED_BATCH_ROWS / 2];
@@ -47,23 +50,33 @@ static double add_squares(const float *v, size_t n) {
     return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
 }
 
+typedef struct vectors {
+    size_t dim;
+    float *out; /* (n, dim) */
+} vectors;
+
 /* CLS: the first row; MEAN: of all rows, each column summed from the top in binary64. Then divided by its length. */
-static void pool(void *ctx, size_t block, int worker) {
-    job *j = ctx;
-    size_t dim = cfb_encoder_dim(j->e), i = j->order[j->first + block];
-    const embed_span *s = &j->spans[block];
-    const float *row = j->states + s->first_row * dim;
-    float *out = j->out + i * dim;
-    (void)worker;
+static cfb_code pool(void *ctx, size_t i, const float *rows, size_t n_rows) {
+    const vectors *v = ctx;
+    size_t dim = v->dim;
+    float *out = v->out + i * dim;
     for (size_t k = 0; k < dim; k++) {
-        double sum = row[k];
-        size_t n = j->e->pooling == CFB_POOL_MEAN ? s->n : 1;
-        for (size_t r = 1; r < n; r++) sum += row[r * dim + k];
-        out[k] = (float)(sum / (double)n);
+        double sum = rows[k];
+        for (size_t r = 1; r < n_rows; r++) sum += rows[r * dim + k];
+        out[k] = (float)(sum / (double)n_rows);
     }
     double norm = sqrt(add_squares(out, dim));
-    if (!isfinite(norm) || norm == 0) j->codes[i] = CFB_EDOMAIN;
+    if (!isfinite(norm) || norm == 0) return CFB_EDOMAIN;
     for (size_t k = 0; k < dim; k++) out[k] = (float)(out[k] / norm);
+    return CFB_OK;
+}
+
+static void take_text(void *ctx, size_t block, int worker) {
+    job *j = ctx;
+    const embed_span *s = &j->spans[block];
+    size_t i = j->order[j->first + block];
+    (void)worker;
+    j->codes[i] = j->take(j->ctx, i, j->states + s->first_row * cfb_encoder_dim(j->e), j->only_first ? 1 : s->n);
 }
 
 /* As many texts as fit, in order. Returns how many. */
@@ -103,8 +116,8 @@ static cfb_code embed_group(job *j, size_t *index, cfb_err *err) {
     cfb_blas_enter();
     for (size_t first = 0; first < j->n; first += j->n_spans) {
         fill_batch(j, first);
-        j->states = embed_pass_run(j->e->pass, j->spans, j->n_spans, j->e->pooling == CFB_POOL_CLS);
-        cfb_par_blocks(j->n_spans, j->e->n_threads, pool, j);
+        j->states = embed_pass_run(j->e->pass, j->spans, j->n_spans, j->layers, j->only_first);
+        cfb_par_blocks(j->n_spans, j->e->n_threads, take_text, j);
         j->e->work.batches++;
     }
     cfb_blas_leave();
@@ -132,6 +145,22 @@ static job *new_job(cfb_encoder_t *e, size_t n) {
     if (j->order && j->ids && j->lengths && j->codes) return j;
     free_job(j);
     return NULL;
+}
+
+cfb_code embed_states(cfb_encoder_t *e, const cfb_str *texts, size_t n, size_t layers, bool only_first, embed_take_fn take,
+                      void *ctx, size_t *index, cfb_err *err) {
+    job *j = new_job(e, n ? n : 1);
+    *index = 0;
+    if (j == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory (embedding %zu texts)", n);
+    j->texts = texts;
+    j->n = n;
+    j->layers = layers;
+    j->only_first = only_first;
+    j->take = take;
+    j->ctx = ctx;
+    cfb_code rc = embed_group(j, index, err);
+    free_job(j);
+    return rc;
 }
 
 /* ---- equal texts, and those that the cache knows ---- */
@@ -171,37 +200,41 @@ static void todo_free(todo *t) {
     free(t->slots);
 }
 
-/* Embeds texts picked[0..n) of `texts` and puts their vectors in place; room is for n vectors. */
-static cfb_code embed_picked(cfb_encoder_t *e, cfb_embed_cache_t *cache, const todo *t, const cfb_str *texts,
-                             const size_t *picked, size_t n, float *out, cfb_err *err) {
-    size_t dim = cfb_encoder_dim(e), index = 0;
-    job *j = new_job(e, n);
+typedef struct source {
+    cfb_embed_fn embed;
+    void *ctx;
+    size_t dim;
+    cfb_embed_cache_t *cache;
+} source;
+
+/* Embeds texts picked[0..n) of `texts` and puts their vectors in place. */
+static cfb_code embed_picked(const source *s, const todo *t, const cfb_str *texts, const size_t *picked, size_t n, float *out,
+                             cfb_err *err) {
+    size_t dim = s->dim, index = 0;
     cfb_str *some = malloc(n * sizeof *some);
     key_bytes *keys = malloc(n * sizeof *keys);
-    float *vectors = malloc(n * dim * sizeof *vectors);
-    cfb_code rc = j && some && keys && vectors ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory (embedding %zu texts)", n);
+    float *made = malloc(n * dim * sizeof *made);
+    cfb_code rc = some && keys && made ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory (embedding %zu texts)", n);
     if (rc == CFB_OK) {
         for (size_t i = 0; i < n; i++) {
             some[i] = texts[picked[i]];
             memcpy(keys[i], t->keys[picked[i]], sizeof keys[i]);
         }
-        j->texts = some;
-        j->n = n;
-        j->out = vectors;
-        rc = embed_group(j, &index, err);
+        rc = s->embed(s->ctx, some, n, made, &index, err);
         if (rc != CFB_OK && err) err->offset = picked[index];
     }
-    for (size_t i = 0; rc == CFB_OK && i < n; i++) memcpy(out + picked[i] * dim, vectors + i * dim, dim * sizeof *out);
-    if (rc == CFB_OK && cache) rc = cfb_embed_cache_put(cache, (const key_bytes *)keys, vectors, n, err);
-    free_job(j);
+    for (size_t i = 0; rc == CFB_OK && i < n; i++) memcpy(out + picked[i] * dim, made + i * dim, dim * sizeof *out);
+    if (rc == CFB_OK && s->cache) rc = cfb_embed_cache_put(s->cache, (const key_bytes *)keys, made, n, err);
     free(some);
     free(keys);
-    free(vectors);
+    free(made);
     return rc;
 }
 
-cfb_code cfb_embed_texts(cfb_encoder_t *e, cfb_embed_cache_t *cache, const cfb_str *texts, size_t n, float *out, cfb_err *err) {
-    size_t dim = cfb_encoder_dim(e), n_picked = 0;
+cfb_code cfb_embed_with(cfb_embed_fn embed, void *ctx, size_t dim, cfb_embed_cache_t *cache, const cfb_str *texts, size_t n,
+                        float *out, cfb_err *err) {
+    const source s = {embed, ctx, dim, cache};
+    size_t n_picked = 0;
     todo t = {0};
     size_t *picked = malloc(GROUP * sizeof *picked);
     cfb_code rc = todo_init(&t, n) && picked ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory (embedding %zu texts)", n);
@@ -212,7 +245,7 @@ cfb_code cfb_embed_texts(cfb_encoder_t *e, cfb_embed_cache_t *cache, const cfb_s
     for (size_t i = 0; rc == CFB_OK && i < n; i++) {
         if (t.same[i] == i && !(cache && cfb_embed_cache_get(cache, t.keys[i], out + i * dim))) picked[n_picked++] = i;
         if (n_picked > 0 && (n_picked == GROUP || i + 1 == n)) {
-            rc = embed_picked(e, cache, &t, texts, picked, n_picked, out, err);
+            rc = embed_picked(&s, &t, texts, picked, n_picked, out, err);
             n_picked = 0;
         }
     }
@@ -221,6 +254,16 @@ cfb_code cfb_embed_texts(cfb_encoder_t *e, cfb_embed_cache_t *cache, const cfb_s
     todo_free(&t);
     free(picked);
     return rc;
+}
+
+static cfb_code encode(void *ctx, const cfb_str *texts, size_t n, float *out, size_t *index, cfb_err *err) {
+    cfb_encoder_t *e = ctx;
+    vectors v = {cfb_encoder_dim(e), out};
+    return embed_states(e, texts, n, e->model->config.layers, e->pooling == CFB_POOL_CLS, pool, &v, index, err);
+}
+
+cfb_code cfb_embed_texts(cfb_encoder_t *e, cfb_embed_cache_t *cache, const cfb_str *texts, size_t n, float *out, cfb_err *err) {
+    return cfb_embed_with(encode, e, cfb_encoder_dim(e), cache, texts, n, out, err);
 }
 
 cfb_code cfb_encoder_embed(cfb_encoder_t *e, const cfb_str *texts, size_t n, float *out, cfb_err *err) {

@@ -199,14 +199,14 @@ static void clear_gaps(embed_pass *p) {
     }
 }
 
-const float *embed_pass_run(embed_pass *p, embed_span *spans, size_t n, bool only_first) {
+const float *embed_pass_run(embed_pass *p, embed_span *spans, size_t n, size_t n_layers, bool only_first) {
     if (n == 0) return p->x;
     p->spans = spans;
     p->n_spans = n;
     p->rows = spans[n - 1].first_row + spans[n - 1].n;
     clear_gaps(p);
     cfb_par_blocks(n, p->n_threads, embed_text, p);
-    for (size_t i = 0, last = p->m->config.layers - 1; i <= last; i++) run_layer(p, i, only_first && i == last);
+    for (size_t i = 0; i < n_layers; i++) run_layer(p, i, only_first && i + 1 == n_layers);
     for (size_t i = 0; only_first && i < n; i++) spans[i].first_row = i * p->align;
     return p->x;
 }

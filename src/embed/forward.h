@@ -28,9 +28,9 @@ void embed_pass_free(embed_pass *p);
 /* Where the next text may begin, for texts whose last row is before `row`: 1, 12 or EMBED_TILE. Found by trying the products of
  * this model's shapes on this machine's BLAS: with this alignment a text's numbers do not depend on its neighbours. */
 size_t embed_pass_align(const embed_pass *p);
-/* Runs all layers. spans: n texts, rows ascending, at most EMBED_BATCH_ROWS rows. Returns the last hidden states (rows, hidden),
- * borrowed until the next call. With only_first, the last layer computes the first row of each text alone, and the spans are
- * changed to where those rows are. The caller stands between cfb_blas_enter and cfb_blas_leave. */
-const float *embed_pass_run(embed_pass *p, embed_span *spans, size_t n, bool only_first);
+/* Runs the first n_layers layers. spans: n texts, rows ascending, at most EMBED_BATCH_ROWS rows. Returns the hidden states
+ * (rows, hidden), borrowed until the next call. With only_first, the last of these layers computes the first row of each text
+ * alone, and the spans are changed to where those rows are. The caller stands between cfb_blas_enter and cfb_blas_leave. */
+const float *embed_pass_run(embed_pass *p, embed_span *spans, size_t n, size_t n_layers, bool only_first);
 
 #endif

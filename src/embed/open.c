@@ -137,9 +137,9 @@ static void model_name(const char *dir, char *buf, size_t size) {
 }
 
 static void set_names(cfb_encoder_t *e, const char *dir, const char *token_hash) {
-    char model[104], how[160];
+    char *model = e->model_name, how[160];
     const embed_config *c = &e->model->config;
-    model_name(dir, model, sizeof model);
+    model_name(dir, model, sizeof e->model_name);
     const char *pooling = e->pooling == CFB_POOL_CLS ? "cls" : "mean", *cut = e->cut == CFB_WORDPIECE_CUT ? " cut" : "";
     snprintf(e->name, sizeof e->name, "%s, sha256 %.12s, %s, %zu tokens%s, %s", model, e->model->tensors.hash, pooling,
              e->max_tokens, cut, precision(e->model));
@@ -204,6 +204,7 @@ void cfb_encoder_free(cfb_encoder_t *e) {
 }
 
 size_t cfb_encoder_dim(const cfb_encoder_t *e) { return e->model->config.hidden; }
+size_t cfb_encoder_layers(const cfb_encoder_t *e) { return e->model->config.layers; }
 const char *cfb_encoder_name(const cfb_encoder_t *e) { return e->name; }
 const char *cfb_encoder_hash(const cfb_encoder_t *e) { return e->hash; }
 const cfb_wordpiece_t *cfb_encoder_tokenizer(const cfb_encoder_t *e) { return e->tokens; }

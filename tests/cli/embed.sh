@@ -103,12 +103,47 @@ refused() { # NAME STATUS MESSAGE COMMAND...
     if [ $status -eq "$want" ] && grep -qF -- "$message" "$T/err"; then ok "$name"; else not_ok "$name" "exit $status: $(cat "$T/err")"; fi
 }
 refused "no model named" 1 "scripts/get-bge.sh fetches one), or choose --metric tf" score
+bertscore() { "$CFBENCH" score "$T/mine/brief-output.csv" --suite "$T/mine" --task brief --metric bertscore --json "$@"; }
+refused "bertscore: no model named" 1 "name its folder with --bert-model" bertscore
+refused "bertscore: no such layer" 1 "has 2 layers" bertscore --bert-model "$T/model" --bert-layer 3
+printf 'LAYER,P,R,F\n0,0.1,0.1,0.1\n' >"$T/base.tsv"
+refused "bertscore: no baseline for the layer" 2 "has no line for layer 1" bertscore --bert-model "$T/model" --bert-layer 1 --bert-baseline "$T/base.tsv"
+bertscore --bert-model "$T/model" >"$T/b1.json" 2>"$T/err" && bertscore --bert-model "$T/model" --threads 1 >"$T/b2.json" 2>/dev/null
+if grep -Eq '"bertscore f1 \(model, sha256 [0-9a-f]{12}, layer 1, 512 tokens, fp32\)"' "$T/b1.json" && cmp -s "$T/b1.json" "$T/b2.json"; then ok "bertscore: named in full, the same with one thread"; else not_ok "bertscore: named in full, the same with one thread" "$(cat "$T/err")"; fi
 refused "no model there" 2 "no embedding model is there (no config.json); scripts/get-bge.sh" score --embed-model "$T/none"
 refused "no model: nothing is asked" 1 "--metric tf" "$CFBENCH" run --suite datasets/sample --mock --metric bge --out "$T/run"
 if [ -e "$T/run" ]; then not_ok "a refused run leaves nothing" "$T/run is there"; else ok "a refused run leaves nothing"; fi
 printf 'ok\n\xff\n' >"$T/bad.txt"
 refused "a line that is not UTF-8" 2 "text 2: text is not valid UTF-8" "$CFBENCH" embed --embed-model "$T/model" "$T/bad.txt" "$T/bad.npy"
 if [ -e "$T/bad.npy" ]; then not_ok "no half file" "bad.npy is there"; else ok "no half file"; fi
+# vectors from a server; ten models against the same references embed each reference once
+"$CFBENCH" mock --suite datasets/sample --mock-key made-up --mock-embed-dim 24 --mock-error-rate 0 --mock-faults 429:0.2 --port-file "$T/port" --quiet &
+pids+=($!)
+for _ in $(seq 200); do [ -s "$T/port" ] && break; sleep 0.05; done
+url=http://127.0.0.1:$(cat "$T/port")/v1
+served() { "$CFBENCH" embed --embed-url "$url" --embed-name any --embed-batch 50 "$@" 2>"$T/err"; }
+refused "embed-url: no key" 4 "--embed-url" served "$T/lines.txt" "$T/e.npy"
+export CFBENCH_EMBED_API_KEY=made-up
+refused "embed-url: no name" 1 "needs --embed-name" "$CFBENCH" embed --embed-url "$url" "$T/lines.txt" "$T/e.npy"
+seq 1 120 >"$T/numbers.txt"
+served "$T/numbers.txt" "$T/e.npy" && served "$T/numbers.txt" "$T/f.npy" --embed-cache off --embed-batch 7
+check "embed-url: unit vectors, the same in any batch, 429 tried again" python3 -c "$read_npy
+import sys
+m = load(sys.argv[1])
+assert len(m) == 120 and len(m[0]) == 24 and all(abs(sum(x * x for x in r) - 1) < 1e-5 for r in m) and m == load(sys.argv[2])" "$T/e.npy" "$T/f.npy"
+for m in $(seq 10); do mkdir -p "$T/ten/m$m"; done
+for m in $(seq 10); do python3 -c "
+import sys
+for i in range(30): print(f'{{\"response\": \"reference {i}\", \"output\": \"output {i} of model {sys.argv[1]}\"}}')" "$m" >"$T/ten/m$m/brief-output.jsonl"; done
+for how in "--embed-model $T/model" "--embed-url $url --embed-name any"; do
+    "$CFBENCH" score "$T/ten" --suite "$T/mine" --task brief --metric bge $how --embed-cache "$T/counted" --json --quiet >"$T/out" 2>"$T/err" || not_ok "ten models" "$(cat "$T/err")"
+done
+check "ten models, the same references: each embedded once, by both sources" python3 -c "
+import glob, os, sys
+sizes = {(os.path.getsize(p) - 64) / (40 + 4 * dim) for p in glob.glob(sys.argv[1] + '/*.emb') for dim in [int.from_bytes(open(p, 'rb').read(16)[8:], 'little')]}
+assert sizes == {330}, sizes" "$T/counted"
+check "embed-url: the metric's name" grep -q 'embedding cosine (any at http://127.0.0.1:[0-9]*/v1, 24 dimensions)' "$T/out"
+
 # scripts/get-bge.sh against a mirror in a folder
 from=$T/site/BAAI/bge-small-zh-v1.5
 mkdir -p "$from/resolve/main/1_Pooling" "$from/raw/main"
