@@ -154,6 +154,7 @@ typedef struct cfb_row_scores {
     /* over all rows */
     uint64_t n_all;
     double sum, squares;
+    bool negative; /* a score is below 0 */
 } cfb_row_scores;
 
 /* every: keep all rows, with their keys; else only what an interval needs. */
@@ -164,6 +165,7 @@ static inline void cfb_row_scores_count(cfb_row_scores *t, double score) {
     t->n_all++;
     t->sum += score;
     t->squares += score * score;
+    t->negative = t->negative || score < 0;
 }
 static inline bool cfb_row_scores_wants(const cfb_row_scores *t) { return t->n < t->max; }
 CFB_MUST_CHECK cfb_code cfb_row_scores_keep(cfb_row_scores *t, const cfb_sink_row *r, double score, cfb_err *err);

@@ -83,6 +83,14 @@ static bool is_binary(const double *x, size_t n) {
     return true;
 }
 
+/* Scores lie in [0, 1], but cosines of embeddings may be negative. */
+static bool is_negative(const double *x, size_t n) {
+    const double rounding = 1e-9;
+    for (size_t i = 0; i < n; i++)
+        if (x[i] < -rounding) return true;
+    return false;
+}
+
 /* Rows (or clusters) below which resamples know too little of what rows may score: of easy tasks BCa covered as little as 78 %.
  */
 #define FEW 50
@@ -92,7 +100,7 @@ cfb_code cfb_cli_interval(const double *x, const uint64_t *cluster, size_t n, co
     cfb_stats_summary s;
     cfb_stats_bootstrap b;
     cfb_stats_interval v = {0, 0};
-    bool apart = false;
+    bool apart = false, negative = is_negative(x, n);
     *out = (cfb_report_interval){0};
     cfb_code rc = all_apart(cluster, n, &apart, err);
     if (apart) cluster = NULL;
@@ -103,10 +111,10 @@ cfb_code cfb_cli_interval(const double *x, const uint64_t *cluster, size_t n, co
     if (apart && is_binary(x, n)) {
         rc = cfb_stats_wilson((uint64_t)(s.mean * (double)n + 0.5), n, o->confidence, &v, err);
         out->method = "wilson";
-    } else if (s.n_clusters < FEW) {
+    } else if (s.n_clusters < FEW && !negative) {
         rc = cfb_stats_wilson_mean(s.mean, s.n_clusters, o->confidence, &v, err);
         out->method = "wilson";
-    } else if (o->n_resamples > 0 && n <= CFB_ROWS_FOR_INTERVAL) {
+    } else if (o->n_resamples > 0 && n <= CFB_ROWS_FOR_INTERVAL && s.n_clusters >= FEW) {
         rc = cfb_stats_bootstrap_mean(x, n, cluster, o, &b, err);
         v = b.bca;
         out->method = "bca";
@@ -114,7 +122,7 @@ cfb_code cfb_cli_interval(const double *x, const uint64_t *cluster, size_t n, co
         v = s.interval;
         out->method = "t";
     }
-    out->lo = fmax(0, v.lo); /* scores lie in [0, 1] */
+    out->lo = fmax(negative ? -1 : 0, v.lo);
     out->hi = fmin(1, v.hi);
     return rc;
 }
@@ -124,7 +132,7 @@ static void from_sums(const cfb_row_scores *t, double mean, double confidence, c
     double n = (double)t->n_all, off = t->sum / n, variance = (t->squares - n * off * off) / (n - 1);
     out->se = sqrt(fmax(0, variance) / n);
     double half = cfb_stats_t_quantile(0.5 + 0.5 * confidence, n - 1) * out->se;
-    out->lo = fmax(0, mean - half); /* scores lie in [0, 1] */
+    out->lo = fmax(t->negative ? -1 : 0, mean - half);
     out->hi = fmin(1, mean + half);
     out->n_clusters = t->n_all;
     out->method = "t";

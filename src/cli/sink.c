@@ -370,8 +370,8 @@ cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err) {
     if (rc == CFB_OK) rc = settle(&s->worst, true, err);
     if (rc == CFB_OK) rc = settle(&s->best, true, err);
     if (rc == CFB_OK) rc = settle(&s->sample, false, err);
-    if (rc == CFB_OK && s->calibrate.run) rc = calibrate(s, err);
     if (rc == CFB_OK && s->confused) rc = cfb_confused_list(s->confused, &out->confused, &out->n_confused, err);
+    if (rc == CFB_OK && s->calibrate.run) rc = calibrate(s, err);
     if (rc != CFB_OK) return rc;
     out->calibration = s->calibrate.run ? &s->calibration : NULL;
     out->task = s->task->name;

@@ -119,7 +119,7 @@ static void put_means(report_out *o, const cfb_report_lengths *l, size_t first, 
         uint64_t n = in_bin(l, i);
         if (n == 0) continue;
         report_putf(o, "%s%.1f %.1f", open ? "L" : "<path class=\"mean\" d=\"M", LEFT + ((double)(i - first) + 0.5) * step,
-                    TOP + PLOT_H * (1 - l->sum[i] / (double)n));
+                    TOP + PLOT_H * (1 - fmax(0, l->sum[i] / (double)n)));
         open = true;
     }
     if (open) report_put(o, "\"/>\n");
