@@ -10,7 +10,7 @@ usage() {
     cat <<'EOF'
 usage: scripts/install-deps.sh [--check] [--ci]
   --check  only say what is missing; exit 1 if anything is
-  --ci     also what the CI gates need: clang with OpenMP and sanitizers, llvm
+  --ci     also what the CI gates need: clang with OpenMP and sanitizers, llvm, AArch64's gcc and qemu
 CC, CPPFLAGS, CFLAGS, LDFLAGS and PKG_CONFIG are respected.
 EOF
 }
@@ -47,7 +47,8 @@ clang|clang|clang||
 clang-openmp|@libomp|libomp-devel||
 clang-sanitizers|@libclang-rt|compiler-rt||
 gcc-sanitizers|gcc libc6-dev|libasan libubsan||
-llvm-symbolizer|llvm|llvm||'
+llvm-symbolizer|llvm|llvm||
+arm|gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user|||'
 MODULES='libcurl libcrypto libcjson openblas sqlite3 libutf8proc zlib libzstd liblz4 cmocka'
 
 say() { printf 'install-deps: %s\n' "$*"; }
@@ -140,6 +141,10 @@ find_missing_ci() {
     printf 'int main(void) { return 0; }\n' >"$work/t.c"
     links gcc -fsanitize=address,undefined || missing="$missing gcc-sanitizers"
     have llvm-symbolizer || missing="$missing llvm-symbolizer"
+    # tests/arm.sh; elsewhere it is skipped.
+    if have apt-get && [ "$(uname -m)" = x86_64 ]; then
+        { have aarch64-linux-gnu-gcc && have qemu-aarch64; } || missing="$missing arm"
+    fi
 }
 
 # clang's run-time packages carry its major version on Debian and Ubuntu.

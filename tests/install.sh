@@ -39,6 +39,17 @@ check "docs/c-api.md: the trace keeps to its format" python3 tests/cli/trace.py 
 cd "$T" || exit 1
 check "the installed program finds the installed suites" "$T/usr/bin/cfbench" run --suite sample --mock --api-rate-limit 0 --limit 1 --quiet --out "$T/out"
 check "man pages are installed" test -s "$T/usr/share/man/man1/cfbench-run.1"
+# Libraries that few commands need: not loaded at the start, and named where they are missing.
+if readelf -d "$T/usr/bin/cfbench" >"$T/needed" 2>&1 && ! grep -qE 'lib(curl|openblas)' "$T/needed" && grep -qa 'libcurl\.so\.[0-9]' "$T/usr/bin/cfbench"; then
+    ok "libcurl and OpenBLAS are not loaded at the start"
+    sed 's/libcurl\.so\./libcurX.so./g' "$T/usr/bin/cfbench" >"$T/without"
+    chmod +x "$T/without"
+    check "a program without libcurl still starts" "$T/without" --version
+    "$T/without" run --suite sample --mock --api-rate-limit 0 --limit 1 --quiet --out "$T/out2" >"$T/log" 2>&1
+    if [ $? -eq 1 ] && grep -q 'libcurl cannot be loaded: libcurX.so' "$T/log"; then ok "and says what it misses"; else not_ok "and says what it misses" "$(tail -3 "$T/log" | tr '\n' ' ')"; fi
+else
+    not_ok "libcurl and OpenBLAS are not loaded at the start" "$(grep -E 'NEEDED.*(curl|blas)' "$T/needed" | tr '\n' ' ')"
+fi
 cd - >/dev/null || exit 1
 make --no-print-directory uninstall prefix="$T/usr" >"$T/log" 2>&1
 check "make uninstall leaves no file" sh -c "[ -z \"\$(find '$T/usr' -type f -o -type l)\" ]"

@@ -9,10 +9,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 #ifdef CFB_LAZY
 #include "base/lazy.h"
 
-#ifndef CFB_BLAS_FILE /* what the Makefile found */
-#define CFB_BLAS_FILE "libopenblas.so.0"
-#endif
-
 cfb_blas_lib cfb_blas__lib;
 
 cfb_code cfb_blas_open(cfb_err *err) {
@@ -22,7 +18,7 @@ cfb_code cfb_blas_open(cfb_err *err) {
     static bool there;
     cfb_code rc = CFB_OK;
     pthread_mutex_lock(&lock);
-    if (!there) rc = cfb_lazy_open(CFB_BLAS_FILE, "OpenBLAS", symbols, sizeof symbols / sizeof *symbols, err);
+    if (!there) rc = cfb_lazy_open(CFB_LAZY_BLAS, symbols, sizeof symbols / sizeof *symbols, err);
     there = rc == CFB_OK;
     pthread_mutex_unlock(&lock);
     return rc;
