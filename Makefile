@@ -49,7 +49,7 @@ PROGRAM := $(BUILD)/cfbench
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 TOOLS := $(patsubst tests/%.c,$(BUILD)/tools/%,$(TOOL_SRC))
 
-.PHONY: all lib demo demo-run test test-run test-slow test-build asan tsan serial fuzz bench cover tidy format check-layers man install deb \
+.PHONY: all lib demo demo-run test test-run test-slow test-cluster test-build asan tsan serial fuzz bench cover tidy format check-layers man install deb \
         uninstall clean list deps FORCE
 # V=1 shows the commands.
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
@@ -82,6 +82,10 @@ test-run: test-build
 ## test-slow: the tests that take longer (kill -9, timing, full disk)
 test-slow: test-build
 	@BUILD=$(BUILD) tests/run.sh slow
+
+## test-cluster: shards, limiter, MPI and a private Slurm of four nodes on this machine (under 5 minutes)
+test-cluster: test-build
+	@BUILD=$(BUILD) tests/run.sh cluster
 
 ## asan: unit and command tests under the address and undefined-behaviour sanitizers
 asan:

@@ -7,15 +7,15 @@ bad=0
 # room: the rooms whose headers it may include, beside its own and base's
 declare -A may=(
     [base]="" [config]="" [text]="" [dataset]="text" [prompt]="text dataset" [client]="" [store]=""
-    [metrics]="text" [score]="text dataset metrics" [generate]="text dataset prompt client store score"
+    [metrics]="text" [score]="text dataset metrics" [generate]="text dataset prompt client store score cluster"
     [report]="text dataset score" [mock]="" [batch]="client" [stats]="" [expr]="text" [embed]="text" [doctor]="" [tune]=""
-    [cli]="config text dataset prompt client batch store generate metrics score report mock stats expr embed doctor tune"
+    [cluster]="client" [cli]="cluster config text dataset prompt client batch store generate metrics score report mock stats expr embed doctor tune"
 )
 # public header: the room it belongs to
 declare -A room_of=(
     [error]=base [buf]=base [json]=base [base]=base [trace]=base [utf8]=base [metric_list]=base [text]=text [wordpiece]=text [dataset]=dataset [suite]=dataset [scan]=dataset [prompt]=prompt
     [client]=client [pace]=client [store]=store [generate]=generate [metrics]=metrics [score]=score [speed]=score [report]=report [config]=config [mock]=mock [expr]=expr [embed]=embed
-    [doctor]=doctor [tune]=tune [probe]=client [batch]=batch [files]=client [cache]=store [ledger]=store [price]=store [stats]=stats [compare]=report
+    [cluster]=cluster [doctor]=doctor [tune]=tune [probe]=client [batch]=batch [files]=client [cache]=store [ledger]=store [price]=store [stats]=stats [compare]=report
 )
 # library header: the rooms that may use it
 declare -A library=(

@@ -8,18 +8,20 @@ set -eu
 
 usage() {
     cat <<'EOF'
-usage: scripts/install-deps.sh [--check] [--ci]
+usage: scripts/install-deps.sh [--check] [--ci] [--cluster]
   --check  only say what is missing; exit 1 if anything is
   --ci     also what the CI gates need: clang with OpenMP and sanitizers, llvm, AArch64's gcc and qemu
+  --cluster  also what make test-cluster needs: Slurm, munge, Open MPI, MPICH
 CC, CPPFLAGS, CFLAGS, LDFLAGS and PKG_CONFIG are respected.
 EOF
 }
 
-check=0 ci=0
+check=0 ci=0 cluster=0
 for arg; do
     case $arg in
         --check) check=1 ;;
         --ci) ci=1 ;;
+        --cluster) cluster=1 ;;
         -h | --help) usage; exit 0 ;;
         *) usage >&2; exit 1 ;;
     esac
@@ -48,7 +50,11 @@ clang-openmp|@libomp|libomp-devel||
 clang-sanitizers|@libclang-rt|compiler-rt||
 gcc-sanitizers|gcc libc6-dev|libasan libubsan||
 llvm-symbolizer|llvm|llvm||
-arm|gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user|||'
+arm|gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user|||
+slurm|slurm-wlm|slurm-slurmctld slurm-slurmd||
+munge|munge|munge||
+openmpi|libopenmpi-dev openmpi-bin|openmpi-devel||
+mpich|libmpich-dev mpich|mpich-devel||'
 MODULES='libcurl libcrypto libcjson openblas sqlite3 libutf8proc zlib libzstd liblz4 cmocka'
 
 say() { printf 'install-deps: %s\n' "$*"; }
@@ -126,6 +132,15 @@ $TABLE
 EOF
     fi
     [ "$ci" = 0 ] || find_missing_ci
+    [ "$cluster" = 0 ] || find_missing_cluster
+}
+
+find_missing_cluster() {
+    for c in slurmctld:slurm slurmd:slurm sbatch:slurm munged:munge mpicc.openmpi:openmpi mpirun.openmpi:openmpi \
+        mpicc.mpich:mpich mpirun.mpich:mpich; do
+        # Debian keeps daemons in a folder that is not on every user's PATH.
+        have "${c%:*}" || [ -x "/usr/sbin/${c%:*}" ] || missing="$missing ${c#*:}"
+    done
 }
 
 find_missing_ci() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs tests and counts them. Usage: tests/run.sh [unit|cli|oracle|slow|threads|NAME...] (nothing = unit, cli and oracle).
-# A C test is a cmocka program in $BUILD/unit; a script test is tests/{cli,oracle,slow}/*.sh, which prints a line per check:
+# Runs tests and counts them. Usage: tests/run.sh [unit|cli|oracle|slow|cluster|threads|NAME...] (nothing = unit, cli and oracle).
+# A C test is a cmocka program in $BUILD/unit; a script test is tests/{cli,oracle,slow,cluster}/*.sh, which prints a line per check:
 # "ok NAME", "not ok NAME: why" or "skip NAME: why". The last line of all is "N passed, N failed, N skipped".
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -64,7 +64,7 @@ launch() { # unit|script, path
 group() {
     case $1 in
         unit) for t in "$BUILD"/unit/test_*; do [ -x "$t" ] && case $t in *.d) ;; *) launch unit "$t" ;; esac; done ;;
-        cli | oracle | slow) for t in tests/"$1"/*.sh; do [ -e "$t" ] && launch script "$t"; done ;;
+        cli | oracle | slow | cluster) for t in tests/"$1"/*.sh; do [ -e "$t" ] && launch script "$t"; done ;;
         threads) for t in sched store limiter score mock mock_jobs mock_limits; do [ -x "$BUILD/unit/test_$t" ] && launch unit "$BUILD/unit/test_$t"; done
             ASKING="c d f i j" launch script tests/cli/asking.sh ;; # the engine with servers that die
         */*.sh) launch script "tests/${1#tests/}" ;;

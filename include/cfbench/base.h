@@ -33,6 +33,9 @@ bool cfb_path_is_dir(const char *path);
 CFB_MUST_CHECK cfb_code cfb_path_join(char *buf, size_t size, const char *dir, const char *name, cfb_err *err);
 /* Pointer behind the last '/', within path. */
 const char *cfb_path_base(const char *path);
+/* Is the path (or, if it is not there, its folder) on a file system that several machines share, or that a user program serves?
+ * There, neither locks nor shared memory can be relied on. *name (may be NULL): "nfs", "lustre", ...; "" where it is not. */
+bool cfb_path_on_network(const char *path, const char **name);
 
 /* ---- stopping ---- */
 
@@ -108,7 +111,7 @@ bool cfb_simd_use(const char *name);
 
 /* Was this library built with OpenMP? A SERIAL build does the same things one after the other. */
 bool cfb_has_openmp(void);
-/* Cores this process may use (affinity and cgroup quota counted), at least 1; 1 in a SERIAL build. */
+/* Cores this process may use (affinity, cgroup quota and what a batch job was given counted), at least 1; 1 in a SERIAL build. */
 int cfb_cpu_count(void);
 
 /* Can n more threads live at the same time? Tries it. ECONFIG says how many there can be. */

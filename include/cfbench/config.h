@@ -27,6 +27,8 @@ extern "C" {
     X(CACHE, "cache", "show or prune a response cache")                                       \
     X(DOCTOR, "doctor", "say what is wrong with this machine and configuration, and mend it") \
     X(TUNE, "tune", "find the fastest settings for this machine, data and server")            \
+    X(MERGE, "merge", "join the shards of a run")                                             \
+    X(LIMITER, "limiter", "share one rate and one number of calls among many processes")      \
     X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")                      \
     X(EMBED, "embed", "turn texts into vectors (.npy) with an embedding model")
 
@@ -130,6 +132,18 @@ typedef struct cfb_config {
     const char *csv; /* file for the summary, or NULL */
     int64_t threads; /* 0 = all cores */
     int64_t memory;  /* MiB for reading files; 0 = by what is allowed */
+    /* cluster jobs */
+    const char *shard;                /* "i/N" or "auto"; NULL: the whole run */
+    int64_t shard_index, shard_count; /* what that means, once cfb_cli_place has looked; count 0: the whole run */
+    int64_t share_rate;               /* this process takes 1/N of the rates; 0 = by the number of shards */
+    const char *limiter, *listen;     /* "HOST:PORT" or "unix:PATH"; limiter NULL: none */
+    const char *address_file;         /* where the limiter writes its address */
+    const char *limiter_token_file;   /* NULL: CFBENCH_LIMITER_TOKEN */
+    const char *store_locks;          /* auto, shared, exclusive */
+    double time_limit, time_margin;   /* s; limit 0 = by the job, if it says */
+    int64_t end_ns;                   /* cfb_now_ns at which the job ends, 0 = never; settled by cfb_cli_place */
+    const char *scratch;              /* folder for temporary files of this job, or NULL; settled by cfb_cli_place */
+    int64_t requeue_exit;             /* status in place of 5; 0 = 5 */
     /* embedding */
     const char *embed_model;   /* folder of the model, or NULL */
     const char *embed_url;     /* server of the vectors in place of a folder, or NULL */

@@ -4,6 +4,7 @@
 
 #include "cfbench/cache.h"
 #include "cfbench/client.h"
+#include "cfbench/cluster.h"
 #include "cfbench/pace.h"
 #include "cfbench/store.h"
 #include "cfbench/suite.h"
@@ -82,7 +83,10 @@ typedef struct cfb_generate_opts {
     const size_t *tasks; /* (n_tasks) indices of the tasks to run, in the suite's order */
     size_t n_tasks;
     cfb_shot shot;
-    size_t limit; /* first rows of each task; 0 = all */
+    size_t limit;                /* first rows of each task; 0 = all */
+    cfb_shard shard;             /* only the rows of this shard; count 0 = all */
+    cfb_store_t *const *earlier; /* (n_earlier) other stores of the same configuration: replies in them are taken over */
+    size_t n_earlier;
     cfb_client_opts client;
     int max_tokens;          /* 0 = the task's own */
     double max_tokens_scale; /* times the task's own; 0 = 1 */
@@ -90,6 +94,7 @@ typedef struct cfb_generate_opts {
     /* pace */
     cfb_limits limits;
     bool adaptive;
+    const cfb_pace_source *source; /* NULL, or who shares one pace among several processes */
     int task_workers, row_workers; /* as upstream: so many tasks side by side, so many calls in each */
     int in_flight;                 /* calls at once, over all tasks; 0 = task_workers (at most n_tasks) * row_workers */
     int calls_per_thread;          /* 0 = chosen; 1 = a thread for each call */
@@ -105,9 +110,13 @@ typedef struct cfb_generate_opts {
     cfb_cache_t *cache; /* replies of earlier runs; NULL: none. A hit takes no permit and no start */
     uint64_t seed;
     cfb_store_t *store;
-    cfb_stop *stop;         /* when on: start nothing more; calls under way finish. May be NULL */
-    cfb_stop *abort;        /* when on: give up the calls under way. May be NULL */
-    double grace_s;         /* calls under way are given up so long after stop; negative = never */
+    cfb_stop *stop;  /* when on: start nothing more; calls under way finish. May be NULL */
+    cfb_stop *abort; /* when on: give up the calls under way. May be NULL */
+    double grace_s;  /* calls under way are given up so long after stop; negative = never */
+    int64_t end_ns;  /* 0, or cfb_now_ns by which all calls must have ended: rows whose calls are expected to take longer
+                        are not started; calls still under way then are given up after end_grace_s */
+    double end_grace_s;
+    const char *scratch;    /* folder for the temporary file; NULL: beside the store */
     cfb_progress *progress; /* may be NULL */
     /* Called once, before the first call, for each row (for a mock that must know the answers). May be NULL. */
     cfb_code (*on_row)(void *ctx, const cfb_task *task, cfb_str prompt, cfb_str response, cfb_err *err);
@@ -127,6 +136,7 @@ typedef struct cfb_failed_row {
 typedef struct cfb_generate_summary {
     size_t n_rows, n_done_before, n_done, n_failed; /* n_failed: asked in this call, without a reply at its end */
     size_t n_given_up;                              /* not asked: they used up max_attempts before */
+    size_t n_unfit;                                 /* not asked: they would not have been answered before end_ns */
     size_t n_calls, n_retries, n_from_cache;
     size_t n_truncated, n_thought; /* replies of this call that met the token limit; and those of them without any answer */
     size_t n_fail[CFB_FAIL_COUNT]; /* failed rows by class of their last attempt */

@@ -25,6 +25,21 @@ typedef struct cfb_limits {
 } cfb_limits;
 #define CFB_LIMITER_SLACK_NS 4000000
 
+/* Starts and calls in flight that are shared with other processes. All functions may be called from any thread and never wait. */
+typedef struct cfb_pace_source {
+    void *ctx;
+    void (*want)(void *ctx, double tokens);     /* a call of about so many tokens wants to start */
+    int64_t (*take)(void *ctx, int64_t now_ns); /* as cfb_limiter_take */
+    void (*settle)(void *ctx, double tokens);   /* really taken, less what was estimated */
+    void (*pause)(void *ctx, double delay_s);   /* a server asked for it */
+    /* in_use counts the permits that are taken until the next watch (NULL ends); want: as many as there could be. */
+    void (*watch)(void *ctx, atomic_int *in_use, int want);
+    int (*in_flight)(void *ctx);           /* how many calls may be under way now */
+    void (*keep_to)(void *ctx, int limit); /* from now on no more than this will be */
+    void (*call_done)(void *ctx, int signal, int64_t started_ns, int64_t ended_ns, int in_flight); /* signal: cfb_signal */
+    cfb_code (*check)(void *ctx, cfb_err *err);                                                    /* is it still there? */
+} cfb_pace_source;
+
 /* A start is reserved inside `#pragma omp critical(cfb_rate_limiter)`; waiting happens outside, so nobody sleeps while holding
  * it. Whoever has reserved waits until the due time, and then takes. */
 typedef struct cfb_limiter {
@@ -32,11 +47,12 @@ typedef struct cfb_limiter {
     int64_t spacing_ns;
     double next_call_ns, next_token_ns; /* first start of each grid that is not reserved yet; NaN before the first */
     int64_t paused_until_ns;
-    int64_t last_ns;     /* latest start that happened */
-    uint64_t starts;     /* how many happened */
-    uint64_t pauses;     /* how often a server asked for one */
-    int64_t min_gap_ns;  /* between two starts, the shortest so far; 0 before the second start */
-    int64_t max_hold_ns; /* longest time that one thread was inside the critical */
+    int64_t last_ns;               /* latest start that happened */
+    uint64_t starts;               /* how many happened */
+    uint64_t pauses;               /* how often a server asked for one */
+    int64_t min_gap_ns;            /* between two starts, the shortest so far; 0 before the second start */
+    int64_t max_hold_ns;           /* longest time that one thread was inside the critical */
+    const cfb_pace_source *source; /* NULL, or who gives the starts, within the limits above too */
 } cfb_limiter;
 
 void cfb_limiter_init(cfb_limiter *l, const cfb_limits *limits);

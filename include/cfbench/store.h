@@ -16,7 +16,9 @@ extern "C" {
 
 typedef struct cfb_store cfb_store_t;
 
-typedef enum cfb_store_mode { CFB_STORE_READ, CFB_STORE_WRITE } cfb_store_mode;
+/* SHARED lets other processes of this machine read the store meanwhile; that needs shared memory (a file -shm) and locks. ALONE
+ * needs neither: SQLite's exclusive mode, for network file systems. WRITE is ALONE on a network file system, else SHARED. */
+typedef enum cfb_store_mode { CFB_STORE_READ, CFB_STORE_WRITE, CFB_STORE_WRITE_SHARED, CFB_STORE_WRITE_ALONE } cfb_store_mode;
 
 /* Opens a run store, or creates it (WRITE). WRITE takes the run's lock file: a second writer gets EACCES with the first one's
  * process id. WRITE also keeps a small reserve file beside it, given back to the file system when the disk is full, so that
@@ -75,6 +77,25 @@ CFB_MUST_CHECK cfb_code cfb_store_load_end(cfb_store_t *s, cfb_err *err);
  * have failed, over all runs; those of class "connect" reached no server and are not counted. */
 CFB_MUST_CHECK cfb_code cfb_store_get_done(cfb_store_t *s, int64_t task_id, unsigned char *done, uint32_t *failed, size_t n,
                                            cfb_err *err);
+/* Takes over the replies that another store (open for reading) has to rows of this task under the same keys. Errors: those of
+ * reading and writing. */
+CFB_MUST_CHECK cfb_code cfb_store_adopt(cfb_store_t *s, int64_t task_id, const char *task, cfb_store_t *from, cfb_err *err);
+
+/* ---- shards of a run ---- */
+
+#define CFB_STORE_NOTE_ROWS "rows." /* and the task's name: how many rows the task has over all shards */
+typedef struct cfb_merge_summary {
+    size_t n_stores, n_tasks;
+    int64_t n_rows, n_replies, n_copies, n_failures; /* copies: replies that more than one store had, one call each */
+} cfb_merge_summary;
+/* Joins stores into a new one at path: rows, replies and failures of all; rows in the order of the data, tasks in that of the
+ * first store. The setting "shard" and scores are left out, what was sampled once a second is added up. Errors: ECONFLICT: the
+ * stores differ in another setting, in a task's definition, or in a row; two calls have answered one row. EDATA: a store is of no
+ * shard, or rows are missing. Nothing is under path unless all went well. EUSAGE: path is there already, and force is false.
+ * Memory: 1 bit for each row. */
+CFB_MUST_CHECK cfb_code cfb_store_merge(const char *path, bool force, const char *const *stores, size_t n, cfb_merge_summary *out,
+                                        cfb_err *err);
+
 /* ---- attempts and replies ---- */
 
 typedef struct cfb_store_attempt {

@@ -12,6 +12,22 @@
 #include <sys/syscall.h>
 #endif
 
+#ifdef _OPENMP
+/* Cores that a batch system gave to this process, where it says so and does not bind it to them; 0: it does not say. */
+static int job_cpus(void) {
+    static const char *const names[][2] = {{"SLURM_JOB_ID", "SLURM_CPUS_PER_TASK"},
+                                           {"PBS_JOBID", "NCPUS"},
+                                           {"LSB_JOBID", "LSB_DJOB_NUMPROC"},
+                                           {"SGE_ROOT", "NSLOTS"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *job = getenv(names[i][0]), *v = getenv(names[i][1]);
+        int64_t n;
+        if (job && *job && v && cfb_parse_int(v, &n) && n > 0 && n < INT32_MAX) return (int)n;
+    }
+    return 0;
+}
+#endif
+
 bool cfb_has_openmp(void) {
 #ifdef _OPENMP
     return true;
@@ -22,8 +38,9 @@ bool cfb_has_openmp(void) {
 
 int cfb_cpu_count(void) {
 #ifdef _OPENMP
-    int cores = omp_get_num_procs(), quota = cfb_cgroup_cpu_quota();
+    int cores = omp_get_num_procs(), quota = cfb_cgroup_cpu_quota(), job = job_cpus();
     if (quota > 0 && quota < cores) cores = quota;
+    if (job > 0 && job < cores) cores = job;
     return cores > 0 ? cores : 1;
 #else
     return 1;

@@ -41,11 +41,12 @@ static cfb_code bind_moved(cfb_store_t *store, cfb_store_setting *settings, size
 
 /* Everything that decides a reply: a store holds replies of one such configuration only. */
 cfb_code cfb_cli_bind_settings(const cfb_config *c, const cfb_suite_t *suite, cfb_store_t *store, cfb_err *err) {
-    char temperature[32] = "none", max_tokens[24], scale[32], seed[24] = "";
+    char temperature[32] = "none", max_tokens[24], scale[32], seed[24] = "", shard[48];
     cfb_buf urls = CFB_BUF_INIT(0), stop = CFB_BUF_INIT(0);
     if (!c->no_temperature) cfb_format_double(c->temperature, temperature);
     snprintf(max_tokens, sizeof max_tokens, "%lld", (long long)c->max_tokens);
     cfb_format_double(c->max_tokens_scale, scale);
+    snprintf(shard, sizeof shard, "%lld/%lld", (long long)c->shard_index, (long long)c->shard_count);
     if (c->n_seed >= 0) snprintf(seed, sizeof seed, "%lld", (long long)c->n_seed);
     cfb_code rc = join_list(&c->base_urls, ",", &urls, err);
     if (rc == CFB_OK) rc = join_list(&c->stop, "\n", &stop, err);
@@ -65,8 +66,9 @@ cfb_code cfb_cli_bind_settings(const cfb_config *c, const cfb_suite_t *suite, cf
             {"extra-body", c->extra_body ? c->extra_body : ""},
             {"keep-reasoning", c->keep_reasoning ? "true" : "false"},
             {"suite.title", cfb_suite_title(suite)},
+            {"shard", shard},
         };
-        const size_t n = sizeof settings / sizeof *settings;
+        const size_t n = sizeof settings / sizeof *settings - (c->shard_count == 0);
         rc = c->moved ? bind_moved(store, settings, n, 0, err) : cfb_store_bind(store, settings, n, err);
     }
     cfb_buf_free(&urls);
@@ -218,11 +220,21 @@ static void set_client(const cfb_config *c, const char *const *urls, size_t n_ur
                                .extra_body = c->extra_body};
 }
 
+void cfb_cli_set_limits(const cfb_config *c, cfb_limits *out) {
+    out->spacing_s = c->api_rate_limit;
+    out->calls_per_s = c->rps;
+    if (c->rpm > 0 && (c->rps <= 0 || c->rpm / 60 < c->rps)) out->calls_per_s = c->rpm / 60;
+    out->tokens_per_s = c->tpm / 60;
+}
+
 static void set_pace(const cfb_config *c, cfb_generate_opts *o) {
-    o->limits.spacing_s = c->api_rate_limit;
-    o->limits.calls_per_s = c->rps;
-    if (c->rpm > 0 && (c->rps <= 0 || c->rpm / 60 < c->rps)) o->limits.calls_per_s = c->rpm / 60;
-    o->limits.tokens_per_s = c->tpm / 60;
+    cfb_cli_set_limits(c, &o->limits);
+    double share = c->share_rate > 0                          ? (double)c->share_rate
+                   : c->shard_count > 0 && c->limiter == NULL ? (double)c->shard_count
+                                                              : 1;
+    o->limits.spacing_s *= share;
+    o->limits.calls_per_s /= share;
+    o->limits.tokens_per_s /= share;
     o->adaptive = c->adaptive;
     o->row_workers = (int)c->max_workers;
     o->task_workers = (int)(c->task_workers > 0 ? c->task_workers : c->max_workers);
@@ -235,6 +247,9 @@ static void set_pace(const cfb_config *c, cfb_generate_opts *o) {
     o->row_deadline_s = c->row_deadline;
     o->patience_s = c->patience;
     o->grace_s = c->grace;
+    if (c->end_ns) o->end_ns = c->end_ns - (int64_t)(c->time_margin * 1e9);
+    o->end_grace_s = c->time_margin / 2;
+    o->scratch = c->scratch;
     o->max_failures = -1;
     size_t n = c->max_failures ? strlen(c->max_failures) : 0;
     if (n > 0 && c->max_failures[n - 1] == '%')
@@ -246,12 +261,21 @@ static void set_pace(const cfb_config *c, cfb_generate_opts *o) {
 void cfb_cli_set_asking(const cfb_config *c, cfb_generate_opts *o) {
     o->shot = cfb_cli_shot(c);
     o->limit = (size_t)c->limit;
+    o->shard = (cfb_shard){c->shard_index, c->shard_count};
     set_client(c, c->base_urls.items, c->base_urls.n, &o->client);
     set_pace(c, o);
     o->max_tokens = (int)c->max_tokens;
     o->max_tokens_scale = c->max_tokens_scale;
     o->keep_reasoning = c->keep_reasoning;
     o->seed = (uint64_t)c->seed;
+}
+
+static cfb_code join_limiter(const cfb_config *c, cfb_member_t **out, cfb_err *err) {
+    char token[CFB_LIMITER_TOKEN_SIZE];
+    cfb_code rc = cfb_cli_limiter_token(c, token, err);
+    if (rc == CFB_OK) rc = cfb_limiter_join(c->limiter, token, out, err);
+    memset(token, 0, sizeof token);
+    return rc;
 }
 
 /* mock: started already, or NULL. */
@@ -273,8 +297,14 @@ static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const si
         o.progress = &progress;
         o.on_row = mock ? teach : NULL;
         o.on_row_ctx = &teacher;
+        cfb_store_t **earlier = NULL;
+        rc = cfb_cli_earlier_stores(c, store, &earlier, &o.n_earlier, err);
+        o.earlier = earlier;
         cfb_cli_spending spending = {0};
-        rc = cfb_cli_spending_open(c, &spending, &o, err);
+        if (rc == CFB_OK) rc = cfb_cli_spending_open(c, &spending, &o, err);
+        cfb_member_t *member = NULL;
+        if (rc == CFB_OK && c->limiter) rc = join_limiter(c, &member, err);
+        o.source = member ? cfb_member_source(member) : NULL;
         const char *currency = rc == CFB_OK && spending.model_price ? spending.model_price->currency : NULL;
         cfb_cli_notes notes = {.n = 0};
         if (rc == CFB_OK) rc = cfb_cli_note_asking(c, store, currency, &notes, err);
@@ -284,7 +314,9 @@ static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const si
             cfb_cli_progress_stop(display);
             if (rc == CFB_OK && sum.n_calls + sum.n_from_cache == 0) rc = cfb_cli_unnote_asking(store, &notes, err);
         }
+        cfb_member_leave(member);
         cfb_cli_spending_close(&spending);
+        cfb_cli_close_stores(earlier, o.n_earlier);
         say_summary(c, &sum, rc == CFB_OK, path);
         if (c->json && c->command == CFB_CMD_GENERATE) {
             cfb_err print_err = CFB_ERR_INIT;
@@ -335,7 +367,7 @@ cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
     if (mock) snprintf(mock_url, sizeof mock_url, "http://127.0.0.1:%d/v1", cfb_mock_port(mock));
     if (rc == CFB_OK) rc = cfb_mkdir_p(c->out, err);
     if (rc == CFB_OK) rc = cfb_cli_store_path(c->out, path, err);
-    if (rc == CFB_OK) rc = cfb_store_open(path, CFB_STORE_WRITE, &store, err);
+    if (rc == CFB_OK) rc = cfb_store_open(path, cfb_cli_store_mode(c), &store, err);
     if (rc == CFB_OK) rc = cfb_cli_bind_settings(c, suite, store, err);
     if (rc == CFB_OK) {
         cfb_cli_catch_signals(true);

@@ -17,4 +17,8 @@ CFB_MUST_CHECK cfb_code cfb_cli_bind_settings(const cfb_config *c, const cfb_sui
  * Errors: those of cfb_generate. */
 CFB_MUST_CHECK cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err);
 
+/* cmd_run.c: scores OUT/run.db; upstream's files (what: CFB_EXPORT_*) and the reports go to dir. */
+CFB_MUST_CHECK cfb_code cfb_cli_publish_store(const cfb_config *c, const char *out, const char *dir, unsigned what,
+                                              uint64_t *n_failed, cfb_err *err);
+
 #endif

@@ -30,6 +30,8 @@ cfb_code cfb_cmd_prompt(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_mock(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_batch(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_cache(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_merge(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_limiter(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_embed(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_doctor(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_tune(const cfb_config *c, cfb_err *err);
@@ -77,6 +79,24 @@ CFB_MUST_CHECK cfb_code cfb_cli_store_path(const char *out, char path[PATH_MAX],
 /* Writes all of b to standard output. EIO/ENOSPACE if that fails (a full disk behind a redirection). */
 CFB_MUST_CHECK cfb_code cfb_cli_print(cfb_str text, cfb_err *err);
 
+/* ---- cmd_limiter.c ---- */
+
+#define CFB_LIMITER_TOKEN_SIZE 256
+/* The token of --limiter-token-file or CFBENCH_LIMITER_TOKEN. Errors: ECONFIG, those of reading the file. */
+CFB_MUST_CHECK cfb_code cfb_cli_limiter_token(const cfb_config *c, char token[CFB_LIMITER_TOKEN_SIZE], cfb_err *err);
+void cfb_cli_set_limits(const cfb_config *c, cfb_limits *out); /* asking.c: --rps, --rpm, --tpm, --api-rate-limit */
+
+/* ---- place.c: this process's place in a cluster job ---- */
+
+/* Settles when the job ends (c->end_ns) and where its scratch is, and --shard: c->shard_index, shard_count; c->out becomes the
+ * shard's folder. EUSAGE: what is wrong with it, or not known. */
+CFB_MUST_CHECK cfb_code cfb_cli_place(cfb_config *c, cfb_err *err);
+cfb_store_mode cfb_cli_store_mode(const cfb_config *c); /* --store-locks */
+/* Stores of the same run beside a shard's own, with another number of shards, or whole: their replies are taken over. Those that
+ * are of another configuration, or cannot be read, are left out with a word. *stores: malloc, each to be closed. */
+CFB_MUST_CHECK cfb_code cfb_cli_earlier_stores(const cfb_config *c, cfb_store_t *own, cfb_store_t ***stores, size_t *n,
+                                               cfb_err *err);
+void cfb_cli_close_stores(cfb_store_t **stores, size_t n);
 /* ---- embedding.c: the embedding model ---- */
 
 /* The encoder of --embed-model or the server of --embed-url, and the cache of --embed-cache, opened when first asked for and kept

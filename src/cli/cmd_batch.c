@@ -73,7 +73,7 @@ cfb_code cfb_cli_batch_run_open(const cfb_config *c, cfb_cli_batch_run *r, cfb_e
     if (rc == CFB_OK) rc = cfb_cli_pick_tasks(c, r->suite, &r->tasks, &r->n_tasks, err);
     if (rc == CFB_OK) rc = cfb_mkdir_p(c->out, err);
     if (rc == CFB_OK) rc = cfb_cli_store_path(c->out, r->store_path, err);
-    if (rc == CFB_OK) rc = cfb_store_open(r->store_path, CFB_STORE_WRITE, &r->store, err);
+    if (rc == CFB_OK) rc = cfb_store_open(r->store_path, cfb_cli_store_mode(c), &r->store, err);
     if (rc == CFB_OK) rc = cfb_cli_bind_settings(c, r->suite, r->store, err);
     if (rc != CFB_OK) return cfb_cli_batch_run_close(r, rc, err);
     r->opts.suite = r->suite;

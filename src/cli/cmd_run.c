@@ -11,9 +11,8 @@ static cfb_code failed_rows(uint64_t n, const char *again, cfb_err *err) {
                        n == 1 ? " has" : "s have", again);
 }
 
-/* Scores OUT/run.db; upstream's files and the reports go to dir. */
-static cfb_code publish_store(const cfb_config *c, const char *out, const char *dir, unsigned what, uint64_t *n_failed,
-                              cfb_err *err) {
+cfb_code cfb_cli_publish_store(const cfb_config *c, const char *out, const char *dir, unsigned what, uint64_t *n_failed,
+                               cfb_err *err) {
     cfb_scoring_t *s = NULL;
     char path[PATH_MAX];
     cfb_code rc = cfb_cli_store_path(out, path, err);
@@ -38,7 +37,7 @@ cfb_code cfb_cmd_run(const cfb_config *c, cfb_err *err) {
     if (c->dry_run) return cfb_cli_dry_run(c, err);
     cfb_code rc = cfb_cli_ask(c, &asked_failed, err);
     if (rc == CFB_OK)
-        rc = publish_store(c, c->out, c->out, CFB_EXPORT_OUTPUT | CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS, &n_failed, err);
+        rc = cfb_cli_publish_store(c, c->out, c->out, CFB_EXPORT_OUTPUT | CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS, &n_failed, err);
     if (rc == CFB_OK && !c->quiet)
         fprintf(stderr,
                 "results: %s/ (report.html, report.md, scores.json, cfbenchmark-response/, cfbenchmark-scores/, run.db)\n",
@@ -55,7 +54,7 @@ cfb_code cfb_cmd_report(const cfb_config *c, cfb_err *err) {
         snprintf(folder, sizeof folder, "%.*s", base == run ? 1 : (int)(base - run), base == run ? "." : run);
         dir = folder;
     }
-    cfb_code rc = publish_store(c, run, dir, 0, &n_failed, err);
+    cfb_code rc = cfb_cli_publish_store(c, run, dir, 0, &n_failed, err);
     return rc == CFB_OK && n_failed ? failed_rows(n_failed, "`cfbench generate` asks for them again", err) : rc;
 }
 

@@ -20,6 +20,8 @@ static cfb_code dispatch(const cfb_config *c, cfb_err *err) {
     case CFB_CMD_PROMPT: return cfb_cmd_prompt(c, err);
     case CFB_CMD_BATCH: return cfb_cmd_batch(c, err);
     case CFB_CMD_CACHE: return cfb_cmd_cache(c, err);
+    case CFB_CMD_LIMITER: return cfb_cmd_limiter(c, err);
+    case CFB_CMD_MERGE: return cfb_cmd_merge(c, err);
     case CFB_CMD_DOCTOR: return cfb_cmd_doctor(c, err);
     case CFB_CMD_TUNE: return cfb_cmd_tune(c, err);
     case CFB_CMD_MOCK: return cfb_cmd_mock(c, err);
@@ -101,12 +103,15 @@ int main(int argc, char **argv) {
     } else if (rc == CFB_OK) {
         cfb_cli_log_to_stderr(&config);
         rc = cfb_cli_log_to_file(&config, &err);
+        if (rc == CFB_OK) rc = cfb_cli_place(&config, &err);
         if (rc == CFB_OK) rc = run_command(&config, &err);
         cfb_cli_log_end(rc == CFB_OK ? NULL : err.msg);
         cfb_cli_embed_close();
     }
     if (rc == CFB_OK) rc = cfb_cli_print(CFB_STR_LIT(""), &err); /* what stdio still holds */
     if (rc != CFB_OK) fprintf(stderr, "cfbench: %s\n", err.msg[0] ? err.msg : cfb_code_text(rc));
+    status = cfb_code_exit_status(rc);
+    if (rc == CFB_EINTERRUPTED && config.requeue_exit > 0) status = (int)config.requeue_exit;
     cfb_config_free(&config);
-    return cfb_code_exit_status(rc);
+    return status;
 }

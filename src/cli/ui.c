@@ -11,13 +11,22 @@
 cfb_stop cfb_cli_stop, cfb_cli_abort;
 static bool announce_stop;
 
+/* A batch system's signal may come twice at once: to the job's script, which hands it on, and to every process of the job. That
+ * is one wish, while a person who presses Ctrl-C again means it. */
+#define SAME_WISH_NS 2000000000
+
 static void on_signal(int sig) {
-    (void)sig;
-    if (cfb_stop_is_on(&cfb_cli_stop)) cfb_stop_set(&cfb_cli_abort);
+    static atomic_llong first_ns;
+    long long none = 0, now = cfb_now_ns();
+    bool again = !atomic_compare_exchange_strong(&first_ns, &none, now);
+    if (again && (sig == SIGINT || now - none > SAME_WISH_NS)) cfb_stop_set(&cfb_cli_abort);
     cfb_stop_set(&cfb_cli_stop);
     static const char first[] = "\ncfbench: stopping: waiting for calls under way (again to give them up)\n";
-    if (announce_stop && !cfb_stop_is_on(&cfb_cli_abort)) (void)!write(STDERR_FILENO, first, sizeof first - 1);
+    if (announce_stop && !again) (void)!write(STDERR_FILENO, first, sizeof first - 1);
 }
+
+static const int job_signals[] = {SIGUSR1, SIGUSR2,
+                                  SIGXCPU}; /* Slurm, if it is asked to; LSF, Grid Engine; a limit of CPU time */
 
 void cfb_cli_catch_signals(bool announce) {
     struct sigaction a = {0};
@@ -26,13 +35,14 @@ void cfb_cli_catch_signals(bool announce) {
     sigemptyset(&a.sa_mask);
     sigaction(SIGINT, &a, NULL);
     sigaction(SIGTERM, &a, NULL);
-    sigaction(SIGUSR1, &a, NULL); /* what clusters send before the end of a job's time, if they are asked to */
+    /* what batch systems send before the end of a job's time, or to make room for another one */
+    for (size_t i = 0; i < sizeof job_signals / sizeof *job_signals; i++) sigaction(job_signals[i], &a, NULL);
 }
 
 void cfb_cli_release_signals(void) {
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
-    signal(SIGUSR1, SIG_DFL);
+    for (size_t i = 0; i < sizeof job_signals / sizeof *job_signals; i++) signal(job_signals[i], SIG_DFL);
 }
 
 /* One lock for everything that goes to standard error, so that log lines and the progress display do not mix. */

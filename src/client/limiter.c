@@ -43,6 +43,7 @@ int64_t cfb_limiter_reserve(cfb_limiter *l, double tokens) {
     {
         int64_t now = cfb_now_ns();
         due = reserve_inside(l, tokens, now);
+        if (l->source) l->source->want(l->source->ctx, tokens);
         note_hold(l, now);
     }
     return due;
@@ -68,6 +69,7 @@ int64_t cfb_limiter_take(cfb_limiter *l, int64_t due_ns) {
             int64_t due = renew_if_late(l, due_ns, now);
             later = due > now ? due : now < earliest ? earliest : 0;
         }
+        if (later == 0 && l->source) later = l->source->take(l->source->ctx, now);
         if (later == 0) {
             if (l->starts++ > 0 && (l->min_gap_ns == 0 || now - l->last_ns < l->min_gap_ns)) l->min_gap_ns = now - l->last_ns;
             l->last_ns = now;
@@ -78,6 +80,7 @@ int64_t cfb_limiter_take(cfb_limiter *l, int64_t due_ns) {
 }
 
 void cfb_limiter_settle(cfb_limiter *l, double estimated_tokens, double real_tokens) {
+    if (l->source) l->source->settle(l->source->ctx, real_tokens - estimated_tokens);
     if (l->limits.tokens_per_s <= 0) return;
 #pragma omp critical(cfb_rate_limiter)
     {
@@ -88,6 +91,7 @@ void cfb_limiter_settle(cfb_limiter *l, double estimated_tokens, double real_tok
 }
 
 void cfb_limiter_pause(cfb_limiter *l, double delay_s) {
+    if (l->source) l->source->pause(l->source->ctx, delay_s);
 #pragma omp critical(cfb_rate_limiter)
     {
         int64_t entered = cfb_now_ns(), until = entered + (int64_t)(delay_s * 1e9);

@@ -124,6 +124,23 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
          "by runs meanwhile.",
          {"What is in it:", "cfbench cache stats replies.db", "Forget what is older than 30 days, and stay below 1 GB:",
           "cfbench cache prune --older-than 30d --max-bytes 1G replies.db"}},
+    [CFB_CMD_MERGE] =
+        {"OUT SHARD...",
+         2,
+         SIZE_MAX,
+         "Joins the shards of a run (made with --shard) into the run store of OUT, scores it and writes its reports, as one "
+         "process would have. SHARD is a shard's folder, its run.db, or a folder that holds shards. All must be of one "
+         "configuration, and together hold every row once. Give the --seed of the shards, where they had one: intervals "
+         "depend on it.",
+         {"A run of 8 shards, made with --out runs/qwen --shard i/8:", "cfbench merge runs/qwen-whole runs/qwen"}},
+    [CFB_CMD_LIMITER] =
+        {"",
+         0,
+         0,
+         "Hands out starts of calls, and calls in flight, to any number of processes with --limiter, so that all of "
+         "them together keep to one limit. Clients must know its token (CFBENCH_LIMITER_TOKEN or "
+         "--limiter-token-file). What a killed client had goes to the others.",
+         {"One rate for all jobs of a user:", "cfbench limiter --listen 0.0.0.0:7700 --rps 50 --in-flight 200"}},
     [CFB_CMD_DOCTOR] =
         {"",
          0,
@@ -189,6 +206,7 @@ const cfb_env_info cfb_env_infos[] = {
     {"CFBENCH_SUITE_PATH", "folders in which suites are looked for by name, separated by colons"},
     {"CFBENCH_DOCTOR_ROOT", "folder that stands for / when doctor reads /proc and /sys; for tests"},
     {"CFBENCH_SIMD", "avx512, avx2, neon or portable: the instruction set for reading; for measuring and tests"},
+    {"CFBENCH_LIMITER_TOKEN", "what a limiter and its clients must have in common; a token file goes first"},
     {"NO_COLOR", "if set, --color auto means never"},
     {NULL, NULL},
 };

@@ -112,7 +112,7 @@ static cfb_code settle_server(cfb_loader *l, cfb_err *err) {
                            where_of(l, "mock"), where_of(l, "base-url"));
     if (c->mock) c->base_urls = (cfb_string_list){mock_url, 1};
     if (c->mock && cfb_loader_rank(l, "api-rate-limit") == RANK_DEFAULT) c->api_rate_limit = 0; /* nobody pays for its calls */
-    if ((c->rps > 0 || c->rpm > 0 || c->tpm > 0) && cfb_loader_rank(l, "api-rate-limit") == RANK_DEFAULT)
+    if ((c->rps > 0 || c->rpm > 0 || c->tpm > 0 || c->limiter) && cfb_loader_rank(l, "api-rate-limit") == RANK_DEFAULT)
         c->api_rate_limit = 0; /* a rate was given: it holds alone */
     return trim_addresses(c, err);
 }

@@ -15,6 +15,8 @@
 #define PROMPT CMD_BIT(CFB_CMD_PROMPT)
 #define BATCH CMD_BIT(CFB_CMD_BATCH)
 #define CACHE CMD_BIT(CFB_CMD_CACHE)
+#define MERGE CMD_BIT(CFB_CMD_MERGE)
+#define LIMITER CMD_BIT(CFB_CMD_LIMITER)
 #define MOCK CMD_BIT(CFB_CMD_MOCK)
 #define EMBED CMD_BIT(CFB_CMD_EMBED)
 #define DOCTOR CMD_BIT(CFB_CMD_DOCTOR)
@@ -118,21 +120,26 @@ const cfb_opt cfb_opts[] = {
     {AT("api-rate-limit", api_rate_limit), .type = OPT_DOUBLE, .def = "1.0", RANGE(0, 3600), .unit = "s", .metavar = "SECONDS",
      .group = GROUP_PACE, .commands = ASK,
      .help = "shortest time between the starts of two calls, over all workers; 0 = no limit, which is the default with --mock"},
+    {AT("api-rate-limit", api_rate_limit), .type = OPT_DOUBLE, .def = "0", RANGE(0, 3600), .unit = "s", .metavar = "SECONDS",
+     .group = GROUP_PACE, .commands = LIMITER,
+     .help = "shortest time between the starts of two calls, over all clients; 0 = no limit"},
     {AT("in-flight", in_flight), .type = OPT_INT, .def = "0", RANGE(0, 65536), .unit = "calls", .metavar = "N",
      .group = GROUP_PACE, .commands = ASK | TUNE,
      .help =
          "calls at once, over all tasks; 0 = tasks side by side times --max-workers. A few threads keep many calls in flight"},
+    {AT("in-flight", in_flight), .type = OPT_INT, .def = "0", RANGE(0, 1000000), .unit = "calls", .metavar = "N",
+     .group = GROUP_PACE, .commands = LIMITER, .help = "calls at once, over all clients; 0 = no limit"},
     {AT("calls-per-thread", calls_per_thread), .type = OPT_INT, .def = "0", RANGE(0, 4096), .unit = "calls", .metavar = "N",
      .group = GROUP_PACE, .commands = ASK, .help = "calls that one thread keeps in flight; 0 = chosen by the number of cores"},
-    {AT("adaptive", adaptive), .type = OPT_BOOL, .def = "true", .group = GROUP_PACE, .commands = ASK,
+    {AT("adaptive", adaptive), .type = OPT_BOOL, .def = "true", .group = GROUP_PACE, .commands = ASK | LIMITER,
      .help =
          "let the number of calls in flight follow what the server takes well, up to --in-flight; --no-adaptive keeps it fixed"},
     {AT("rps", rps), .type = OPT_DOUBLE, .def = "0", RANGE(0, 1000000), .unit = "calls/s", .metavar = "RATE", .group = GROUP_PACE,
-     .commands = ASK, .help = "starts of calls in a second; 0 = no limit"},
+     .commands = ASK | LIMITER, .help = "starts of calls in a second; 0 = no limit"},
     {AT("rpm", rpm), .type = OPT_DOUBLE, .def = "0", RANGE(0, 60000000), .unit = "calls/min", .metavar = "RATE",
-     .group = GROUP_PACE, .commands = ASK, .help = "starts of calls in a minute, evenly spread; 0 = no limit"},
+     .group = GROUP_PACE, .commands = ASK | LIMITER, .help = "starts of calls in a minute, evenly spread; 0 = no limit"},
     {AT("tpm", tpm), .type = OPT_DOUBLE, .def = "0", RANGE(0, 1e12), .unit = "tokens/min", .metavar = "RATE", .group = GROUP_PACE,
-     .commands = ASK,
+     .commands = ASK | LIMITER,
      .help = "tokens in a minute, of prompts and replies: estimated before a call, corrected by what the server counts; 0 = no "
              "limit"},
     {AT("max-retries", max_retries), .type = OPT_INT, .def = "3", RANGE(0, 100), .metavar = "N", .group = GROUP_PACE,
@@ -179,10 +186,10 @@ const cfb_opt cfb_opts[] = {
     {AT("task", task), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = SCORE | COMPARE | TUNE,
      .help = "task of the given files, where their names do not say it"},
     {AT("metric", metric), .type = OPT_STRING, .metavar = "NAME|TASK=NAME,...", .group = GROUP_SCORE, .check = cfb_check_metrics,
-     .commands = RUN | SCORE | COMPARE | VERIFY | TUNE,
+     .commands = RUN | SCORE | COMPARE | VERIFY | TUNE | MERGE,
      .help = "metric of the generation tasks, or of single tasks, in place of the suite's: docs/metrics.md lists them"},
     {AT("label-set", label_set), .type = OPT_ENUM, .choices = "suite|observed", .group = GROUP_SCORE,
-     .commands = RUN | SCORE | COMPARE | VERIFY | TUNE,
+     .commands = RUN | SCORE | COMPARE | VERIFY | TUNE | MERGE,
      .help = "labels that F1 counts: the suite's list, or all that the file holds; without it, as the suite says"},
     {AT("response-column", response_column), .type = OPT_STRING, .def = "response", .metavar = "NAME", .group = GROUP_SCORE,
      .commands = SCORE | COMPARE, .help = "column with the reference answers in response files"},
@@ -207,13 +214,13 @@ const cfb_opt cfb_opts[] = {
     {AT("on-bad-row", on_bad_row), .type = OPT_ENUM, .choices = "fail|skip", .def = "fail", .group = GROUP_SCORE,
      .commands = SCORE, .help = "a row that cannot be read: end with an error, or pass over it, list it and end with status 3"},
     {AT("threads", threads), .letter = 'j', .type = OPT_INT, .def = "0", RANGE(0, 1024), .metavar = "N", .group = GROUP_SCORE,
-     .commands = RUN | SCORE | REPORT | COMPARE | VERIFY | EMBED | DOCTOR,
+     .commands = RUN | SCORE | REPORT | COMPARE | VERIFY | EMBED | DOCTOR | MERGE,
      .help = "threads for scoring and embedding; 0 = all cores. The scores are the same for any number"},
     {AT("confidence", confidence), .type = OPT_DOUBLE, .def = "0.95", RANGE(0.5, 0.9999), .metavar = "SHARE",
-     .group = GROUP_SCORE, .commands = RUN | SCORE | REPORT | COMPARE | VERIFY,
+     .group = GROUP_SCORE, .commands = RUN | SCORE | REPORT | COMPARE | VERIFY | MERGE,
      .help = "confidence of the intervals around scores"},
     {AT("resamples", resamples), .type = OPT_INT, .def = "10000", RANGE(0, 10000000), .metavar = "N", .group = GROUP_SCORE,
-     .commands = RUN | SCORE | REPORT | COMPARE | VERIFY,
+     .commands = RUN | SCORE | REPORT | COMPARE | VERIFY | MERGE,
      .help = "bootstrap resamples behind an interval; 0 = Student's t interval instead"},
     {AT("fail-if", fail_if), .type = OPT_LIST, .metavar = "CONDITION", .group = GROUP_SCORE, .commands = COMPARE,
      .help = "exit with status 6 where this holds of a later run beside the first, such as 'f1 drops > 0.01 at 95%'"},
@@ -265,11 +272,48 @@ const cfb_opt cfb_opts[] = {
      .check = cfb_check_size, .commands = CACHE,
      .help = "prune what was not used for longest until the cache is at most so large, such as 1G"},
 
+    /* Cluster jobs */
+    {AT("shard", shard), .type = OPT_STRING, .metavar = "i/N|auto", .group = GROUP_CLUSTER, .commands = ASK,
+     .help =
+         "only the rows of shard i of N (from 0), into OUT/shard-i-of-N; auto = by the job array or step of Slurm, PBS, LSF or "
+         "Grid Engine. 'cfbench merge' joins the shards"},
+    {AT("share-rate", share_rate), .type = OPT_INT, .def = "0", RANGE(0, 1000000), .unit = "processes", .metavar = "N",
+     .group = GROUP_CLUSTER, .commands = ASK,
+     .help = "N processes share the limits: this one takes 1/N of --rps, --rpm, --tpm, and of the starts that --api-rate-limit "
+             "allows; 0 = the number of shards"},
+    {AT("limiter", limiter), .type = OPT_STRING, .metavar = "ADDRESS", .group = GROUP_CLUSTER, .commands = ASK,
+     .help =
+         "take starts, and calls in flight, from the 'cfbench limiter' at HOST:PORT or unix:PATH, beside the limits given here; "
+         "its token is in CFBENCH_LIMITER_TOKEN"},
+    {AT("listen", listen), .type = OPT_STRING, .def = "127.0.0.1:0", .metavar = "ADDRESS", .group = GROUP_CLUSTER,
+     .commands = LIMITER,
+     .help = "where the limiter serves: HOST:PORT (0 = any free port; 0.0.0.0 = all networks of this machine) or unix:PATH"},
+    {AT("limiter-token-file", limiter_token_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_CLUSTER,
+     .commands = ASK | LIMITER, .help = "file whose first line is the limiter's token; without it, CFBENCH_LIMITER_TOKEN"},
+    {AT("time-limit", time_limit), .type = OPT_DOUBLE, .def = "0", RANGE(0, 31536000), .unit = "s", .metavar = "SECONDS",
+     .group = GROUP_CLUSTER, .commands = ASK,
+     .help =
+         "end, resumable, so long after the start: rows that would not be answered by then are not asked; 0 = when the Slurm job "
+         "ends, if there is one, else never"},
+    {AT("time-margin", time_margin), .type = OPT_DOUBLE, .def = "20", RANGE(0, 86400), .unit = "s", .metavar = "SECONDS",
+     .group = GROUP_CLUSTER, .commands = ASK,
+     .help = "so long before the end of --time-limit or the job no call is under way any more: for commits, and what the job "
+             "does next"},
+    {AT("requeue-exit", requeue_exit), .type = OPT_INT, .def = "0", RANGE(0, 255), .metavar = "STATUS", .group = GROUP_CLUSTER,
+     .commands = ASK, .help = "exit status of an interrupted, resumable run, in place of 5: what the site's requeue rule wants"},
+    {AT("store-locks", store_locks), .type = OPT_ENUM, .choices = "auto|shared|exclusive", .def = "auto", .group = GROUP_CLUSTER,
+     .commands = ASK | BATCH,
+     .help =
+         "how the run store is opened: shared lets other programs read it meanwhile, exclusive needs no shared memory; auto = "
+         "exclusive on a network file system"},
+
     /* Mock model */
     {AT("port", port), .type = OPT_INT, .def = "0", RANGE(0, 65535), .metavar = "N", .group = GROUP_MOCK, .commands = MOCK,
      .help = "port on 127.0.0.1; 0 = any free one"},
     {AT("port-file", port_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_MOCK, .commands = MOCK,
      .help = "file that gets the port's number once the mock serves"},
+    {AT("address-file", address_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_CLUSTER, .commands = LIMITER,
+     .help = "file that gets the address once the limiter serves"},
     {AT("replies", replies), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_MOCK, .commands = ASK | MOCK,
      .help = "JSON Lines file with the mock's replies, by the SHA-256 of the prompt"},
     {AT("mock-latency", mock_latency), .type = OPT_DOUBLE, .def = "0.0", RANGE(0, 3600), .unit = "s", .metavar = "SECONDS",
@@ -357,14 +401,15 @@ const cfb_opt cfb_opts[] = {
      .help = "ask the model one short question too: only an answer tells some servers' limits"},
     {AT("format", format), .type = OPT_ENUM, .choices = "table|json|markdown|latex", .def = "table", .group = GROUP_OUTPUT,
      .commands = COMPARE, .help = "form on standard output"},
-    {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT | EMBED,
+    {AT("force", force), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = EXPORT | CONVERT | EMBED | MERGE,
      .help = "replace files that are there"},
     {AT("moved", moved), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = RUNS | BATCH,
      .help = "continue a run although --base-url changed: the same model now answers at another address"},
     {AT("hash", hash), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = PROMPT,
      .help = "print the SHA-256 of each prompt instead of its text"},
     {AT("json", json), .type = OPT_BOOL, .group = GROUP_OUTPUT,
-     .commands = ASK | BATCH | SCORE | REPORT | COMPARE | PROMPT | CACHE | TUNE, .help = "standard output is one JSON document"},
+     .commands = ASK | BATCH | SCORE | REPORT | COMPARE | PROMPT | CACHE | TUNE | MERGE,
+     .help = "standard output is one JSON document"},
     {AT("quiet", quiet), .letter = 'q', .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ALL,
      .help = "no progress; on standard error only warnings and errors"},
     {AT("verbose", verbose), .letter = 'v', .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ALL,
@@ -391,7 +436,7 @@ const cfb_opt cfb_opts[] = {
      .commands = RUNS | SCORE | DOCTOR,
      .help = "settings that 'cfbench tune' found for this machine; the config file, variables and options go before them"},
     {AT("seed", seed), .type = OPT_INT, .def = "0", RANGE(0, 9007199254740992.0), .metavar = "N", .group = GROUP_GENERAL,
-     .commands = ASK | MOCK | SCORE | REPORT | COMPARE | VERIFY | TUNE,
+     .commands = ASK | MOCK | SCORE | REPORT | COMPARE | VERIFY | TUNE | MERGE,
      .help = "start of every random choice: the mock's, the waits between tries, --sample, the resamples of intervals"},
     {AT("config", config_file), .type = OPT_PATH, .flags = OPT_NO_FILE, .metavar = "FILE", .group = GROUP_GENERAL,
      .commands = ALL, .help = "JSON file with options, as --print-config writes it"},

@@ -20,6 +20,7 @@ typedef enum cfb_opt_type { OPT_BOOL, OPT_INT, OPT_DOUBLE, OPT_STRING, OPT_ENUM,
     X(PACE, "Pace, retries and time limits")   \
     X(SCORE, "Scoring")                        \
     X(BATCH, "Batch files and response cache") \
+    X(CLUSTER, "Cluster jobs")                 \
     X(MOCK, "Mock model")                      \
     X(OUTPUT, "Output")                        \
     X(GENERAL, "General")

@@ -64,8 +64,9 @@ static void kind(cfb_doctor_t *d, const cfb_doctor_want *w, const char *dir) {
         cfb_doctor_find(
             d, FAULT, "network-disk",
             cfb_doctor_text(d, "%s lies on a network file system (%s)", dir, m.type[0] ? m.type : "by its number"),
-            "the run store is an SQLite file in WAL mode, which needs shared memory and locks that hold: on a network "
-            "mount two nodes can damage it, and each commit waits for the server",
+            "the run store is an SQLite file in WAL mode; here it is opened for one process alone (--store-locks), but two nodes "
+            "that "
+            "write one store can still damage it where flock does not hold between them, and each commit waits for the server",
             "--out on a local disk ($TMPDIR, /tmp, /scratch), and copy the folder when the run is done");
     if (strstr(m.options, "nolock") || strstr(m.options, "nobrl"))
         cfb_doctor_find(d, FAULT, "locks", cfb_doctor_text(d, "%s is mounted without locks across machines", m.point),

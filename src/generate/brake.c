@@ -22,7 +22,7 @@ static size_t calls_together(const struct job *j) {
 }
 
 /* The first reason counts; it wakes those that wait. */
-static void stop_run(struct job *j, const cfb_err *why) {
+void cfb_brake_stop(struct job *j, const cfb_err *why) {
 #pragma omp critical(cfb_brake)
     if (j->brake.verdict.code == CFB_OK) j->brake.verdict = *why;
     cfb_stop_set(&j->stop);
@@ -101,7 +101,7 @@ void cfb_brake_on_call(struct job *j, size_t k, size_t row, const cfb_chat_reply
         cfb_err_set(&e, CFB_ENET,
                     "%s has not answered for %.0f s (%s: %s); every answer so far is saved: the same command continues",
                     j->o->client.base_urls[0], gone_s, cfb_fail_name(r->fail), r->message);
-        stop_run(j, &e);
+        cfb_brake_stop(j, &e);
     }
 }
 
@@ -205,7 +205,7 @@ bool cfb_brake_reserve(struct job *j, double tokens, struct cfb_spending *out) {
     if (enough) return true;
     *out = (struct cfb_spending){0};
     cfb_err_add_context(&e, "every answer so far is saved, and the same command continues");
-    stop_run(j, &e);
+    cfb_brake_stop(j, &e);
     return false;
 }
 

@@ -1,6 +1,7 @@
 /* The whole: prepare, ask, sum up. */
 #include "generate/job.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -58,7 +59,7 @@ static cfb_code check_limits(struct shape s, cfb_err *err) {
 }
 
 static cfb_code set_up(struct job *j, struct shape s, cfb_err *err) {
-    int start = j->o->adaptive && s.in_flight > ADAPTIVE_START ? ADAPTIVE_START : s.in_flight;
+    int start = j->o->source ? 0 : j->o->adaptive && s.in_flight > ADAPTIVE_START ? ADAPTIVE_START : s.in_flight;
     cfb_code rc = check_limits(s, err);
     j->calls_per_worker = s.calls_each;
     j->sum->in_flight = s.in_flight;
@@ -67,9 +68,11 @@ static cfb_code set_up(struct job *j, struct shape s, cfb_err *err) {
     if (rc == CFB_OK && j->o->cache)
         rc = cfb_recall_new(j->o->cache, &j->o->client.request, j->o->client.base_urls[0], &j->recall, err);
     cfb_limiter_init(&j->limiter, &j->o->limits);
+    j->limiter.source = j->o->source;
+    if (j->o->source) j->o->source->watch(j->o->source->ctx, &j->gate.used, s.in_flight);
     cfb_adaptive_init(&j->adaptive, start, s.in_flight, cfb_now_ns());
     atomic_store(&j->progress->limit, start);
-    atomic_store(&j->progress->phase, j->o->adaptive ? (int)j->adaptive.phase : -1);
+    atomic_store(&j->progress->phase, j->o->adaptive && !j->o->source ? (int)j->adaptive.phase : -1);
     return rc;
 }
 
@@ -99,6 +102,7 @@ static cfb_code ask(struct job *j, cfb_err *err) {
             rc = cfb_sched_run(&sched, &j->sum->sched, err);
             say_if_fewer(&j->sum->sched, s);
         }
+        if (j->o->source) j->o->source->watch(j->o->source->ctx, NULL, 0);
         cfb_err flush_err = CFB_ERR_INIT;
         cfb_code flushed = cfb_store_flush(j->o->store, &flush_err);
         if (flushed != CFB_OK && (rc == CFB_OK || rc == CFB_EINTERRUPTED)) {
@@ -132,6 +136,7 @@ static void sum_up(struct job *j) {
     for (int f = 0; f < CFB_FAIL_COUNT; f++) sum->n_fail[f] = atomic_load(&j->n_fail[f]);
     for (int f = 0; f < CFB_FAIL_COUNT; f++) sum->n_failed_calls[f] = atomic_load(&j->n_failed_calls[f]);
     sum->n_calls = atomic_load(&j->n_calls);
+    sum->n_unfit = atomic_load(&j->n_unfit);
     sum->n_truncated = atomic_load(&j->n_truncated);
     sum->n_thought = atomic_load(&j->n_thought);
     sum->n_from_cache = atomic_load(&j->n_from_cache);
@@ -156,7 +161,9 @@ static cfb_code begin(struct job *j, const cfb_generate_opts *o, cfb_generate_su
     j->spool.fd = -1;
     j->latency = calloc(LATENCY_BUCKETS, sizeof *j->latency);
     if (j->latency == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    cfb_code rc = cfb_spool_open(&j->spool, cfb_store_path(o->store), err);
+    char scratch[PATH_MAX];
+    snprintf(scratch, sizeof scratch, "%.4000s/cfbench", o->scratch ? o->scratch : "");
+    cfb_code rc = cfb_spool_open(&j->spool, o->scratch ? scratch : cfb_store_path(o->store), err);
     return rc == CFB_OK ? cfb_job_prepare(j, fn, ctx, err) : rc;
 }
 
@@ -168,8 +175,8 @@ cfb_code cfb_generate(const cfb_generate_opts *opts, cfb_generate_summary *sum, 
     if (rc == CFB_OK) {
         rc = ask(&j, err);
         if (rc == CFB_OK || rc == CFB_EINTERRUPTED) {
-            cfb_code verdict = cfb_brake_at_end(&j, err);
-            if (verdict != CFB_OK) rc = verdict;
+            cfb_code verdict = cfb_brake_at_end(&j, err), end = verdict == CFB_OK ? cfb_fit_at_end(&j, err) : CFB_OK;
+            if (verdict != CFB_OK || end != CFB_OK) rc = verdict != CFB_OK ? verdict : end;
         }
         if (atomic_load(&j.n_calls) > 0 || atomic_load(&j.n_from_cache) > 0)
             cfb_job_sample(&j, true); /* a run that asks nothing leaves no trace */

@@ -8,6 +8,7 @@
  * worker.c   a row worker: an event loop that keeps its calls in flight
  * traced.c   what of it a trace shows
  * outcome.c  what becomes of a call: record, count, list
+ * fit.c      the end of the job's time
  * brake.c    when a run must not go on: nothing works, the server is gone, too much failed or spent */
 #ifndef CFB_GENERATE_JOB_H
 #define CFB_GENERATE_JOB_H
@@ -59,6 +60,12 @@ void cfb_gate_stand_up(struct gate *g, size_t seat);
 
 /* ---- the job ---- */
 
+/* How long replies take, smoothed; in critical(cfb_fit). */
+struct fit {
+    double mean_s, deviation_s;
+    bool known;
+};
+
 struct job_task {
     const cfb_task *task;
     int64_t task_id;
@@ -71,7 +78,8 @@ struct job_task {
     size_t n_given_up;
     int max_tokens;
     atomic_llong n_replies, completion_tokens; /* for the estimate */
-    atomic_llong first_ns, last_ns;            /* of its rows, while a trace is open */
+    struct fit fit;
+    atomic_llong first_ns, last_ns; /* of its rows, while a trace is open */
 };
 
 /* Latencies of replies: 32 buckets for each doubling, from 1 us on. */
@@ -111,6 +119,9 @@ struct job {
     atomic_llong reserved_requests, reserved_tokens, reserved_cost; /* by calls that are about to start, or under way */
     atomic_llong sampled_ns, told_requests, told_prompt, told_completion, told_cost;
     atomic_uint *latency; /* (LATENCY_BUCKETS) */
+    struct fit fit;       /* of all tasks, for one that has no reply yet */
+    atomic_size_t n_unfit;
+    atomic_int time_is_up;
 };
 
 /* ---- prepare.c ---- */
@@ -146,6 +157,7 @@ bool cfb_brake_reserve(struct job *j, double tokens, struct cfb_spending *out);
 void cfb_brake_count_call(struct job *j, struct cfb_spending *s); /* the call starts: from now on it is one of n_calls */
 /* What was set aside is free again, or really spent and counted. */
 void cfb_brake_settle(struct job *j, struct cfb_spending *s);
+void cfb_brake_stop(struct job *j, const cfb_err *why); /* the run ends with this verdict, if it has none yet */
 CFB_MUST_CHECK cfb_code cfb_brake_at_end(struct job *j, cfb_err *err);
 
 /* ---- traced.c: call these while a trace is open ---- */
@@ -162,6 +174,18 @@ void cfb_job_trace_call(struct job *j, struct cfb_lane_trace *t, size_t task, si
 void cfb_job_trace_row(struct job *j, struct cfb_lane_trace *t, size_t task, size_t row, int tries, cfb_fail last);
 void cfb_job_trace_tasks(const struct job *j);
 void cfb_job_trace_counters(const struct job *j);
+
+/* ---- fit.c: the end of the job ---- */
+/* A reply took so long. */
+void cfb_fit_learn(struct job *j, size_t k, double latency_s);
+/* May a call of task k start now, and be answered in time? Counts those that may not. */
+bool cfb_fit_starts(struct job *j, size_t k, int64_t now_ns);
+/* The end is here: nothing more is started. */
+void cfb_fit_watch(struct job *j, int64_t now_ns);
+/* How long calls under way may take after a stop, in s; negative: as long as they like. */
+double cfb_fit_grace_s(const struct job *j);
+/* EINTERRUPTED if rows were left out. */
+CFB_MUST_CHECK cfb_code cfb_fit_at_end(struct job *j, cfb_err *err);
 
 /* ---- worker.c ---- */
 cfb_code cfb_job_work(void *ctx, cfb_seat_t *seat, cfb_err *err);

@@ -31,24 +31,44 @@ struct preparing {
     cfb_records records;
     cfb_store_row *rows;
     char (*keys)[65];
-    unsigned char *done;
+    unsigned char *done, *mine; /* mine: of this shard */
     uint32_t *failed;
+    size_t n_mine;
     cfb_buf prompt;
 };
 
+/* A shard's store has the shard's rows, and notes of how many rows there are in all: so a merge knows when it is complete. */
+static cfb_code choose_rows(struct job *j, const struct job_task *t, struct preparing *p, cfb_err *err) {
+    cfb_shard shard = j->o->shard;
+    char name[160], n[24];
+    for (size_t i = 0; i < p->records.n; i++) {
+        p->mine[i] =
+            shard.count == 0 || cfb_shard_of(shard.count, cfb_str_from(t->task->name), p->records.rows[i].id) == shard.index;
+        p->n_mine += p->mine[i];
+    }
+    if (shard.count == 0) return CFB_OK;
+    snprintf(name, sizeof name, CFB_STORE_NOTE_ROWS "%.120s", t->task->name);
+    snprintf(n, sizeof n, "%zu", p->records.n);
+    return cfb_store_note_put(j->o->store, name, n, err);
+}
+
 static cfb_code put_rows(struct job *j, struct job_task *t, struct preparing *p, cfb_err *err) {
-    size_t n = p->records.n;
+    size_t n = 0;
     cfb_code rc = CFB_OK;
-    for (size_t i = 0; i < n && rc == CFB_OK; i++) {
+    for (size_t i = 0; i < p->records.n && rc == CFB_OK; i++) {
         const cfb_record *r = &p->records.rows[i];
+        if (!p->mine[i] && j->o->on_row == NULL) continue; /* a mock's answers depend on all rows */
         cfb_buf_clear(&p->prompt);
         rc = cfb_prompt_render(t->task, j->o->shot, r, &p->prompt, err);
         if (rc == CFB_OK) rc = row_key(j, t, cfb_buf_str(&p->prompt), p->keys[i], err);
         if (rc != CFB_OK) break;
-        p->rows[i] = (cfb_store_row){(int64_t)i, r->id, {p->keys[i], 64}, r->input, r->instruction, r->response};
+        if (p->mine[i])
+            p->rows[n++] = (cfb_store_row){(int64_t)i, r->id, {p->keys[i], 64}, r->input, r->instruction, r->response};
         if (j->o->on_row) rc = j->o->on_row(j->o->on_row_ctx, t->task, cfb_buf_str(&p->prompt), r->response, err);
     }
     if (rc == CFB_OK) rc = cfb_store_put_rows(j->o->store, t->task_id, p->rows, n, err);
+    for (size_t k = 0; rc == CFB_OK && k < j->o->n_earlier; k++)
+        rc = cfb_store_adopt(j->o->store, t->task_id, t->task->name, j->o->earlier[k], err);
     return rc == CFB_OK ? rc : cfb_err_add_context(err, "task '%s'", t->task->name);
 }
 
@@ -59,7 +79,7 @@ static cfb_code take_pending(struct job *j, size_t k, struct preparing *p, cfb_p
     cfb_code rc = cfb_store_get_done(j->o->store, t->task_id, p->done, p->failed, n, err);
     for (size_t i = 0; i < n && rc == CFB_OK; i++) {
         const cfb_record *r = &p->records.rows[i];
-        if (p->done[i]) continue;
+        if (!p->mine[i] || p->done[i]) continue;
         if (j->o->max_attempts > 0 && p->failed[i] >= (uint32_t)j->o->max_attempts) {
             t->n_given_up++;
             continue;
@@ -105,22 +125,24 @@ static cfb_code prepare_task(struct job *j, size_t k, cfb_pending_fn fn, void *c
     t->task = cfb_suite_task(o->suite, index);
     t->max_tokens = cfb_generate_reply_limit(o->max_tokens, o->max_tokens_scale, t->task);
     cfb_code rc = cfb_suite_read_records(o->suite, index, o->shot, o->limit, &p.records, err);
-    size_t n = rc == CFB_OK ? p.records.n : 0, size = n ? n : 1;
-    t->n_rows = n;
+    size_t size = rc == CFB_OK && p.records.n ? p.records.n : 1;
     if (rc == CFB_OK) {
         p.rows = calloc(size, sizeof *p.rows);
         p.keys = calloc(size, sizeof *p.keys);
         p.done = malloc(size);
+        p.mine = malloc(size);
         p.failed = malloc(size * sizeof *p.failed);
         t->pending = malloc(size * sizeof *t->pending);
         t->spooled = malloc(size * sizeof *t->spooled);
         t->length = malloc(size * sizeof *t->length);
         if (o->max_attempts > 0) t->failed = malloc(size * sizeof *t->failed);
-        if (!p.rows || !p.keys || !p.done || !p.failed || !t->pending || !t->spooled || !t->length ||
+        if (!p.rows || !p.keys || !p.done || !p.mine || !p.failed || !t->pending || !t->spooled || !t->length ||
             (o->max_attempts > 0 && !t->failed))
             rc = cfb_err_set(err, CFB_ENOMEM, "out of memory");
     }
     if (rc == CFB_OK) rc = put_task(j, t, index, err);
+    if (rc == CFB_OK) rc = choose_rows(j, t, &p, err);
+    t->n_rows = p.n_mine;
     if (rc == CFB_OK) rc = put_rows(j, t, &p, err);
     if (rc == CFB_OK) rc = take_pending(j, k, &p, fn, ctx, err);
     cfb_records_free(&p.records);
@@ -128,6 +150,7 @@ static cfb_code prepare_task(struct job *j, size_t k, cfb_pending_fn fn, void *c
     free(p.rows);
     free(p.keys);
     free(p.done);
+    free(p.mine);
     free(p.failed);
     return rc;
 }

@@ -104,13 +104,33 @@ static void obey_hints(struct job *j, const cfb_chat_reply *r) {
     cfb_limiter_pause(&j->limiter, wait_s < j->o->retry_max_s ? wait_s : j->o->retry_max_s);
 }
 
+/* With other processes: the number of calls that is this one's part. */
+static void follow_source(struct job *j) {
+    const cfb_pace_source *s = j->o->source;
+    cfb_err err = CFB_ERR_INIT;
+    if (s == NULL) return;
+    if (s->check(s->ctx, &err) != CFB_OK) cfb_brake_stop(j, &err);
+    if (cfb_brake_is_open(j)) return;
+#pragma omp critical(cfb_follow)
+    {
+        int most = j->sum->in_flight, limit = s->in_flight(s->ctx);
+        if (limit > most) limit = most;
+        if (limit != atomic_exchange(&j->progress->limit, limit)) cfb_gate_set_limit(&j->gate, limit);
+        s->keep_to(s->ctx, limit);
+    }
+}
+
 static void adapt(struct job *j, const struct lane *l, const cfb_chat_reply *r) {
-    if (!j->o->adaptive || r->fail == CFB_FAIL_STOPPED) return;
+    if ((!j->o->adaptive && !j->o->source) || r->fail == CFB_FAIL_STOPPED) return;
     cfb_signal signal = CFB_SIGNAL_OTHER;
     if (r->fail == CFB_FAIL_NONE) signal = CFB_SIGNAL_OK;
     if (r->fail == CFB_FAIL_RATE_LIMIT || r->fail == CFB_FAIL_OVERLOADED || r->fail == CFB_FAIL_TIMEOUT)
         signal = CFB_SIGNAL_REFUSED;
     if (signal == CFB_SIGNAL_REFUSED) atomic_fetch_add(&j->n_refused, 1);
+    if (j->o->source) {
+        j->o->source->call_done(j->o->source->ctx, (int)signal, l->start_ns, cfb_now_ns(), l->in_flight);
+        return;
+    }
     int limit = 0, before = 0;
     cfb_adaptive_phase phase = CFB_ADAPTIVE_GROW;
 #pragma omp critical(cfb_adaptive)
@@ -217,6 +237,7 @@ static void on_done(void *ctx, void *tag, const cfb_chat_reply *r) {
     if (r->fail == CFB_FAIL_NONE) {
         l->trace.answered = true;
         cfb_job_count_reply(j, l->task, r, prompt_bytes(j, l));
+        cfb_fit_learn(j, l->task, (double)r->latency_us * 1e-6);
         free_lane(w, l);
         return;
     }
@@ -338,6 +359,10 @@ static void fill(struct worker *w, int64_t *until_ns) {
             give_up_late(w);
             continue;
         }
+        if (!cfb_fit_starts(j, l->task, now)) { /* not failed: not done */
+            free_lane(w, take_back_next(w));
+            continue;
+        }
         if (!w->has_permit) {
             l->tokens = estimate(j, l);
             if (!cfb_gate_enter(&j->gate, w->number)) {
@@ -378,7 +403,8 @@ static void wind_down(struct worker *w) {
     long long since = 0, now = cfb_now_ns();
     if (!atomic_compare_exchange_strong(&j->stopped_ns, &since, now)) now = cfb_now_ns();
     if (since == 0) since = now;
-    bool out_of_time = j->o->grace_s >= 0 && (double)(now - since) * 1e-9 >= j->o->grace_s;
+    double grace_s = cfb_fit_grace_s(j);
+    bool out_of_time = grace_s >= 0 && (double)(now - since) * 1e-9 >= grace_s;
     if (out_of_time || cfb_stop_is_on(j->o->abort)) cfb_calls_cut(w->calls);
 }
 
@@ -397,6 +423,8 @@ static void run(struct worker *w) {
     cfb_gate_sit(&j->gate, w->number, w->calls);
     for (;;) {
         int64_t until = cfb_now_ns() + TICK_NS;
+        cfb_fit_watch(j, until - TICK_NS);
+        follow_source(j);
         if (cfb_stop_is_on(&j->stop))
             wind_down(w);
         else

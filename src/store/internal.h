@@ -17,7 +17,8 @@ struct queued; /* an attempt or sample that waits for its commit: queue.c */
 
 struct cfb_store {
     sqlite3 *db;
-    cfb_store_mode mode;
+    cfb_store_mode mode; /* READ or WRITE */
+    bool alone;          /* exclusive: no shared memory */
     char path[PATH_MAX];
     int lock_fd;
     int reserve_fd;     /* -1 once the reserve was given back */

@@ -207,7 +207,7 @@ static bool must_be_immutable(const cfb_store_t *s) {
     struct stat wal; /* an empty log holds nothing: SQLite leaves one behind where it could not make the shared memory */
     bool no_log = stat(path, &wal) != 0 || wal.st_size == 0;
     return s->mode == CFB_STORE_READ && no_log &&
-           sqlite3_exec(s->db, "SELECT count(*) FROM sqlite_master", NULL, NULL, NULL) != SQLITE_OK;
+           (s->alone || sqlite3_exec(s->db, "SELECT count(*) FROM sqlite_master", NULL, NULL, NULL) != SQLITE_OK);
 }
 
 static void immutable_uri(const char *path, char uri[3 * PATH_MAX + 32]) {
@@ -239,6 +239,8 @@ static cfb_code open_db(cfb_store_t *s, cfb_err *err) {
     }
     if (rc != SQLITE_OK) return cfb_store__sql_error(s, "open the run store", err);
     sqlite3_busy_timeout(s->db, CFB_STORE_BUSY_MS);
+    /* before the log is touched: then its index is kept in this process's memory */
+    if (s->alone) return cfb_store__exec(s, "PRAGMA locking_mode=EXCLUSIVE", err);
     return CFB_OK;
 }
 
@@ -247,7 +249,8 @@ cfb_code cfb_store_open(const char *path, cfb_store_mode mode, cfb_store_t **out
         return cfb_err_set(err, CFB_ENOTFOUND, "there is no run store %s", path);
     cfb_store_t *s = calloc(1, sizeof *s);
     if (s == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    s->mode = mode;
+    s->mode = mode == CFB_STORE_READ ? CFB_STORE_READ : CFB_STORE_WRITE;
+    s->alone = mode == CFB_STORE_WRITE_ALONE || (mode != CFB_STORE_WRITE_SHARED && cfb_path_on_network(path, NULL));
     s->lock_fd = s->reserve_fd = -1;
     s->queue_tail = &s->queue;
     pthread_mutex_init(&s->lock, NULL);
@@ -255,8 +258,8 @@ cfb_code cfb_store_open(const char *path, cfb_store_mode mode, cfb_store_t **out
     pthread_cond_init(&s->progress, NULL);
     cfb_code rc = cfb_path_join(s->path, sizeof s->path - 16, NULL, path, err);
     if (rc == CFB_OK) rc = cfb_arena_new(0, &s->arena, err);
-    if (rc == CFB_OK && mode == CFB_STORE_WRITE) rc = take_lock(s, err);
-    if (rc == CFB_OK && mode == CFB_STORE_WRITE) rc = take_reserve(s, err);
+    if (rc == CFB_OK && s->mode == CFB_STORE_WRITE) rc = take_lock(s, err);
+    if (rc == CFB_OK && s->mode == CFB_STORE_WRITE) rc = take_reserve(s, err);
     if (rc == CFB_OK) rc = open_db(s, err);
     if (rc == CFB_OK) rc = check_schema(s, err);
     if (rc != CFB_OK) {
