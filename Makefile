@@ -24,15 +24,12 @@ flag_set := $(cc_name)$(if $(SERIAL),-serial)$(if $(MPI),-mpi)$(if $(LAZY),,-lin
 BUILD ?= build/$(flag_set)
 
 # Looked up once, when first needed: `make demo` on a bare machine must get as far as installing pkg-config.
-LINKED_PKGS := libcrypto libcjson sqlite3 libutf8proc zlib libzstd liblz4
-LAZY_PKGS := libcurl libssl
-PKGS := $(LAZY_PKGS) $(LINKED_PKGS)
+PKGS := libcurl libssl libcrypto libcjson sqlite3 libutf8proc zlib libzstd liblz4
 once = $(eval $(1) := $$(shell $(2)))$($(1))
 PKG_CONFIG ?= pkg-config
 PKG_CFLAGS = $(call once,PKG_CFLAGS,$(PKG_CONFIG) --cflags $(PKGS) && ($(PKG_CONFIG) --cflags openblas 2>/dev/null || test ! -d /usr/include/openblas || echo -I/usr/include/openblas))
 # Fedora's openblas-devel has no .pc file; its OpenMP build is libopenblaso.
 PKG_LIBS = $(call once,PKG_LIBS,$(PKG_CONFIG) --libs $(PKGS) && ($(PKG_CONFIG) --libs openblas 2>/dev/null || echo -lopenblaso))
-LINKED_LIBS = $(call once,LINKED_LIBS,$(PKG_CONFIG) --libs $(LINKED_PKGS))
 LAZY_FILES = $(call once,LAZY_FILES,scripts/lazy-files.sh $(CC) $(LDFLAGS) $(PKG_LIBS))
 CMOCKA_LIBS = $(call once,CMOCKA_LIBS,$(PKG_CONFIG) --libs cmocka)
 
@@ -42,8 +39,7 @@ ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -fPIC -ffp-con
              $(if $(MPI),-DCFB_MPI) $(if $(SERIAL),,-fopenmp) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) $(if $(COVERAGE),--coverage) \
              $(if $(LAZY),-DCFB_LAZY) $(MORE_CFLAGS) -Iinclude -Isrc -DCFB_VERSION='"$(VERSION)"' -DCFB_DATADIR='"$(datadir)/suites"' $(PKG_CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS) $(if $(SERIAL),,-fopenmp) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(COVERAGE),--coverage) -pthread
-ALL_LIBS = $(PKG_LIBS) $(if $(LAZY),-ldl) -lm
-LIBS = $(if $(LAZY),$(LINKED_LIBS) -ldl -lm,$(ALL_LIBS))
+LIBS = $(if $(LAZY),-Wl$(comma)--as-needed) $(PKG_LIBS) $(if $(LAZY),-ldl) -lm
 
 # The program's main is not part of the library.
 LIB_SRC := $(sort $(wildcard $(addsuffix /*.c,$(filter-out src/cli $(if $(MPI),,src/mpi),$(wildcard src/*)))))
@@ -58,7 +54,7 @@ PROGRAM := $(BUILD)/cfbench
 UNITS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
 TOOLS := $(patsubst tests/%.c,$(BUILD)/tools/%,$(TOOL_SRC))
 
-.PHONY: all lib demo demo-run test test-run test-slow test-cluster test-build asan tsan serial fuzz bench cover tidy format check-layers man install \
+.PHONY: all lib demo demo-run test test-run test-slow test-cluster test-build asan tsan serial fuzz bench cover tidy format check-layers man install deb \
         uninstall clean list deps FORCE
 # V=1 shows the commands.
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2);)
@@ -135,8 +131,8 @@ $(BUILD)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
-# The objects that open libraries know their files.
-$(call obj,src/client/lib.c src/base/blas.c): MORE_CFLAGS = $(if $(LAZY),$(LAZY_FILES))
+# The object that opens libraries knows their files.
+$(call obj,src/base/lazy.c): MORE_CFLAGS = $(if $(LAZY),$(LAZY_FILES))
 # The one object that knows where suites are installed is made again when prefix changes.
 $(call obj,src/dataset/suite_load.c): $(BUILD)/datadir
 $(BUILD)/datadir: FORCE
@@ -148,7 +144,7 @@ $(STATIC): $(LIB_OBJ)
 	$(call say,AR,$@)$(AR) rcs $@ $^
 
 $(SHARED): $(LIB_OBJ)
-	$(call say,LINK,$@)$(CC) -shared -Wl,-soname,libcfbench.so.0 $(ALL_LDFLAGS) $^ -o $@ $(ALL_LIBS)
+	$(call say,LINK,$@)$(CC) -shared -Wl,-soname,libcfbench.so.0 $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
 	@ln -sf $(notdir $@) $(BUILD)/libcfbench.so.0 && ln -sf libcfbench.so.0 $(BUILD)/libcfbench.so
 
 $(PROGRAM): $(call obj,$(CLI_SRC)) $(STATIC)
@@ -156,11 +152,11 @@ $(PROGRAM): $(call obj,$(CLI_SRC)) $(STATIC)
 
 $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $(STATIC)
 	@mkdir -p $(@D)
-	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(CMOCKA_LIBS) $(ALL_LIBS)
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(CMOCKA_LIBS) $(LIBS)
 
 $(BUILD)/tools/%: $(BUILD)/obj/tests/%.o $(STATIC)
 	@mkdir -p $(@D)
-	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(ALL_LIBS)
+	$(call say,LINK,$@)$(CC) $(ALL_LDFLAGS) $^ -o $@ $(LIBS)
 
 ## man: write the man pages into build/man
 man: $(PROGRAM)
@@ -172,6 +168,12 @@ install: all man
 ## uninstall: remove what install put there
 uninstall:
 	@prefix="$(prefix)" DESTDIR="$(DESTDIR)" scripts/install.sh --remove
+
+## deb: a Debian package of the program and the library, in build/
+# linked with all its libraries, so that the package depends on them; suites are found below /usr there, so that it has a build folder of its own
+deb:
+	@$(MAKE) --no-print-directory BUILD=build/deb LAZY= prefix=/usr lib man
+	@PROGRAM=build/deb/cfbench BUILD=build/deb VERSION=$(VERSION) PKGS="$(PKGS)" scripts/deb.sh
 
 ## clean: remove everything that was built
 clean:

@@ -4,7 +4,7 @@
 #   --quick  small files, short runs: shows that the benchmarks work; the figures mean little
 #   --growth also files of 1, 2, 4 and 8 GB (GROWTH_ARGS: see tests/bench/growth.py --help); the plot goes to build/growth.svg, and with
 #            --write to docs/growth.svg
-# SCORE_ARGS and CLIENT_ARGS are passed on to tests/bench/score.py and client.py (see --help there), such as CLIENT_ARGS=--wide.
+# SCORE_ARGS and CLIENT_ARGS are passed on to tests/bench/score.py and client.py (see --help there), such as CLIENT_ARGS='--rounds 50'.
 # A side whose libraries are missing (python3-pandas, python3-numpy, python3-httpx) is left out and said so. Sides that compute
 # different results end this script with status 1.
 set -eu -o pipefail
@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 export BUILD=${BUILD:-build/gcc}
 case $BUILD in /*) CFBENCH=$BUILD/cfbench ;; *) CFBENCH=$PWD/$BUILD/cfbench ;; esac
 export CFBENCH BENCH_PYTHON="${PYTHON:-/usr/bin/python3}" PYTHONDONTWRITEBYTECODE=1
-write= growth= kernels=() metrics=() score=() client=() stats=()
+write= growth= kernels=() metrics=() score=() client=(--wide) stats=() pace=() tls=() stop=()
 for arg; do
     case $arg in
         --write) write=1 ;;
@@ -23,6 +23,9 @@ for arg; do
             stats=(--resamples 1000 --numpy-resamples 40 --rounds 1)
             score=(--mb 20 --reps 1)
             client=(--reps 1 --rows 8000 --python-rows 800 --rounds 5)
+            pace=(--seconds 2 --rates 1000)
+            tls=(--reps 1 --rows 2400)
+            stop=(--reps 1)
             ;;
         *) echo "usage: scripts/bench.sh [--write] [--growth] [--quick]" >&2; exit 1 ;;
     esac
@@ -67,6 +70,9 @@ trap 'rm -f "$report"' EXIT
     echo
     if [ "$growth" ]; then "$BENCH_PYTHON" tests/bench/growth.py --svg build/growth.svg ${GROWTH_ARGS:-}; fi
     "$BENCH_PYTHON" tests/bench/client.py ${client[@]+"${client[@]}"} ${more_client[@]+"${more_client[@]}"}
+    "$BENCH_PYTHON" tests/bench/pace.py ${pace[@]+"${pace[@]}"}
+    "$BENCH_PYTHON" tests/bench/tls.py ${tls[@]+"${tls[@]}"}
+    "$BENCH_PYTHON" tests/bench/stop.py ${stop[@]+"${stop[@]}"}
 } | tee "$report"
 if [ "$write" ]; then cp "$report" docs/benchmarks.md; fi
 if [ "$write" ] && [ "$growth" ]; then cp build/growth.svg docs/growth.svg; fi

@@ -70,6 +70,8 @@ double cfb_rand_unit(uint64_t seed, uint64_t stream, uint64_t index); /* [0, 1),
 /* ---- hashing ---- */
 
 uint64_t cfb_hash64(const void *data, size_t len, uint64_t seed); /* fast, for tables; not for files or ids */
+/* Another one, for texts of kilobytes: 8 bytes a cycle or more. */
+uint64_t cfb_hash64_long(const void *data, size_t len);
 /* SHA-256 (FIPS 180-4) of one buffer, as 64 lower-case hex digits and NUL. */
 void cfb_sha256_hex(const void *data, size_t len, char hex[65]);
 /* Several pieces, each preceded by its length: ("ab","c") and ("a","bc") differ. Null strings differ from empty ones. */
@@ -127,6 +129,10 @@ double cfb_cpu_time_s(void);
 /* Bytes of memory that this process may use: the least of the machine's, its cgroup's, its Slurm job's and its resource limits.
  */
 uint64_t cfb_memory_allowed(void);
+
+/* Processor, cores of this process and instruction set, on one line without quotes: two machines with the same text are alike. */
+#define CFB_MACHINE_KEY_SIZE 256
+void cfb_machine_key(char buf[CFB_MACHINE_KEY_SIZE]);
 
 /* Runs fn(ctx, block) for block = 0 .. n_blocks-1 on up to n_threads OpenMP threads (dynamic order). fn must be pure
  * arithmetic on its own slot. worker is 0 .. n_threads-1 and unique among running calls: an index for scratch space. */

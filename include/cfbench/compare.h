@@ -49,10 +49,11 @@ typedef struct cfb_compare_line {
     bool by_rows;                    /* the metric is a corpus score, and the mean of the rows' scores is compared in its place */
     uint64_t n_rows;                 /* compared */
     uint64_t n_clusters;
-    uint64_t n_apart, n_failed;   /* rows left out: not in every run; failed in one of them */
-    const double *score;          /* (n_runs) over the rows compared */
-    const cfb_compare_rank *rank; /* (n_runs) places that the data allow */
-    cfb_compare_pair *pairs;      /* (n_pairs): 0-1, 0-2, ..., 1-2, ... */
+    uint64_t n_apart, n_failed;          /* rows left out: not in every run; failed in one of them */
+    const double *score;                 /* (n_runs) over the rows compared */
+    const cfb_report_interval *interval; /* (n_runs) of these; those of means take tasks as independent */
+    const cfb_compare_rank *rank;        /* (n_runs) places that the data allow */
+    cfb_compare_pair *pairs;             /* (n_pairs): 0-1, 0-2, ..., 1-2, ... */
 } cfb_compare_line;
 
 /* A --fail-if condition and what became of it. */
@@ -81,6 +82,9 @@ CFB_MUST_CHECK cfb_code cfb_compare_table(const cfb_compare *c, bool color, cfb_
 /* Schema "cfbench.compare/1" (docs/json.md). */
 CFB_MUST_CHECK cfb_code cfb_compare_json(const cfb_compare *c, cfb_buf *out, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_compare_markdown(const cfb_compare *c, cfb_buf *out, cfb_err *err);
+/* One self-contained page, as cfb_report_html: leaderboard, places, and for each pair a plot of the differences. With many runs
+ * only the pairs with the first. */
+CFB_MUST_CHECK cfb_code cfb_compare_html(const cfb_compare *c, cfb_buf *out, cfb_err *err);
 /* A tabular without packages: lines by runs, the best and what cannot be told from it in bold, places as subscripts. */
 CFB_MUST_CHECK cfb_code cfb_compare_latex(const cfb_compare *c, cfb_buf *out, cfb_err *err);
 

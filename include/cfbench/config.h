@@ -26,6 +26,7 @@ extern "C" {
     X(BATCH, "batch", "ask by the server's batch files: cheaper, and later")                  \
     X(CACHE, "cache", "show or prune a response cache")                                       \
     X(DOCTOR, "doctor", "say what is wrong with this machine and configuration, and mend it") \
+    X(TUNE, "tune", "find the fastest settings for this machine, data and server")            \
     X(MERGE, "merge", "join the shards of a run")                                             \
     X(LIMITER, "limiter", "share one rate and one number of calls among many processes")      \
     X(MOCK, "mock", "serve an OpenAI-compatible mock model on loopback")                      \
@@ -108,6 +109,11 @@ typedef struct cfb_config {
     const char *log_file;    /* or NULL */
     const char *profile_out; /* trace, or NULL */
     bool dry_run;
+    const char *profile; /* what tune found, or NULL */
+    bool begin_again;    /* the profile set variables that count from the start of the program only */
+    double budget;       /* s, tune */
+    int64_t reps;
+    bool roofline;
     bool probe;           /* doctor asks one question */
     const char *progress; /* auto, bar, log, off */
     const char *color;    /* auto, always, never */

@@ -25,8 +25,8 @@ typedef enum cfb_json_kind {
     CFB_JSON_OBJECT
 } cfb_json_kind;
 
-/* Lets a duplicate member pass (the first counts), and replaces what cannot be stored as a C string (\u0000, lone surrogates) and broken UTF-8 by U+FFFD instead of
- * refusing the document. For model replies, which must not be lost for one bad character. */
+/* Lets a duplicate member pass (the first counts), and replaces what cannot be stored as a C string (\u0000, lone surrogates) and
+ * broken UTF-8 by U+FFFD instead of refusing the document. For model replies, which must not be lost for one bad character. */
 #define CFB_JSON_REPAIR 1u
 
 #define CFB_JSON_MAX_DEPTH 128

@@ -36,10 +36,18 @@ typedef struct cfb_report_calibration {
 typedef struct cfb_report_interval {
     const char *method; /* "bca", "wilson" or "t"; NULL: no interval (not a mean of rows, or too few rows) */
     double lo, hi, se;
-    double z;            /* standard errors on each side of a mean over tasks, for the same confidence */
     uint64_t n_clusters; /* groups of rows with the same input, as far as rows were kept; else rows */
     double best;         /* the score if every failed row had scored 1 */
 } cfb_report_interval;
+
+/* Output lengths of answered rows against their scores. Two bins for each doubling of the number of characters. */
+#define CFB_REPORT_LENGTH_BINS 65
+typedef struct cfb_report_lengths {
+    uint64_t n[CFB_REPORT_LENGTH_BINS][CFB_REPORT_BINS];
+    double sum[CFB_REPORT_LENGTH_BINS]; /* of the scores */
+} cfb_report_lengths;
+size_t cfb_report_length_bin(uint32_t chars);
+double cfb_report_length_edge(size_t bin); /* least number of characters in a bin */
 
 /* One task of one model in one setting. */
 typedef struct cfb_report_task {
@@ -53,6 +61,12 @@ typedef struct cfb_report_task {
     size_t n_failed_listed;
     const cfb_report_row *worst; /* answered rows with the lowest scores, lowest first */
     size_t n_worst;
+    const cfb_report_row *best; /* those with the highest, highest first */
+    size_t n_best;
+    const cfb_report_lengths *lengths; /* NULL: not counted */
+    const cfb_confused_pair *confused; /* F1 tasks: labels that stand in for others */
+    size_t n_confused;
+    uint64_t n_confused_rows;     /* rows that were looked at: the first ones */
     const cfb_report_row *sample; /* random rows, in row order */
     size_t n_sample;
     uint64_t n_selected;                       /* rows that worst and sample were chosen from */
@@ -164,7 +178,7 @@ typedef struct cfb_report {
     uint64_t n_skipped;
     const cfb_report_skipped *skipped; /* maybe only the first ones */
     size_t n_skipped_listed;
-    const char *performance; /* a JSON value that goes into the JSON form as it is, or NULL */
+    const char *performance;         /* a JSON value that goes into the JSON form as it is, or NULL */
     const cfb_report_asking *asking; /* one for each run store */
     size_t n_asking;
 } cfb_report;

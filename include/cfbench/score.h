@@ -122,6 +122,26 @@ CFB_MUST_CHECK cfb_code cfb_scorer_summary(cfb_scorer_t *s, cfb_score_summary *o
 CFB_MUST_CHECK cfb_code cfb_scorer_confusion(cfb_scorer_t *s, const uint64_t **counts, size_t *n_labels, cfb_err *err);
 void cfb_scorer_free(cfb_scorer_t *s);
 
+/* ---- labels of single texts ---- */
+
+/* Takes the next non-empty label off *rest, as F1 tasks read a text: parts between commas of either width, stripped. False at the
+ * end. *out is borrowed from the text. Threads: pure. */
+bool cfb_label_next(cfb_str *rest, cfb_str *out);
+
+/* Counts which labels stand in for which: in a row, each label of the reference that the output misses is paired with each label
+ * of the output that the reference has not. With one label in each, that is the confusion matrix beside its diagonal. One thread
+ * at a time. Of a text's labels the first 64 count. */
+typedef struct cfb_confused cfb_confused_t;
+typedef struct cfb_confused_pair {
+    cfb_str reference, output;
+    uint64_t n; /* rows */
+} cfb_confused_pair;
+CFB_MUST_CHECK cfb_code cfb_confused_new(cfb_confused_t **out, cfb_err *err);
+void cfb_confused_free(cfb_confused_t *c); /* NULL is fine */
+CFB_MUST_CHECK cfb_code cfb_confused_add(cfb_confused_t *c, cfb_str response, cfb_str output, cfb_err *err);
+/* All pairs, most rows first, then by code point. Borrowed until the next call on c. */
+CFB_MUST_CHECK cfb_code cfb_confused_list(cfb_confused_t *c, const cfb_confused_pair **pairs, size_t *n, cfb_err *err);
+
 #ifdef __cplusplus
 }
 #endif

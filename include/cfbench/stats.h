@@ -73,6 +73,11 @@ CFB_MUST_CHECK cfb_code cfb_stats_describe(const double *x, size_t n, const uint
  * Errors : EDOMAIN for n = 0, successes > n, or confidence outside (0, 1). */
 CFB_MUST_CHECK cfb_code cfb_stats_wilson(uint64_t successes, uint64_t n, double confidence, cfb_stats_interval *out,
                                          cfb_err *err);
+/* The same formula with the mean of n scores in [0, 1] for the rate. Such scores cannot spread more than right/wrong rows with
+ * the same mean, so the interval is rather too wide than too narrow: for so few rows that nothing is known of their spread. A
+ * mean beyond the ends by less than 1e-9 counts as lying there. Errors: EDOMAIN for n = 0, another mean, or confidence outside
+ * (0, 1). */
+CFB_MUST_CHECK cfb_code cfb_stats_wilson_mean(double mean, size_t n, double confidence, cfb_stats_interval *out, cfb_err *err);
 
 /* Bootstrap means: out[r] is the mean of n rows drawn with replacement (with clusters: of as many clusters as there are, drawn
  * with replacement; sum of their sums over sum of their sizes), r = 0 .. n_resamples - 1.

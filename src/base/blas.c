@@ -9,10 +9,6 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 #ifdef CFB_LAZY
 #include "base/lazy.h"
 
-#ifndef CFB_BLAS_FILE /* what the Makefile found */
-#define CFB_BLAS_FILE "libopenblas.so.0"
-#endif
-
 cfb_blas_lib cfb_blas__lib;
 
 cfb_code cfb_blas_open(cfb_err *err) {
@@ -22,7 +18,7 @@ cfb_code cfb_blas_open(cfb_err *err) {
     static bool there;
     cfb_code rc = CFB_OK;
     pthread_mutex_lock(&lock);
-    if (!there) rc = cfb_lazy_open(CFB_BLAS_FILE, "OpenBLAS", symbols, sizeof symbols / sizeof *symbols, err);
+    if (!there) rc = cfb_lazy_open(CFB_LAZY_BLAS, symbols, sizeof symbols / sizeof *symbols, err);
     there = rc == CFB_OK;
     pthread_mutex_unlock(&lock);
     return rc;
@@ -64,6 +60,7 @@ const char *cfb_blas_threading(void) {
 const char *cfb_blas_core(void) { return openblas_get_corename(); }
 const char *cfb_blas_config(void) { return openblas_get_config(); }
 int cfb_blas_threads(void) { return openblas_get_num_threads(); }
+void cfb_blas_set_threads(int n) { openblas_set_num_threads(n); }
 #else
 void cfb_blas_enter(void) {}
 void cfb_blas_leave(void) {}
@@ -71,4 +68,5 @@ const char *cfb_blas_threading(void) { return "unknown"; }
 const char *cfb_blas_core(void) { return "unknown"; }
 const char *cfb_blas_config(void) { return "unknown"; }
 int cfb_blas_threads(void) { return 1; }
+void cfb_blas_set_threads(int n) { (void)n; }
 #endif

@@ -36,6 +36,7 @@ const char *cfb_blas_threading(void);
 const char *cfb_blas_core(void);
 const char *cfb_blas_config(void);
 int cfb_blas_threads(void); /* that it would start; 1 where it is not OpenBLAS */
+void cfb_blas_set_threads(int n);
 
 #ifdef CFB_LAZY
 typedef struct cfb_blas_lib {

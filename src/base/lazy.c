@@ -5,21 +5,47 @@
 #include <dlfcn.h>
 #include <string.h>
 
-cfb_code cfb_lazy_open(const char *file, const char *what, const cfb_lazy_symbol *symbols, size_t n, cfb_err *err) {
-    void *library = dlopen(file, RTLD_LAZY | RTLD_LOCAL);
-    if (library == NULL)
-        return cfb_err_set(err, CFB_ECONFIG, "%s cannot be loaded: %s; install it, or build with LAZY= where it is", what,
+#ifndef CFB_CURL_FILE /* what the Makefile found */
+#define CFB_CURL_FILE "libcurl.so.4"
+#endif
+#ifndef CFB_SSL_FILE
+#define CFB_SSL_FILE "libssl.so.3"
+#endif
+#ifndef CFB_BLAS_FILE
+#define CFB_BLAS_FILE "libopenblas.so.0"
+#endif
+
+static const struct {
+    const char *file, *name;
+} libraries[CFB_LAZY_COUNT] = {[CFB_LAZY_CURL] = {CFB_CURL_FILE, "libcurl"},
+                               [CFB_LAZY_SSL] = {CFB_SSL_FILE, "OpenSSL"},
+                               [CFB_LAZY_BLAS] = {CFB_BLAS_FILE, "OpenBLAS"}};
+
+cfb_code cfb_lazy_open(cfb_lazy_library library, const cfb_lazy_symbol *symbols, size_t n, cfb_err *err) {
+    const char *file = libraries[library].file, *name = libraries[library].name;
+    void *handle = dlopen(file, RTLD_LAZY | RTLD_GLOBAL);
+    if (handle == NULL)
+        return cfb_err_set(err, CFB_ECONFIG, "%s cannot be loaded: %s. This needs it: install it, or set LD_LIBRARY_PATH", name,
                            dlerror());
     for (size_t i = 0; i < n; i++)
-        if (dlsym(library, symbols[i].name) == NULL)
-            return cfb_err_set(err, CFB_ECONFIG, "%s has no %s: %s is older than the one this program was built with", file,
-                               symbols[i].name, what);
+        if (dlsym(handle, symbols[i].name) == NULL)
+            return cfb_err_set(err, CFB_ECONFIG, "%s has no %s: another %s than the one this program was built with", file,
+                               symbols[i].name, name);
     for (size_t i = 0; i < n; i++) {
-        void *at = dlsym(library, symbols[i].name);
+        void *at = dlsym(handle, symbols[i].name);
         memcpy(symbols[i].to, &at, sizeof at); /* ISO C has no cast from an object's pointer to a function's */
     }
     return CFB_OK;
 }
+
+void cfb_lazy_open_all(void) {
+    for (int i = 0; i < CFB_LAZY_COUNT; i++) (void)dlopen(libraries[i].file, RTLD_LAZY | RTLD_GLOBAL);
+}
 #else
-typedef int cfb_lazy_is_off; /* a file must say something */
+cfb_code cfb_lazy_open(cfb_lazy_library library, const cfb_lazy_symbol *symbols, size_t n, cfb_err *err) {
+    (void)symbols;
+    return cfb_err_set(err, CFB_EBUG, "library %d was linked (%zu names)", (int)library, n);
+}
+
+void cfb_lazy_open_all(void) {}
 #endif

@@ -1,4 +1,5 @@
 /* memory.c - how much memory this process may use. */
+#include "base/cgroup.h"
 #include "cfbench/base.h"
 
 #include <limits.h>
@@ -12,43 +13,13 @@ static void at_most(uint64_t *least, uint64_t bytes) {
 }
 
 /* A file that holds one number of bytes; "max", or nothing there: no limit. */
-static void limit_in_file(uint64_t *least, const char *path) {
-    FILE *f = fopen(path, "r");
+static void limit_of_group(void *least, const char *dir, bool v2) {
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/%s", dir, v2 ? "memory.max" : "memory.limit_in_bytes");
+    FILE *f = n > 0 && (size_t)n < sizeof path ? fopen(path, "r") : NULL;
     unsigned long long v = 0;
     if (f == NULL) return;
     if (fscanf(f, "%llu", &v) == 1) at_most(least, v);
-    fclose(f);
-}
-
-/* The limit of a cgroup and of those above it. dir starts with '/'. */
-static void limit_of_cgroup(uint64_t *least, const char *root, char *dir, const char *name) {
-    char path[PATH_MAX];
-    for (;;) {
-        size_t len = strlen(dir);
-        if (len > 0 && dir[len - 1] == '/') dir[len - 1] = '\0';
-        int n = snprintf(path, sizeof path, "%s%s/%s", root, dir, name);
-        if (n > 0 && (size_t)n < sizeof path) limit_in_file(least, path);
-        char *slash = strrchr(dir, '/');
-        if (slash == NULL) return;
-        *slash = '\0';
-    }
-}
-
-/* Lines of /proc/self/cgroup: "0::/user.slice/x" (version 2), "4:memory:/job" (version 1). */
-static void limit_of_cgroups(uint64_t *least) {
-    FILE *f = fopen("/proc/self/cgroup", "r");
-    char line[PATH_MAX];
-    if (f == NULL) return;
-    while (fgets(line, sizeof line, f) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        char *kind = strchr(line, ':'), *dir = kind ? strchr(kind + 1, ':') : NULL;
-        if (dir == NULL) continue;
-        *dir++ = '\0';
-        if (kind[1] == '\0')
-            limit_of_cgroup(least, "/sys/fs/cgroup", dir, "memory.max");
-        else if (strstr(kind, "memory") != NULL)
-            limit_of_cgroup(least, "/sys/fs/cgroup/memory", dir, "memory.limit_in_bytes");
-    }
     fclose(f);
 }
 
@@ -67,7 +38,7 @@ uint64_t cfb_memory_allowed(void) {
     uint64_t least = UINT64_MAX;
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     if (pages > 0 && page > 0) at_most(&least, (uint64_t)pages * (uint64_t)page);
-    limit_of_cgroups(&least);
+    cfb_cgroup_each("memory", limit_of_group, &least);
     limit_of_slurm(&least);
     for (size_t i = 0; i < sizeof resources / sizeof *resources; i++) {
         struct rlimit l;

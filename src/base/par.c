@@ -1,3 +1,4 @@
+#include "base/cgroup.h"
 #include "base/omp.h"
 #include "cfbench/base.h"
 #include "cfbench/trace.h"
@@ -9,21 +10,6 @@
 #ifdef __linux__
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#endif
-
-#ifdef _OPENMP
-/* Cores granted by a cgroup v2 quota ("max 100000" or "150000 100000"), rounded up; 0 where there is none. */
-static int cgroup_cpu_quota(void) {
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "r");
-    if (f == NULL) return 0;
-    char line[64] = {0};
-    char *got = fgets(line, sizeof line, f);
-    fclose(f);
-    double quota, period;
-    if (got == NULL || sscanf(line, "%lf %lf", &quota, &period) != 2 || quota <= 0 || period <= 0) return 0;
-    int cores = (int)(quota / period);
-    return (double)cores * period < quota ? cores + 1 : cores;
-}
 #endif
 
 #ifdef _OPENMP
@@ -52,7 +38,7 @@ bool cfb_has_openmp(void) {
 
 int cfb_cpu_count(void) {
 #ifdef _OPENMP
-    int cores = omp_get_num_procs(), quota = cgroup_cpu_quota(), job = job_cpus();
+    int cores = omp_get_num_procs(), quota = cfb_cgroup_cpu_quota(), job = job_cpus();
     if (quota > 0 && quota < cores) cores = quota;
     if (job > 0 && job < cores) cores = job;
     return cores > 0 ? cores : 1;

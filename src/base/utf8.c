@@ -65,6 +65,7 @@ uint32_t cfb_utf8_next(cfb_str s, size_t *pos) {
 
 /* Every byte but continuation bytes begins a code point. 16 bytes at a time, summed up before a sum can overflow. */
 size_t cfb_utf8_count(cfb_str s) {
+    const uint64_t ones = UINT64_C(0x0101010101010101);
     size_t n = 0, i = 0;
     while (s.len - i >= 16) {
         cfb_bytes16 sum = {0};
@@ -74,6 +75,12 @@ size_t cfb_utf8_count(cfb_str s) {
             sum -= (cfb_bytes16)((v & 0xC0) != 0x80); /* true is -1 */
         }
         n += cfb_sum_of(sum);
+    }
+    if (s.len - i >= 8) { /* bit 7 set and bit 6 clear, then the bytes added */
+        uint64_t v;
+        memcpy(&v, s.ptr + i, 8);
+        n += 8 - (size_t)(((v >> 7 & ~(v >> 6) & ones) * ones) >> 56);
+        i += 8;
     }
     for (; i < s.len; i++) n += ((unsigned char)s.ptr[i] & 0xC0) != 0x80;
     return n;

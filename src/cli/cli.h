@@ -34,6 +34,7 @@ cfb_code cfb_cmd_merge(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_limiter(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_embed(const cfb_config *c, cfb_err *err);
 cfb_code cfb_cmd_doctor(const cfb_config *c, cfb_err *err);
+cfb_code cfb_cmd_tune(const cfb_config *c, cfb_err *err);
 
 /* ---- ui.c: signals, log; progress.c ---- */
 
@@ -174,7 +175,7 @@ typedef struct cfb_row_scores {
     /* over all rows */
     uint64_t n_all;
     double sum, squares;
-    bool binary; /* every score is 0 or 1 */
+    bool negative; /* a score is below 0 */
 } cfb_row_scores;
 
 /* every: keep all rows, with their keys; else only what an interval needs. */
@@ -185,7 +186,7 @@ static inline void cfb_row_scores_count(cfb_row_scores *t, double score) {
     t->n_all++;
     t->sum += score;
     t->squares += score * score;
-    t->binary = t->binary && (score == 0 || score == 1);
+    t->negative = t->negative || score < 0;
 }
 static inline bool cfb_row_scores_wants(const cfb_row_scores *t) { return t->n < t->max; }
 CFB_MUST_CHECK cfb_code cfb_row_scores_keep(cfb_row_scores *t, const cfb_sink_row *r, double score, cfb_err *err);
@@ -193,6 +194,10 @@ cfb_str cfb_row_scores_id(const cfb_row_scores *t, size_t i); /* with_keys; borr
 /* The interval of s->mean_all; *out is zeroed where there is none. */
 CFB_MUST_CHECK cfb_code cfb_row_scores_interval(const cfb_row_scores *t, const cfb_config *c, cfb_metric metric,
                                                 const cfb_score_summary *s, cfb_report_interval *out, cfb_err *err);
+/* The interval of the mean of n rows' scores: Wilson's for right/wrong rows and for few rows, else BCa, or Student's t for many
+ * rows or without resamples. No method is set where there are fewer than two clusters; best is left out. */
+CFB_MUST_CHECK cfb_code cfb_cli_interval(const double *x, const uint64_t *cluster, size_t n, const cfb_stats_opts *o,
+                                         cfb_report_interval *out, cfb_err *err);
 /* --confidence, --resamples, --seed, --threads. */
 cfb_stats_opts cfb_cli_stats_opts(const cfb_config *c);
 

@@ -182,7 +182,12 @@ static cfb_code add_tasks(job *j, cfb_err *err) {
 /* The mean over the tasks that `what` names: a task, a kind, a metric, or all. EUSAGE if there is none. */
 static cfb_code mean_over(const job *j, const char *what, cfb_compare_line *line, cfb_err *err) {
     const cli_rows **rows = calloc(j->n_tasks, sizeof *rows);
-    if (rows == NULL) return no_memory(err);
+    const cfb_compare_line **lines = calloc(j->n_tasks, sizeof *lines);
+    if (rows == NULL || lines == NULL) {
+        free(rows);
+        free(lines);
+        return no_memory(err);
+    }
     size_t n = 0;
     for (int by = 0; by < 4 && n == 0; by++)
         for (size_t t = 0; t < j->n_tasks; t++) {
@@ -190,12 +195,15 @@ static cfb_code mean_over(const job *j, const char *what, cfb_compare_line *line
                                : by == 1 ? j->lines[t].kind
                                : by == 2 ? cfb_metric_get(j->tasks[t]->metric)->name
                                          : "all";
-            if (name && strcmp(name, what) == 0) rows[n++] = &j->rows[t];
+            if (name == NULL || strcmp(name, what) != 0) continue;
+            rows[n] = &j->rows[t];
+            lines[n++] = &j->lines[t];
         }
     cfb_code rc =
-        n ? cli_line_of_mean(rows, n, j->n_runs, &j->opts, j->arena, line, err)
+        n ? cli_line_of_mean(rows, lines, n, j->n_runs, &j->opts, j->arena, line, err)
           : cfb_err_set(err, CFB_EUSAGE, "'%s' is no task, kind of task or metric that is compared here, and not 'all'", what);
     free(rows);
+    free(lines);
     return rc;
 }
 
@@ -267,7 +275,10 @@ static cfb_code publish(job *j, cfb_err *err) {
     static const struct {
         const char *name;
         render_fn render;
-    } files[] = {{"compare.json", cfb_compare_json}, {"compare.md", cfb_compare_markdown}, {"compare.tex", cfb_compare_latex}};
+    } files[] = {{"compare.json", cfb_compare_json},
+                 {"compare.md", cfb_compare_markdown},
+                 {"compare.tex", cfb_compare_latex},
+                 {"compare.html", cfb_compare_html}};
     cfb_compare all = {.title = j->runs[0].report->title,
                        .version = CFB_VERSION,
                        .confidence = j->c->confidence,
@@ -288,7 +299,7 @@ static cfb_code publish(job *j, cfb_err *err) {
     cfb_buf text = CFB_BUF_INIT(SIZE_MAX / 2);
     char path[PATH_MAX];
     cfb_code rc = j->c->out ? cfb_mkdir_p(j->c->out, err) : CFB_OK;
-    for (size_t i = 0; j->c->out && i < 3 && rc == CFB_OK; i++) {
+    for (size_t i = 0; j->c->out && i < sizeof files / sizeof *files && rc == CFB_OK; i++) {
         cfb_buf_clear(&text);
         rc = files[i].render(&all, &text, err);
         if (rc == CFB_OK) rc = cfb_path_join(path, sizeof path, j->c->out, files[i].name, err);
@@ -303,7 +314,6 @@ static cfb_code publish(job *j, cfb_err *err) {
 
 cfb_code cfb_cmd_compare(const cfb_config *c, cfb_err *err) {
     job j = {.c = c, .opts = cfb_cli_stats_opts(c), .left_out = CFB_BUF_INIT((size_t)1 << 20)};
-    j.opts.n_resamples = 1; /* the bootstrap is not shown: see docs/statistics.md */
     cli_gate gate;
     cfb_code rc = cfb_arena_new(0, &j.arena, err);
     for (size_t i = 0; i < c->fail_if.n && rc == CFB_OK; i++) rc = cli_gate_parse(c->fail_if.items[i], &gate, err);

@@ -33,9 +33,10 @@ void cli_rows_free(cli_rows *r);
 /* Fills a line's scores and pairs from one task's rows; p_adjusted and rank are left to cli_adjust. */
 CFB_MUST_CHECK cfb_code cli_line_of_task(const cli_rows *rows, size_t n_runs, const cfb_stats_opts *o, cfb_arena_t *arena,
                                          cfb_compare_line *line, cfb_err *err);
-/* The same for the mean over several tasks, each with the same weight. */
-CFB_MUST_CHECK cfb_code cli_line_of_mean(const cli_rows *const *tasks, size_t n_tasks, size_t n_runs, const cfb_stats_opts *o,
-                                         cfb_arena_t *arena, cfb_compare_line *line, cfb_err *err);
+/* The same for the mean over several tasks, each with the same weight. lines: of these tasks. */
+CFB_MUST_CHECK cfb_code cli_line_of_mean(const cli_rows *const *tasks, const cfb_compare_line *const *lines, size_t n_tasks,
+                                         size_t n_runs, const cfb_stats_opts *o, cfb_arena_t *arena, cfb_compare_line *line,
+                                         cfb_err *err);
 /* Holm's adjusted p-values over these lines and their pairs, and the ranks from them. */
 CFB_MUST_CHECK cfb_code cli_adjust(cfb_compare_line *lines, size_t n, size_t n_runs, double alpha, cfb_arena_t *arena,
                                    cfb_err *err);

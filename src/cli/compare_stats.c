@@ -11,12 +11,14 @@
 static cfb_code no_memory(cfb_err *err) { return cfb_err_set(err, CFB_ENOMEM, "out of memory"); }
 
 /* Memory of a line that all forms need. */
-static cfb_code prepare(cfb_compare_line *line, size_t n_runs, cfb_arena_t *arena, double **score, cfb_err *err) {
+static cfb_code prepare(cfb_compare_line *line, size_t n_runs, cfb_arena_t *arena, double **score, cfb_report_interval **interval,
+                        cfb_err *err) {
     size_t n_pairs = n_runs * (n_runs - 1) / 2, k = 0;
     *score = cfb_arena_calloc(arena, n_runs, sizeof **score);
     line->score = *score;
     line->pairs = cfb_arena_calloc(arena, n_pairs, sizeof *line->pairs);
-    if (line->score == NULL || line->pairs == NULL) return no_memory(err);
+    line->interval = *interval = cfb_arena_calloc(arena, n_runs, sizeof **interval);
+    if (line->score == NULL || line->pairs == NULL || line->interval == NULL) return no_memory(err);
     for (size_t a = 0; a < n_runs; a++)
         for (size_t b = a + 1; b < n_runs; b++) line->pairs[k++] = (cfb_compare_pair){.a = a, .b = b};
     return CFB_OK;
@@ -76,9 +78,11 @@ static cfb_code list_flips(const cli_rows *rows, cfb_compare_pair *p, cfb_arena_
 
 static cfb_code fill_pair(const cli_rows *rows, const cfb_stats_opts *o, cfb_compare_pair *p, cfb_arena_t *arena, cfb_err *err) {
     cfb_stats_comparison c;
+    cfb_stats_opts once = *o;
+    once.n_resamples = 1; /* the bootstrap of a difference is not shown: see docs/statistics.md */
     /* stats.h takes the first less the second; here the second run is the newer one */
     cfb_code rc = cfb_stats_compare(rows->score + p->b * rows->n, rows->score + p->a * rows->n, rows->n,
-                                    rows->apart ? NULL : rows->cluster, o, &c, err);
+                                    rows->apart ? NULL : rows->cluster, &once, &c, err);
     if (rc != CFB_OK) return rc;
     p->diff = c.diff;
     p->lo = c.interval.lo;
@@ -108,13 +112,17 @@ static uint64_t count_clusters(const cli_rows *rows) {
 cfb_code cli_line_of_task(const cli_rows *rows, size_t n_runs, const cfb_stats_opts *o, cfb_arena_t *arena,
                           cfb_compare_line *line, cfb_err *err) {
     double *score;
-    cfb_code rc = prepare(line, n_runs, arena, &score, err);
+    cfb_report_interval *interval;
+    cfb_code rc = prepare(line, n_runs, arena, &score, &interval, err);
     if (rc != CFB_OK) return rc;
     line->n_rows = rows->n;
     line->n_apart = rows->n_apart;
     line->n_failed = rows->n_failed;
     line->n_clusters = count_clusters(rows);
-    for (size_t r = 0; r < n_runs; r++) score[r] = mean_of(rows->score + r * rows->n, rows->n);
+    for (size_t r = 0; r < n_runs && rc == CFB_OK; r++) {
+        score[r] = mean_of(rows->score + r * rows->n, rows->n);
+        rc = cfb_cli_interval(rows->score + r * rows->n, rows->cluster, rows->n, o, &interval[r], err);
+    }
     for (size_t k = 0; k < n_runs * (n_runs - 1) / 2 && rc == CFB_OK; k++) rc = fill_pair(rows, o, &line->pairs[k], arena, err);
     return rc;
 }
@@ -168,9 +176,26 @@ static cfb_code fill_mean(size_t n_tasks, const pooled *all, const cfb_stats_opt
     return CFB_OK;
 }
 
-cfb_code cli_line_of_mean(const cli_rows *const *tasks, size_t n_tasks, size_t n_runs, const cfb_stats_opts *o,
-                          cfb_arena_t *arena, cfb_compare_line *line, cfb_err *err) {
+/* As report_means does. */
+static void mean_interval(const cfb_compare_line *const *tasks, size_t n_tasks, size_t run, double score,
+                          cfb_report_interval *out) {
+    double below = 0, above = 0, n = (double)n_tasks;
+    for (size_t t = 0; t < n_tasks; t++) {
+        const cfb_report_interval *v = &tasks[t]->interval[run];
+        if (v->method == NULL) return;
+        double a = tasks[t]->score[run] - v->lo, b = v->hi - tasks[t]->score[run];
+        below += a * a;
+        above += b * b;
+    }
+    out->lo = score - sqrt(below) / n;
+    out->hi = score + sqrt(above) / n;
+    out->method = "mover";
+}
+
+cfb_code cli_line_of_mean(const cli_rows *const *tasks, const cfb_compare_line *const *lines, size_t n_tasks, size_t n_runs,
+                          const cfb_stats_opts *o, cfb_arena_t *arena, cfb_compare_line *line, cfb_err *err) {
     double *score, *diffs = malloc(n_tasks * sizeof *diffs);
+    cfb_report_interval *interval;
     pooled all = {0};
     line->n_tasks = n_tasks;
     for (size_t t = 0; t < n_tasks; t++) {
@@ -183,10 +208,11 @@ cfb_code cli_line_of_mean(const cli_rows *const *tasks, size_t n_tasks, size_t n
     all.centred = malloc(all.n * sizeof *all.centred);
     all.cluster = malloc(all.n * sizeof *all.cluster);
     cfb_code rc = diffs && all.weighted && all.centred && all.cluster ? CFB_OK : no_memory(err);
-    if (rc == CFB_OK) rc = prepare(line, n_runs, arena, &score, err);
+    if (rc == CFB_OK) rc = prepare(line, n_runs, arena, &score, &interval, err);
     for (size_t r = 0; r < n_runs && rc == CFB_OK; r++) {
         for (size_t t = 0; t < n_tasks; t++) score[r] += mean_of(tasks[t]->score + r * tasks[t]->n, tasks[t]->n);
         score[r] /= (double)n_tasks;
+        mean_interval(lines, n_tasks, r, score[r], &interval[r]);
     }
     for (size_t k = 0; k < n_runs * (n_runs - 1) / 2 && rc == CFB_OK; k++) {
         cfb_compare_pair *p = &line->pairs[k];

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static cfb_code dispatch(const cfb_config *c, cfb_err *err) {
     switch (c->command) {
@@ -25,6 +26,7 @@ static cfb_code dispatch(const cfb_config *c, cfb_err *err) {
     case CFB_CMD_LIMITER: return cfb_cmd_limiter(c, err);
     case CFB_CMD_MERGE: return cfb_cmd_merge(c, err);
     case CFB_CMD_DOCTOR: return cfb_cmd_doctor(c, err);
+    case CFB_CMD_TUNE: return cfb_cmd_tune(c, err);
     case CFB_CMD_MOCK: return cfb_cmd_mock(c, err);
     case CFB_CMD_EMBED: return cfb_cmd_embed(c, err);
     case CFB_CMD_COUNT: break;
@@ -113,6 +115,7 @@ int main(int argc, char **argv) {
     cfb_log_set(NULL, NULL, CFB_LOG_WARN);
     cfb_cli_log_to_stderr(NULL);
     cfb_code rc = cfb_config_parse(argc, argv, &config, &want, &err);
+    if (rc == CFB_OK && config.begin_again) execv("/proc/self/exe", argv); /* without it the settings still hold, unbound */
     if (rc == CFB_OK && want == CFB_WANT_HELP) {
         cfb_config_print_help(stdout, config.command);
     } else if (rc == CFB_OK && want == CFB_WANT_VERSION) {

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 
 void cfb_row_scores_init(cfb_row_scores *t, bool every) {
-    *t = (cfb_row_scores){
-        .max = every ? SIZE_MAX : CFB_ROWS_FOR_INTERVAL, .with_keys = every, .binary = true, .ids = CFB_BUF_INIT(SIZE_MAX / 2)};
+    *t = (cfb_row_scores){.max = every ? SIZE_MAX : CFB_ROWS_FOR_INTERVAL, .with_keys = every, .ids = CFB_BUF_INIT(SIZE_MAX / 2)};
 }
 
 void cfb_row_scores_free(cfb_row_scores *t) {
@@ -22,7 +21,7 @@ void cfb_row_scores_free(cfb_row_scores *t) {
 /* Rows without an input belong to nobody else. */
 static uint64_t cluster_of(const cfb_sink_row *r) {
     if (r->same_input) return r->same_input;
-    return r->input.len ? cfb_hash64(r->input.ptr, r->input.len, 1) : cfb_hash64(&r->row, sizeof r->row, 2);
+    return r->input.len ? cfb_hash64_long(r->input.ptr, r->input.len) : cfb_hash64(&r->row, sizeof r->row, 2);
 }
 
 static cfb_code reserve(cfb_row_scores *t, cfb_err *err) {
@@ -69,40 +68,61 @@ static size_t count_clusters(uint64_t *sorted, size_t n) {
 }
 
 /* Does every row have an input of its own? */
-static cfb_code all_apart(const cfb_row_scores *t, bool *out, cfb_err *err) {
-    uint64_t *sorted = malloc(t->n * sizeof *sorted);
+static cfb_code all_apart(const uint64_t *cluster, size_t n, bool *out, cfb_err *err) {
+    uint64_t *sorted = malloc((n ? n : 1) * sizeof *sorted);
     if (sorted == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    memcpy(sorted, t->cluster, t->n * sizeof *sorted);
-    *out = count_clusters(sorted, t->n) == t->n;
+    if (n) memcpy(sorted, cluster, n * sizeof *sorted);
+    *out = count_clusters(sorted, n) == n;
     free(sorted);
     return CFB_OK;
 }
 
-/* All rows were kept: Wilson's interval for right/wrong rows, else BCa. */
-static cfb_code from_rows(const cfb_row_scores *t, const cfb_stats_opts *o, cfb_report_interval *out, cfb_err *err) {
+static bool is_binary(const double *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (x[i] != 0 && x[i] != 1) return false;
+    return true;
+}
+
+/* Scores lie in [0, 1], but cosines of embeddings may be negative. */
+static bool is_negative(const double *x, size_t n) {
+    const double rounding = 1e-9;
+    for (size_t i = 0; i < n; i++)
+        if (x[i] < -rounding) return true;
+    return false;
+}
+
+/* Rows (or clusters) below which resamples know too little of what rows may score: of easy tasks BCa covered as little as 78 %.
+ */
+#define FEW 50
+
+cfb_code cfb_cli_interval(const double *x, const uint64_t *cluster, size_t n, const cfb_stats_opts *o, cfb_report_interval *out,
+                          cfb_err *err) {
     cfb_stats_summary s;
     cfb_stats_bootstrap b;
     cfb_stats_interval v = {0, 0};
-    bool apart = false;
-    cfb_code rc = all_apart(t, &apart, err);
-    const double *x = t->score;
-    const uint64_t *cluster = apart ? NULL : t->cluster;
-    if (rc == CFB_OK) rc = cfb_stats_describe(x, t->n, cluster, o->confidence, &s, err);
+    bool apart = false, negative = is_negative(x, n);
+    *out = (cfb_report_interval){0};
+    cfb_code rc = all_apart(cluster, n, &apart, err);
+    if (apart) cluster = NULL;
+    if (rc == CFB_OK) rc = cfb_stats_describe(x, n, cluster, o->confidence, &s, err);
     if (rc != CFB_OK || s.n_clusters < 2) return rc;
     out->se = s.se;
     out->n_clusters = s.n_clusters;
-    if (t->binary && apart) {
-        rc = cfb_stats_wilson((uint64_t)(t->sum + 0.5), t->n, o->confidence, &v, err);
+    if (apart && is_binary(x, n)) {
+        rc = cfb_stats_wilson((uint64_t)(s.mean * (double)n + 0.5), n, o->confidence, &v, err);
         out->method = "wilson";
-    } else if (o->n_resamples > 0) {
-        rc = cfb_stats_bootstrap_mean(x, t->n, cluster, o, &b, err);
+    } else if (s.n_clusters < FEW && !negative) {
+        rc = cfb_stats_wilson_mean(s.mean, s.n_clusters, o->confidence, &v, err);
+        out->method = "wilson";
+    } else if (o->n_resamples > 0 && n <= CFB_ROWS_FOR_INTERVAL && s.n_clusters >= FEW) {
+        rc = cfb_stats_bootstrap_mean(x, n, cluster, o, &b, err);
         v = b.bca;
         out->method = "bca";
     } else {
         v = s.interval;
         out->method = "t";
     }
-    out->lo = fmax(0, v.lo);
+    out->lo = fmax(negative ? -1 : 0, v.lo);
     out->hi = fmin(1, v.hi);
     return rc;
 }
@@ -112,7 +132,7 @@ static void from_sums(const cfb_row_scores *t, double mean, double confidence, c
     double n = (double)t->n_all, off = t->sum / n, variance = (t->squares - n * off * off) / (n - 1);
     out->se = sqrt(fmax(0, variance) / n);
     double half = cfb_stats_t_quantile(0.5 + 0.5 * confidence, n - 1) * out->se;
-    out->lo = fmax(0, mean - half); /* scores lie in [0, 1] */
+    out->lo = fmax(t->negative ? -1 : 0, mean - half);
     out->hi = fmin(1, mean + half);
     out->n_clusters = t->n_all;
     out->method = "t";
@@ -121,16 +141,16 @@ static void from_sums(const cfb_row_scores *t, double mean, double confidence, c
 cfb_code cfb_row_scores_interval(const cfb_row_scores *t, const cfb_config *c, cfb_metric metric, const cfb_score_summary *s,
                                  cfb_report_interval *out, cfb_err *err) {
     cfb_metric_how how = cfb_metric_get(metric)->how;
+    cfb_code rc = CFB_OK;
     *out = (cfb_report_interval){0};
     if (t->n_all < 2 || how == CFB_METRIC_FROM_COUNTS || how == CFB_METRIC_FROM_LABEL_MEAN) return CFB_OK;
-    out->z = cfb_stats_normal_quantile(0.5 + 0.5 * c->confidence);
-    out->best = s->mean_all + (double)s->n_state[CFB_ROW_FAILED] / (double)s->n_rows;
+    cfb_stats_opts o = cfb_cli_stats_opts(c);
     if (t->n < t->n_all) {
         from_sums(t, s->mean_all, c->confidence, out);
-        return CFB_OK;
-    }
-    cfb_stats_opts o = cfb_cli_stats_opts(c);
-    return from_rows(t, &o, out, err);
+    } else
+        rc = cfb_cli_interval(t->score, t->cluster, t->n, &o, out, err);
+    out->best = s->mean_all + (double)s->n_state[CFB_ROW_FAILED] / (double)s->n_rows;
+    return rc;
 }
 
 cfb_stats_opts cfb_cli_stats_opts(const cfb_config *c) {

@@ -27,7 +27,8 @@ struct part {
     cfb_score_row *out;
     uint32_t *row_at, *place; /* the part's row at a place; the place of a row, or NO_PLACE */
     unsigned char *selected;
-    cfb_target **target; /* of each row; NULL: it is not scored */
+    cfb_target **target;  /* of each row; NULL: it is not scored */
+    uint64_t *same_input; /* of each row: a hash of its input */
     size_t cap;
     struct group *groups;
     size_t n_groups, cap_groups;
@@ -125,20 +126,21 @@ static cfb_code reserve_part(struct part *p, size_t n, cfb_err *err) {
     p->n_groups = p->n_bad = 0;
     p->n_missing = p->missing_line = 0;
     if (n <= p->cap) return CFB_OK;
-    void *old[] = {p->in, p->out, p->row_at, p->place, p->selected, p->target};
-    for (size_t i = 0; i < 6; i++) free(old[i]);
+    void *old[] = {p->in, p->out, p->row_at, p->place, p->selected, p->target, p->same_input};
+    for (size_t i = 0; i < 7; i++) free(old[i]);
     p->in = malloc(n * sizeof *p->in);
     p->out = malloc(n * sizeof *p->out);
     p->row_at = malloc(n * sizeof *p->row_at);
     p->place = malloc(n * sizeof *p->place);
     p->selected = malloc(n);
     p->target = malloc(n * sizeof *p->target);
-    p->cap = p->in && p->out && p->row_at && p->place && p->selected && p->target ? n : 0;
+    p->same_input = malloc(n * sizeof *p->same_input);
+    p->cap = p->in && p->out && p->row_at && p->place && p->selected && p->target && p->same_input ? n : 0;
     return p->cap ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
 }
 
 static void free_part(struct part *p) {
-    void *all[] = {p->in, p->out, p->row_at, p->place, p->selected, p->target, p->groups, p->bad};
+    void *all[] = {p->in, p->out, p->row_at, p->place, p->selected, p->target, p->same_input, p->groups, p->bad};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     cfb_arena_free(p->texts);
     cfb_buf_free(&p->lines);
@@ -323,6 +325,16 @@ static cfb_code score_groups(struct file_job *j, struct part *p, const cfb_scan_
     return CFB_OK;
 }
 
+/* Statistics ask which rows have the same input, of the first rows or of all. As it stands in the file: the same text is written
+ * the same way throughout. */
+static void hash_inputs(const struct file_job *j, struct part *p, const cfb_scan_part *rows) {
+    for (size_t i = 0; i < rows->n_rows; i++) {
+        cfb_str input = rows->cells[i * rows->n_columns + 2];
+        bool wanted = input.len > 0 && (j->s->keep_rows || rows->numbers[i] < CFB_ROWS_FOR_INTERVAL);
+        p->same_input[i] = wanted ? cfb_hash64_long(input.ptr, input.len) : 0;
+    }
+}
+
 static cfb_code work_part(void *ctx, const cfb_scan_part *rows, int worker, cfb_err *err) {
     struct file_job *j = ctx;
     struct part *p = &j->parts[rows->slot];
@@ -331,6 +343,7 @@ static cfb_code work_part(void *ctx, const cfb_scan_part *rows, int worker, cfb_
     if (rc == CFB_OK) rc = find_targets(j, p, rows, worker, &plain, err);
     if (rc == CFB_OK) rc = plain ? one_group(j, p, rows->n_rows, err) : make_groups(p, rows->n_rows, err);
     if (rc == CFB_OK) rc = score_groups(j, p, rows, worker, err);
+    if (rc == CFB_OK) hash_inputs(j, p, rows);
     if (rc == CFB_OK && (j->s->where || j->s->rows_out)) rc = look_at_rows(j, p, rows, err);
     return rc;
 }
@@ -345,8 +358,7 @@ static cfb_code text_of_row(void *ctx, size_t place, bool texts, cfb_sink_row *r
     r->source = j->s->now;
     r->response = cell[0];
     r->output = cell[1];
-    /* as it stands in the file: the same text is written the same way throughout */
-    if (cell[2].len) r->same_input = cfb_hash64(cell[2].ptr, cell[2].len, 1);
+    r->same_input = j->now_mine->same_input[i];
     if (!j->columns.list[j->columns.id].raw) r->id = cell[j->columns.id];
     if (!texts) return CFB_OK;
     r->line = cfb_scan_line(j->now, i);

@@ -437,6 +437,21 @@ static cfb_code make_intervals(cfb_scoring_t *s, cfb_err *err) {
     return rc;
 }
 
+/* Files do not say how they were made; how they were scored is known. Nothing in it depends on where the report is written. */
+static cfb_code make_command(cfb_scoring_t *s, cfb_err *err) {
+    cfb_config c = *s->c;
+    cfb_buf text = CFB_BUF_INIT(0);
+    c.out = NULL;
+    cfb_code rc = cfb_config_print_command(&c, &text, err);
+    for (size_t i = 0; i < c.n_args && rc == CFB_OK; i++) {
+        rc = cfb_buf_append_char(&text, ' ', err);
+        if (rc == CFB_OK) rc = cfb_config_shell_word(&text, c.args[i], err);
+    }
+    if (rc == CFB_OK) rc = cfb_scoring_keep_text(s, text.ptr, &s->report.command, err);
+    cfb_buf_free(&text);
+    return rc;
+}
+
 static cfb_code make_report(cfb_scoring_t *s, cfb_err *err) {
     if (s->tasks) return CFB_OK;
     if (s->report.title == NULL) s->report.title = "cfbench";
@@ -447,7 +462,8 @@ static cfb_code make_report(cfb_scoring_t *s, cfb_err *err) {
         s->report.settings = s->asking->settings;
         s->report.n_settings = s->asking->n_settings - s->asking->n_notes;
     }
-    return make_tasks(s, err);
+    cfb_code rc = s->n_asking == 0 && s->c->command == CFB_CMD_SCORE ? make_command(s, err) : CFB_OK;
+    return rc == CFB_OK ? make_tasks(s, err) : rc;
 }
 
 cfb_code cfb_scoring_report(cfb_scoring_t *s, bool intervals, const cfb_report **out, cfb_err *err) {

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 
 #define DEFAULT_WORST 5
+#define N_BEST 5
+/* Rows whose labels are looked at for confusions: one row at a time, while scoring them goes on in parallel. */
+#define MAX_CONFUSED_ROWS 20000
 #define MAX_FAILED 100
 #define MAX_SHOWN_BYTES 4000                    /* of one text of a kept row */
 #define MAX_CALIBRATED 1024                     /* rows */
@@ -23,13 +26,15 @@ struct cfb_sink {
     const cfb_task *task;
     cfb_scorer_t *scorer;
     cfb_export_t *export;
-    struct kept worst, failed, sample, pairs; /* pairs: rows to calibrate with */
+    struct kept worst, best, failed, sample, pairs; /* pairs: rows to calibrate with */
     cfb_sink_calibrate calibrate;
     cfb_report_calibration calibration;
     uint64_t *calibrated_rows;
     double *percentiles;
     uint64_t seed, stream, n_selected;
     uint64_t histogram[CFB_REPORT_BINS];
+    cfb_report_lengths lengths;
+    cfb_confused_t *confused; /* NULL: the metric is not over labels */
     cfb_score_row_in *in;
     cfb_score_row *out;
     unsigned char *selected;
@@ -45,7 +50,9 @@ struct cfb_sink {
 cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err) {
     cfb_sink_t *s = calloc(1, sizeof *s);
     cfb_code rc = s ? cfb_scorer_new(o->task, &o->score, &s->scorer, err) : cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    if (rc == CFB_OK && cfb_metric_is_over_labels(o->task->metric)) rc = cfb_confused_new(&s->confused, err);
     if (rc != CFB_OK) {
+        if (s) cfb_scorer_free(s->scorer);
         free(s);
         cfb_export_abort(o->export);
         return rc;
@@ -56,6 +63,7 @@ cfb_code cfb_sink_new(const cfb_sink_opts *o, cfb_sink_t **out, cfb_err *err) {
     s->in_parts = o->in_parts;
     cfb_row_scores_init(&s->row_scores, o->keep_all);
     s->failed.max = MAX_FAILED;
+    s->best.max = N_BEST;
     s->worst.max = o->n_worst ? o->n_worst : DEFAULT_WORST;
     s->sample.max = o->n_sample;
     s->calibrate = o->calibrate;
@@ -78,6 +86,8 @@ void cfb_sink_free(cfb_sink_t *s) {
     cfb_export_abort(s->export);
     cfb_scorer_free(s->scorer);
     free_kept(&s->worst);
+    free_kept(&s->best);
+    cfb_confused_free(s->confused);
     free_kept(&s->failed);
     free_kept(&s->sample);
     free_kept(&s->pairs);
@@ -213,20 +223,30 @@ static cfb_code keep_score(cfb_sink_t *s, uint64_t row, double score, cfb_err *e
     return CFB_OK;
 }
 
-static inline void count_score(cfb_sink_t *s, double score) {
-    int bin = (int)(score * CFB_REPORT_BINS);
-    s->histogram[bin < 0 ? 0 : bin >= CFB_REPORT_BINS ? CFB_REPORT_BINS - 1 : bin]++;
-    cfb_row_scores_count(&s->row_scores, score);
-}
-
 static bool is_answered(cfb_row_state s) { return s == CFB_ROW_OK || s == CFB_ROW_TRUNCATED; }
 
+static inline void count_score(cfb_sink_t *s, const cfb_score_row *row) {
+    int at = (int)(row->score * CFB_REPORT_BINS), bin = at < 0 ? 0 : at >= CFB_REPORT_BINS ? CFB_REPORT_BINS - 1 : at;
+    s->histogram[bin]++;
+    cfb_row_scores_count(&s->row_scores, row->score);
+    if (!is_answered(row->state)) return;
+    size_t length = cfb_report_length_bin(row->output_chars);
+    s->lengths.n[length][bin]++;
+    s->lengths.sum[length] += row->score;
+}
+
+/* Does a row belong to the account of confused labels? */
+static inline bool may_confuse(const cfb_sink_t *s, const cfb_score_row *row, uint64_t order) {
+    return s->confused && order < MAX_CONFUSED_ROWS && row->score < 1 && is_answered(row->state);
+}
+
 /* Which of the lists of kept rows would take a row. */
-enum { KEEP_WORST = 1, KEEP_FAILED = 2, KEEP_SAMPLE = 4, KEEP_PAIR = 8 };
+enum { KEEP_WORST = 1, KEEP_FAILED = 2, KEEP_SAMPLE = 4, KEEP_PAIR = 8, KEEP_BEST = 16 };
 static inline unsigned lists_for(const cfb_sink_t *s, const cfb_score_row *score, bool selected, double chance) {
     unsigned out = 0;
     if (score->state == CFB_ROW_FAILED && s->failed.n < MAX_FAILED) out |= KEEP_FAILED;
     if (selected && is_answered(score->state) && wants(&s->worst, score->score)) out |= KEEP_WORST;
+    if (selected && is_answered(score->state) && wants(&s->best, -score->score)) out |= KEEP_BEST;
     if (selected && s->sample.max > 0 && wants(&s->sample, chance)) out |= KEEP_SAMPLE;
     if (s->pairs.max > 0 && is_answered(score->state) && wants(&s->pairs, chance)) out |= KEEP_PAIR;
     return out;
@@ -241,6 +261,8 @@ static cfb_code take_row(cfb_sink_t *s, const cfb_sink_row *r, const cfb_score_r
     if (rc == CFB_OK && s->export) rc = cfb_export_row(s->export, r->input, r->response, r->output, score, err);
     if (rc == CFB_OK && (lists & KEEP_FAILED)) rc = keep(&s->failed, r, score, 0, order, err);
     if (rc == CFB_OK && (lists & KEEP_WORST)) rc = keep(&s->worst, r, score, score->score, order, err);
+    if (rc == CFB_OK && (lists & KEEP_BEST)) rc = keep(&s->best, r, score, -score->score, order, err);
+    if (rc == CFB_OK && may_confuse(s, score, order)) rc = cfb_confused_add(s->confused, r->response, r->output, err);
     if (rc == CFB_OK && (lists & KEEP_SAMPLE)) rc = keep(&s->sample, r, score, chance, order, err);
     if (rc == CFB_OK && (lists & KEEP_PAIR) && is_pair_text(r->response) && is_pair_text(r->output))
         rc = keep(&s->pairs, &(cfb_sink_row){.row = r->row, .response = r->response, .output = r->output}, score, chance, order,
@@ -265,11 +287,11 @@ static cfb_code take_all(cfb_sink_t *s, const cfb_score_row *scores, const unsig
         uint64_t order = s->n_taken + i;
         bool is_selected = selected == NULL || selected[i];
         double chance = chance_of(s, order);
-        count_score(s, scores[i].score);
+        count_score(s, &scores[i]);
         s->n_selected += is_selected;
         unsigned lists = lists_for(s, &scores[i], is_selected, chance);
         bool texts = lists != 0 || s->export;
-        if (!texts && !s->keep_scores && !cfb_row_scores_wants(&s->row_scores)) continue;
+        if (!texts && !s->keep_scores && !cfb_row_scores_wants(&s->row_scores) && !may_confuse(s, &scores[i], order)) continue;
         cfb_sink_row r = {.state = scores[i].state};
         rc = row(ctx, i, texts, &r, err);
         if (rc == CFB_OK) rc = take_row(s, &r, &scores[i], lists, chance, order, err);
@@ -346,7 +368,9 @@ cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err) {
     }
     if (rc == CFB_OK) rc = settle(&s->failed, false, err);
     if (rc == CFB_OK) rc = settle(&s->worst, true, err);
+    if (rc == CFB_OK) rc = settle(&s->best, true, err);
     if (rc == CFB_OK) rc = settle(&s->sample, false, err);
+    if (rc == CFB_OK && s->confused) rc = cfb_confused_list(s->confused, &out->confused, &out->n_confused, err);
     if (rc == CFB_OK && s->calibrate.run) rc = calibrate(s, err);
     if (rc != CFB_OK) return rc;
     out->calibration = s->calibrate.run ? &s->calibration : NULL;
@@ -358,6 +382,10 @@ cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err) {
     out->n_failed_listed = s->failed.n;
     out->worst = s->worst.report;
     out->n_worst = s->worst.n;
+    out->best = s->best.report;
+    out->n_best = s->best.n;
+    out->lengths = &s->lengths;
+    out->n_confused_rows = s->n_taken < MAX_CONFUSED_ROWS ? s->n_taken : MAX_CONFUSED_ROWS;
     out->sample = s->sample.report;
     out->n_sample = s->sample.n;
     out->n_selected = s->n_selected;

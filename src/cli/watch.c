@@ -1,7 +1,11 @@
 /* How fast scoring went, where the time went, and what held it up. */
+#include "base/cgroup.h"
 #include "cfbench/json.h"
+#include "cfbench/speed.h"
 #include "cli/scoring.h"
 
+#include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -11,7 +15,8 @@ struct cfb_watch {
     int64_t start_ns;
     double start_cpu_s;
     uint64_t start_pushed;
-    uint64_t start_throttled, start_throttled_us, start_disk;
+    cfb_throttled start_throttled;
+    uint64_t start_disk;
 };
 
 /* The number behind a name in a file of lines "name number" or "name: number"; 0 if it is not there. */
@@ -35,8 +40,6 @@ static uint64_t times_pushed(void) {
     return getrusage(RUSAGE_SELF, &u) == 0 && u.ru_nivcsw > 0 ? (uint64_t)u.ru_nivcsw : 0;
 }
 
-#define CPU_STAT "/sys/fs/cgroup/cpu.stat"
-
 cfb_watch_t *cfb_watch_start(const cfb_config *c) {
     cfb_watch_t *w = calloc(1, sizeof *w);
     if (w == NULL) return NULL;
@@ -44,8 +47,7 @@ cfb_watch_t *cfb_watch_start(const cfb_config *c) {
     w->start_ns = cfb_now_ns();
     w->start_cpu_s = cfb_cpu_time_s();
     w->start_pushed = times_pushed();
-    w->start_throttled = field_of(CPU_STAT, "nr_throttled");
-    w->start_throttled_us = field_of(CPU_STAT, "throttled_usec");
+    w->start_throttled = cfb_cgroup_throttled();
     w->start_disk = field_of("/proc/self/io", "read_bytes");
     return w;
 }
@@ -55,9 +57,31 @@ struct measured {
     uint64_t bytes, text_bytes, rows, disk_bytes, peak_bytes;
     double read_s, cut_s, check_s, work_s, commit_s, wait_s;
     uint64_t throttled, pushed;
-    double throttled_s;
+    double throttled_s, waited_s;
     int threads, cores;
 };
+
+/* Seconds that all threads, ready to run, waited for a core; -1 where the kernel does not say. Threads of OpenMP stay until the
+ * end, so that none is forgotten. */
+static double waited_for_cores(void) {
+    DIR *tasks = opendir("/proc/self/task");
+    double sum = 0;
+    bool known = false;
+    for (struct dirent *d; tasks != NULL && (d = readdir(tasks)) != NULL;) {
+        char path[300];
+        unsigned long long run, wait;
+        snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", d->d_name);
+        FILE *f = d->d_name[0] == '.' ? NULL : fopen(path, "r");
+        if (f == NULL) continue;
+        if (fscanf(f, "%llu %llu", &run, &wait) == 2) {
+            sum += (double)wait * 1e-9;
+            known = known || run > 0;
+        }
+        fclose(f);
+    }
+    if (tasks != NULL) closedir(tasks);
+    return known ? sum : -1;
+}
 
 static double seconds(const atomic_ullong *ns) { return (double)atomic_load(ns) * 1e-9; }
 
@@ -75,10 +99,12 @@ static struct measured measure(const cfb_watch_t *w, const cfb_scoring_t *s) {
                          .commit_s = seconds(&m->ns_commit),
                          .wait_s = seconds(&m->ns_wait),
                          .pushed = times_pushed() - w->start_pushed,
-                         .throttled = field_of(CPU_STAT, "nr_throttled") - w->start_throttled,
-                         .throttled_s = (double)(field_of(CPU_STAT, "throttled_usec") - w->start_throttled_us) * 1e-6,
                          .disk_bytes = field_of("/proc/self/io", "read_bytes") - w->start_disk,
                          .cores = cfb_cpu_count()};
+    cfb_throttled now = cfb_cgroup_throttled();
+    r.throttled = now.times - w->start_throttled.times;
+    r.throttled_s = now.seconds - w->start_throttled.seconds;
+    r.waited_s = waited_for_cores();
     struct rusage u;
     if (getrusage(RUSAGE_SELF, &u) == 0) r.peak_bytes = (uint64_t)u.ru_maxrss * 1024;
     r.busy = r.wall_s > 0 ? r.cpu_s / r.wall_s : 0;
@@ -119,6 +145,7 @@ static void write_json(const struct measured *r, cfb_buf *out) {
     put(&j, "commit_s", r->commit_s);
     put(&j, "wait_s", r->wait_s);
     put_count(&j, "cores_lost", r->pushed);
+    put(&j, "waited_for_cores_s", r->waited_s < 0 ? NAN : r->waited_s);
     put_count(&j, "throttled", r->throttled);
     put(&j, "throttled_s", r->throttled_s);
     cfb_jw_end_obj(&j);
@@ -137,8 +164,6 @@ static void say(const struct measured *r) {
         r->read_s, r->cut_s, r->check_s, r->work_s, r->commit_s, r->wait_s);
 }
 
-/* Short runs say nothing: what takes no time needs no remedy. */
-#define WARN_FROM_S 2.0
 #define LARGE_GZIP ((uint64_t)256 << 20)
 
 static bool is_gzip(const char *path) {
@@ -146,43 +171,22 @@ static bool is_gzip(const char *path) {
     return n > 3 && strcmp(path + n - 3, ".gz") == 0;
 }
 
-static void warn_about_sources(const struct measured *r, const cfb_scoring_t *s) {
-    for (size_t i = 0; i < s->n_sources && r->cores > 1; i++) {
-        const cfb_source *from = &s->sources[i];
-        if (from->bytes < LARGE_GZIP || !is_gzip(from->path)) continue;
-        cfb_log(CFB_LOG_WARN,
-                "%s: a gzip file can be unpacked by one thread only, which took most of the time; zstd unpacks several times as "
-                "fast, and plain files are read by all threads",
-                from->path);
-        return;
-    }
-}
-
 static void warn(const struct measured *r, const cfb_scoring_t *s) {
-    if (r->threads > r->cores)
-        cfb_log(CFB_LOG_WARN, "--threads %d on %d cores: threads take turns; leave it out, or say --threads %d", r->threads,
-                r->cores, r->cores);
-    if (r->wall_s < WARN_FROM_S) return;
-    if (r->throttled > 0 && r->throttled_s > 0.05 * r->wall_s)
-        cfb_log(CFB_LOG_WARN,
-                "the cgroup's CPU quota stopped this process %llu times, %.1f s in all; use fewer --threads or ask for a larger "
-                "quota",
-                (unsigned long long)r->throttled, r->throttled_s);
-    double compute_s = r->cut_s + r->check_s + r->work_s + r->commit_s;
-    if (r->disk_bytes > r->bytes / 2 && compute_s < 0.5 * r->busy * r->wall_s + 0.3 * r->wall_s && r->busy < 0.6 * r->threads &&
-        compute_s > 0)
-        cfb_log(
-            CFB_LOG_WARN,
-            "the disk gave %.0f MB/s, while scoring could take %.0f MB/s: compressed files (zstd) or a faster disk would help",
-            (double)r->disk_bytes * 1e-6 / r->wall_s, (double)r->text_bytes * 1e-6 / compute_s * r->threads);
-    /* a thread that computes without pause is pushed from its core a few times in a second even on an idle machine */
-    bool computing = r->wait_s + r->read_s < 0.2 * r->wall_s * r->threads;
-    if (r->threads <= r->cores && computing && r->busy < 0.7 * r->threads && (double)r->pushed > 20 * r->wall_s)
-        cfb_log(CFB_LOG_WARN,
-                "other processes took the cores %llu times: %.1f threads were busy of %d; run fewer jobs at once, or say fewer "
-                "--threads",
-                (unsigned long long)r->pushed, r->busy, r->threads);
-    warn_about_sources(r, s);
+    cfb_speed speed = {.wall_s = r->wall_s,
+                       .cpu_s = r->cpu_s,
+                       .threads = r->threads,
+                       .cores = r->cores,
+                       .bytes = r->bytes,
+                       .text_bytes = r->text_bytes,
+                       .disk_bytes = r->disk_bytes,
+                       .waited_s = r->waited_s,
+                       .throttled = r->throttled,
+                       .throttled_s = r->throttled_s};
+    for (size_t i = 0; i < s->n_sources && speed.gzip_file == NULL; i++)
+        if (s->sources[i].bytes >= LARGE_GZIP && is_gzip(s->sources[i].path)) speed.gzip_file = s->sources[i].path;
+    char remarks[CFB_SPEED_REMARKS][CFB_SPEED_REMARK_BYTES];
+    size_t n = cfb_speed_remarks(&speed, remarks);
+    for (size_t i = 0; i < n; i++) cfb_log(CFB_LOG_WARN, "%s", remarks[i]);
 }
 
 void cfb_watch_stop(cfb_watch_t *w, const cfb_scoring_t *s, cfb_buf *json) {

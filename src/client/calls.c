@@ -79,6 +79,23 @@ static int on_timer(CURLM *multi, long ms, void *ctx) {
 
 /* ---- what comes back ---- */
 
+void cfb_calls__lend(cfb_buf *spare, cfb_buf *b) {
+    if (b->ptr != NULL) return;
+    b->ptr = spare->ptr;
+    b->cap = spare->cap;
+    *spare = (cfb_buf){NULL, 0, 0, 0};
+    cfb_buf_clear(b);
+}
+
+void cfb_calls__give_back(cfb_buf *spare, cfb_buf *b) {
+    if (spare->ptr != NULL || b->cap > KEPT_BYTES) {
+        cfb_buf_free(b);
+        return;
+    }
+    *spare = *b;
+    *b = (cfb_buf){NULL, 0, 0, b->max};
+}
+
 bool cfb_calls__take_body(struct call *k, long status, const char *data, size_t len) {
     int64_t now = 0;
     cfb_code rc;
@@ -87,6 +104,7 @@ bool cfb_calls__take_body(struct call *k, long status, const char *data, size_t 
         rc = cfb_sse_feed(k->sse, (cfb_str){data, len}, NULL);
         if (k->first_ns == 0 && k->sse->any_text) k->first_ns = now;
     } else {
+        cfb_calls__lend(&k->owner->spare_body, &k->body);
         rc = cfb_buf_append(&k->body, data, len, NULL);
     }
     k->too_large = rc == CFB_ELIMIT;
@@ -218,6 +236,8 @@ void cfb_calls_free(cfb_calls_t *c) {
     if (c->epoll >= 0) close(c->epoll);
     if (c->wake >= 0) close(c->wake);
     cfb_buf_free(&c->scratch);
+    cfb_buf_free(&c->spare_request);
+    cfb_buf_free(&c->spare_body);
     free(c->calls);
     free(c);
 }
@@ -289,8 +309,8 @@ static void read_answer(struct call *k, cfb_chat_reply *r) {
 static void release(struct call *k) {
     cfb_calls_t *c = k->owner;
     k->busy = false;
-    if (k->request.cap > KEPT_BYTES) cfb_buf_free(&k->request);
-    if (k->body.cap > KEPT_BYTES) cfb_buf_free(&k->body);
+    cfb_calls__give_back(&c->spare_request, &k->request);
+    cfb_calls__give_back(&c->spare_body, &k->body);
     free_slot(k);
     c->in_flight--;
     c->n_finished++;
@@ -383,6 +403,7 @@ static bool start_transfer(struct call *k, size_t endpoint, double limit_s) {
 
 static cfb_code write_request(struct call *k, cfb_str prompt, int max_tokens, cfb_err *err) {
     cfb_server_t *s = k->owner->server;
+    cfb_calls__lend(&k->owner->spare_request, &k->request);
     cfb_buf_clear(&k->request);
     cfb_code rc = cfb_buf_reserve(&k->request, s->head_room, err);
     if (rc != CFB_OK) return rc;
@@ -406,7 +427,6 @@ cfb_code cfb_calls_start(cfb_calls_t *c, void *tag, cfb_str prompt, int max_toke
     k->error[0] = '\0';
     k->hints = (cfb_rate_hints)CFB_RATE_HINTS_INIT;
     k->first_ns = k->last_ns = 0;
-    cfb_buf_clear(&k->body);
     if (k->sse) cfb_sse_reset(k->sse);
     c->in_flight++;
     k->start_ns = cfb_now_ns();

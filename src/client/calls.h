@@ -12,9 +12,9 @@
 
 struct call {
     cfb_calls_t *owner;
-    CURL *easy; /* direct: only while it connects */
-    cfb_buf request, body;
-    cfb_sse *sse; /* streaming only */
+    CURL *easy;            /* direct: only while it connects */
+    cfb_buf request, body; /* lent by the thread while they hold something: see cfb_calls__lend */
+    cfb_sse *sse;          /* streaming only */
     void *tag;
     struct call *next;                   /* free list, or list of requests that could not be made */
     cfb_fail unmade;                     /* why it could not */
@@ -27,8 +27,11 @@ struct call {
     char error[CURL_ERROR_SIZE];
 
     /* direct */
-    int fd; /* -1: not connected. It outlives the call */
-    bool connecting, waits_to_send;
+    int fd;                            /* -1: not connected. It outlives the call */
+    void *ssl;                         /* SSL, over https */
+    bool connecting, dialing, shaking; /* by libcurl; by ourselves; TLS */
+    int dial_errno;
+    bool waits_to_send, unsent;
     bool kept;   /* the connection carried another call before */
     bool broken; /* it takes no more, but there may be an answer to read */
     size_t at;   /* the request is sent up to here */
@@ -50,6 +53,7 @@ struct cfb_calls {
     int64_t watch_ns;
     int64_t deadline_ns; /* no call under way has an earlier one */
     cfb_buf scratch;
+    cfb_buf spare_request, spare_body; /* for the next call that needs one: most need one for a moment only */
     size_t n_finished;
     bool woken;
 
@@ -62,6 +66,9 @@ struct cfb_calls {
 /* ---- calls.c ---- */
 /* More of a reply's body; false: no more of it (k->too_large, k->no_memory). */
 bool cfb_calls__take_body(struct call *k, long status, const char *data, size_t len);
+/* A buffer for *b, if it has none: the thread's spare one, if there is one. And back: kept as the spare one, or freed. */
+void cfb_calls__lend(cfb_buf *spare, cfb_buf *b);
+void cfb_calls__give_back(cfb_buf *spare, cfb_buf *b);
 void cfb_calls__take_header(struct call *k, cfb_str line);
 /* The call has ended. why: words of a failure, or NULL. */
 void cfb_calls__finish(struct call *k, cfb_fail fail, const char *why);

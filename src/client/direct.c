@@ -5,9 +5,12 @@
 #define _GNU_SOURCE /* F_DUPFD_CLOEXEC */
 #include "cfbench/base.h"
 #include "client/calls.h"
+#include "client/tls.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -17,6 +20,9 @@
 #define RECEIVES 8 /* of one call, before others have their turn */
 
 void cfb_direct__close(struct call *k) {
+    cfb_tls_close(k->ssl, !k->shaking && !k->broken);
+    k->ssl = NULL;
+    k->dialing = k->shaking = false;
     if (k->fd >= 0) close(k->fd); /* leaves the epoll set by itself */
     k->fd = -1;
     k->endpoint = NO_ENDPOINT;
@@ -28,6 +34,14 @@ static void watch(struct call *k, int op, bool to_send) {
     epoll_ctl(k->owner->epoll, op, k->fd, &e);
     k->waits_to_send = to_send;
 }
+
+static ssize_t put(struct call *k, const char *data, size_t n) {
+    return k->ssl ? cfb_tls_send(k->ssl, data, n) : send(k->fd, data, n, MSG_NOSIGNAL);
+}
+
+static ssize_t get(struct call *k, char *to, size_t n) { return k->ssl ? cfb_tls_receive(k->ssl, to, n) : recv(k->fd, to, n, 0); }
+
+static bool would_wait(ssize_t n) { return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK); }
 
 /* ---- connecting ---- */
 
@@ -58,43 +72,39 @@ static void stop_connecting(struct call *k) {
     k->connecting = false;
 }
 
-static bool connect_to(struct call *k, size_t endpoint) {
-    cfb_calls_t *c = k->owner;
-    k->kept = false;
-    k->easy = take_handle(c);
-    if (k->easy == NULL) return false;
-    if (curl_easy_setopt(k->easy, CURLOPT_URL, c->server->endpoints[endpoint].url) != CURLE_OK) {
-        give_handle(c, k->easy);
-        k->easy = NULL;
-        return false;
-    }
-    k->error[0] = '\0';
-    curl_easy_setopt(k->easy, CURLOPT_ERRORBUFFER, k->error);
-    curl_easy_setopt(k->easy, CURLOPT_PRIVATE, k);
-    k->endpoint = endpoint;
-    k->connecting = true;
-    if (curl_multi_add_handle(c->multi, k->easy) == CURLM_OK) return true;
-    stop_connecting(k);
-    return false;
+static void set_deadline(struct call *k, double limit_s) {
+    k->deadline_ns = k->start_ns + (int64_t)(limit_s * 1e9);
+    if (k->deadline_ns < k->owner->deadline_ns) k->owner->deadline_ns = k->deadline_ns;
+}
+
+/* Until the connection stands, TLS and all. */
+static void hurry(struct call *k) {
+    double limit_s = k->owner->server->opts.connect_timeout_s;
+    if (limit_s < k->timeout_s) set_deadline(k, limit_s);
 }
 
 /* ---- sending ---- */
 
+static void note_sent(struct call *k, size_t n) {
+    k->at += n;
+    k->unsent = k->at < k->request.len;
+    if (!k->unsent) cfb_calls__give_back(&k->owner->spare_request, &k->request);
+}
+
 /* False: the connection is broken. */
 static bool send_more(struct call *k) {
-    while (k->at < k->request.len) {
-        ssize_t n = send(k->fd, k->request.ptr + k->at, k->request.len - k->at, MSG_NOSIGNAL);
+    while (k->unsent) {
+        ssize_t n = put(k, k->request.ptr + k->at, k->request.len - k->at);
         if (n > 0)
-            k->at += (size_t)n;
+            note_sent(k, (size_t)n);
         else if (n < 0 && errno == EINTR)
             continue;
-        else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+        else if (would_wait(n))
             break;
         else
             return false;
     }
-    bool waits = k->at < k->request.len;
-    if (waits != k->waits_to_send) watch(k, EPOLL_CTL_MOD, waits);
+    if (k->unsent != k->waits_to_send) watch(k, EPOLL_CTL_MOD, k->unsent);
     return true;
 }
 
@@ -109,14 +119,63 @@ static void put_head(struct call *k, size_t endpoint) {
     memcpy(k->request.ptr + k->at + e->head_len, tail, (size_t)n);
 }
 
+/* Errors come as events: nothing ends in here. False: no socket is to be had. */
+static bool dial(struct call *k, size_t endpoint) {
+    const struct cfb_endpoint *e = &k->owner->server->endpoints[endpoint];
+    const int on = 1;
+    k->fd = socket(e->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (k->fd < 0) return false;
+    k->endpoint = endpoint;
+    k->dialing = true;
+    setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    hurry(k);
+    k->dial_errno = connect(k->fd, (const struct sockaddr *)&e->address, e->address_len) == 0 || errno == EINPROGRESS ? 0 : errno;
+    if (k->dial_errno == 0 && !e->tls) { /* near servers have answered by now */
+        ssize_t n = put(k, k->request.ptr + k->at, k->request.len - k->at);
+        if (n > 0) {
+            k->dialing = false;
+            set_deadline(k, k->timeout_s);
+            note_sent(k, (size_t)n);
+        } else if (!would_wait(n)) {
+            k->dial_errno = n < 0 ? errno : EPIPE;
+        }
+    }
+    watch(k, EPOLL_CTL_ADD, k->dialing || k->unsent); /* a socket that did not connect is ready at once */
+    return true;
+}
+
+static bool connect_to(struct call *k, size_t endpoint) {
+    cfb_calls_t *c = k->owner;
+    k->kept = false;
+    if (c->server->endpoints[endpoint].address_len > 0) return dial(k, endpoint);
+    k->easy = take_handle(c);
+    if (k->easy == NULL) return false;
+    if (curl_easy_setopt(k->easy, CURLOPT_URL, c->server->endpoints[endpoint].connect_url) != CURLE_OK) {
+        give_handle(c, k->easy);
+        k->easy = NULL;
+        return false;
+    }
+    k->error[0] = '\0';
+    curl_easy_setopt(k->easy, CURLOPT_ERRORBUFFER, k->error);
+    curl_easy_setopt(k->easy, CURLOPT_PRIVATE, k);
+    k->endpoint = endpoint;
+    k->connecting = true;
+    if (curl_multi_add_handle(c->multi, k->easy) == CURLM_OK) return true;
+    stop_connecting(k);
+    return false;
+}
+
 /* Has the server closed it since the last reply? Then nothing was sent, and nothing is lost. */
-static bool is_alive(const struct call *k) {
+static bool is_alive(struct call *k) {
     char c;
-    return recv(k->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+    ssize_t n = recv(k->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n > 0 && k->ssl) n = get(k, &c, 1); /* what TLS says for itself, such as a session ticket, is no data */
+    return would_wait(n);
 }
 
 bool cfb_direct__start(struct call *k, size_t endpoint) {
     put_head(k, endpoint);
+    k->unsent = true;
     k->broken = false;
     if (k->fd >= 0 && (k->endpoint != endpoint || !is_alive(k))) cfb_direct__close(k);
     if (k->fd >= 0) {
@@ -132,6 +191,60 @@ bool cfb_direct__start(struct call *k, size_t endpoint) {
     return connect_to(k, endpoint);
 }
 
+static void begin(struct call *k) {
+    if (!send_more(k)) cfb_calls__finish(k, CFB_FAIL_CUT, "the server closed the connection at once");
+}
+
+static void shake(struct call *k) {
+    char why[200];
+    cfb_tls_state state = cfb_tls_shake(k->ssl, why, sizeof why);
+    if (state == CFB_TLS_UNTRUSTED || state == CFB_TLS_FAILED) {
+        cfb_calls__finish(k, state == CFB_TLS_UNTRUSTED ? CFB_FAIL_TLS : CFB_FAIL_CONNECT, why);
+        return;
+    }
+    bool waits = state == CFB_TLS_WANTS_WRITE;
+    if (waits != k->waits_to_send) watch(k, EPOLL_CTL_MOD, waits);
+    if (state != CFB_TLS_DONE) return;
+    k->shaking = false;
+    set_deadline(k, k->timeout_s);
+    begin(k);
+}
+
+static void begin_tls(struct call *k) {
+    const cfb_server_t *s = k->owner->server;
+    k->ssl = cfb_tls_open(s->tls, k->fd, s->endpoints[k->endpoint].host);
+    if (k->ssl == NULL) {
+        k->no_memory = true;
+        cfb_calls__finish(k, CFB_FAIL_CONNECT, "");
+        return;
+    }
+    k->shaking = true;
+    hurry(k);
+    shake(k);
+}
+
+static void on_connection(struct call *k) {
+    if (k->owner->server->endpoints[k->endpoint].tls)
+        begin_tls(k);
+    else
+        begin(k);
+}
+
+static void on_dialed(struct call *k) {
+    int e = k->dial_errno;
+    socklen_t n = sizeof e;
+    if (e == 0 && getsockopt(k->fd, SOL_SOCKET, SO_ERROR, &e, &n) != 0) e = errno;
+    if (e != 0) {
+        char why[160];
+        snprintf(why, sizeof why, "cannot connect to %s: %s", k->owner->server->opts.base_urls[k->endpoint], strerror(e));
+        cfb_calls__finish(k, CFB_FAIL_CONNECT, why);
+        return;
+    }
+    k->dialing = false;
+    set_deadline(k, k->timeout_s);
+    on_connection(k);
+}
+
 void cfb_direct__connected(struct call *k, CURLcode code) {
     curl_socket_t theirs = CURL_SOCKET_BAD;
     if (code == CURLE_OK) curl_easy_getinfo(k->easy, CURLINFO_ACTIVESOCKET, &theirs);
@@ -145,7 +258,7 @@ void cfb_direct__connected(struct call *k, CURLcode code) {
         return;
     }
     watch(k, EPOLL_CTL_ADD, false);
-    if (!send_more(k)) cfb_calls__finish(k, CFB_FAIL_CUT, "the server closed the connection at once");
+    on_connection(k);
 }
 
 /* ---- receiving ---- */
@@ -194,10 +307,10 @@ static void on_closed(struct call *k, int e) {
 static void receive(struct call *k) {
     static const cfb_http1_sink sink = {on_header, on_body};
     cfb_calls_t *c = k->owner;
-    for (int i = 0; i < RECEIVES; i++) {
-        ssize_t n = recv(k->fd, c->in, CFB_DIRECT_IN_BYTES, 0);
+    for (int i = 0; i < RECEIVES || k->ssl; i++) { /* epoll does not know what TLS has read ahead */
+        ssize_t n = get(k, c->in, CFB_DIRECT_IN_BYTES);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+        if (would_wait(n)) return;
         if (n <= 0) {
             on_closed(k, n < 0 ? errno : 0);
             return;
@@ -213,14 +326,22 @@ static void receive(struct call *k) {
             finish_bad(k);
             return;
         }
-        if ((size_t)n < CFB_DIRECT_IN_BYTES) return; /* that was all */
+        if ((size_t)n < CFB_DIRECT_IN_BYTES && k->ssl == NULL) return; /* that was all */
     }
 }
 
 void cfb_direct__on_event(struct call *k, unsigned events) {
     if (k->fd < 0) return; /* closed since */
-    if (!k->busy) {
-        cfb_direct__close(k); /* by the server; or it says what nobody asked for */
+    if (!k->busy) {        /* closed by the server; or it says what nobody asked for */
+        if (!is_alive(k)) cfb_direct__close(k);
+        return;
+    }
+    if (k->dialing) {
+        on_dialed(k);
+        return;
+    }
+    if (k->shaking) {
+        shake(k);
         return;
     }
     if ((events & EPOLLOUT) && k->waits_to_send && !send_more(k)) {
@@ -232,7 +353,10 @@ void cfb_direct__on_event(struct call *k, unsigned events) {
 
 void cfb_direct__settle(struct call *k) {
     stop_connecting(k);
-    if (k->http.state != CFB_HTTP1_DONE || !k->http.keep || k->at < k->request.len || k->broken) cfb_direct__close(k);
+    bool keep = k->http.state == CFB_HTTP1_DONE && k->http.keep && !k->unsent && !k->broken;
+    char c;
+    if (keep && k->ssl && SSL_has_pending(k->ssl)) keep = would_wait(get(k, &c, 1)); /* its farewell, mostly */
+    if (!keep) cfb_direct__close(k);
     cfb_http1_reset(&k->http);
     free(k->location);
     k->location = NULL;

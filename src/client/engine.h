@@ -6,11 +6,16 @@
 #include "client/lib.h"
 
 #include <stdatomic.h>
+#include <sys/socket.h>
 
 struct cfb_endpoint {
     char *url;  /* of chat completions */
     char *head; /* direct: of a request, up to the number of Content-Length */
     size_t head_len;
+    char *connect_url, *host; /* direct: what libcurl connects to, without TLS; whom the certificate must be for */
+    bool tls;
+    struct sockaddr_storage address; /* direct: of a host that is one; of the size address_len, 0 for names */
+    socklen_t address_len;
     bool loopback;           /* a proxy of the environment must not take calls to this machine */
     atomic_int outstanding;  /* calls under way */
     atomic_int failures;     /* in a row, of the kinds that speak against the endpoint */
@@ -25,6 +30,7 @@ struct cfb_server {
     struct curl_slist *own_headers; /* the last of them: the key's, and those of opts */
     void *trust;         /* X509_STORE: the certificates, parsed once; NULL without https or with another TLS library */
     atomic_uint refused; /* CFB_REFUSED_* */
+    void *tls;           /* SSL_CTX, direct calls over https */
     bool direct;         /* calls go over sockets of our own: direct.c */
     size_t head_room;    /* direct: room for any head, in front of the body */
 };

@@ -6,13 +6,6 @@
 
 #include <pthread.h>
 
-#ifndef CFB_CURL_FILE /* what the Makefile found */
-#define CFB_CURL_FILE "libcurl.so.4"
-#endif
-#ifndef CFB_SSL_FILE
-#define CFB_SSL_FILE "libssl.so.3"
-#endif
-
 cfb_client_libs cfb_client__lib;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool there;
@@ -24,8 +17,8 @@ cfb_code cfb_client__libs(cfb_err *err) {
 #undef CFB_X
     cfb_code rc = CFB_OK;
     pthread_mutex_lock(&lock);
-    if (!there) rc = cfb_lazy_open(CFB_CURL_FILE, "libcurl", curl, sizeof curl / sizeof *curl, err);
-    if (!there && rc == CFB_OK) rc = cfb_lazy_open(CFB_SSL_FILE, "OpenSSL", ssl, sizeof ssl / sizeof *ssl, err);
+    if (!there) rc = cfb_lazy_open(CFB_LAZY_CURL, curl, sizeof curl / sizeof *curl, err);
+    if (!there && rc == CFB_OK) rc = cfb_lazy_open(CFB_LAZY_SSL, ssl, sizeof ssl / sizeof *ssl, err);
     there = rc == CFB_OK;
     pthread_mutex_unlock(&lock);
     return rc;

@@ -1,4 +1,4 @@
-/* lib.h - libcurl, and what of OpenSSL it is told (certificates parsed once). Both are opened by cfb_client_global_init: see
+/* lib.h - libcurl, and what of OpenSSL it and tls.c need. Both are opened by cfb_client_global_init: see
  * base/lazy.h. Functions that are not in these lists cannot be called; without CFB_LAZY the compiler also checks the types of
  * curl_easy_setopt's values. */
 #ifndef CFB_CLIENT_LIB_H
@@ -45,7 +45,33 @@
     X(curl_url_set)             \
     X(curl_version)             \
     X(curl_version_info)
-#define CFB_SSL_FUNCTIONS(X) X(SSL_CTX_set1_cert_store)
+#define CFB_SSL_FUNCTIONS(X)              \
+    X(SSL_CTX_check_private_key)          \
+    X(SSL_CTX_ctrl)                       \
+    X(SSL_CTX_free)                       \
+    X(SSL_CTX_get0_param)                 \
+    X(SSL_CTX_new)                        \
+    X(SSL_CTX_set1_cert_store)            \
+    X(SSL_CTX_set_alpn_protos)            \
+    X(SSL_CTX_set_options)                \
+    X(SSL_CTX_set_verify)                 \
+    X(SSL_CTX_use_PrivateKey_file)        \
+    X(SSL_CTX_use_certificate_chain_file) \
+    X(SSL_connect)                        \
+    X(SSL_ctrl)                           \
+    X(SSL_free)                           \
+    X(SSL_get0_param)                     \
+    X(SSL_get_error)                      \
+    X(SSL_get_verify_result)              \
+    X(SSL_has_pending)                    \
+    X(SSL_new)                            \
+    X(SSL_read)                           \
+    X(SSL_set1_host)                      \
+    X(SSL_set_fd)                         \
+    X(SSL_set_hostflags)                  \
+    X(SSL_shutdown)                       \
+    X(SSL_write)                          \
+    X(TLS_client_method)
 
 /* Both libraries are there, or err says which is not. Threads: any. */
 CFB_MUST_CHECK cfb_code cfb_client__libs(cfb_err *err);
@@ -98,7 +124,32 @@ extern cfb_client_libs cfb_client__lib;
 #define curl_url_set cfb_client__lib.p_curl_url_set
 #define curl_version cfb_client__lib.p_curl_version
 #define curl_version_info cfb_client__lib.p_curl_version_info
+#define SSL_CTX_check_private_key cfb_client__lib.p_SSL_CTX_check_private_key
+#define SSL_CTX_ctrl cfb_client__lib.p_SSL_CTX_ctrl
+#define SSL_CTX_free cfb_client__lib.p_SSL_CTX_free
+#define SSL_CTX_get0_param cfb_client__lib.p_SSL_CTX_get0_param
+#define SSL_CTX_new cfb_client__lib.p_SSL_CTX_new
 #define SSL_CTX_set1_cert_store cfb_client__lib.p_SSL_CTX_set1_cert_store
+#define SSL_CTX_set_alpn_protos cfb_client__lib.p_SSL_CTX_set_alpn_protos
+#define SSL_CTX_set_options cfb_client__lib.p_SSL_CTX_set_options
+#define SSL_CTX_set_verify cfb_client__lib.p_SSL_CTX_set_verify
+#define SSL_CTX_use_PrivateKey_file cfb_client__lib.p_SSL_CTX_use_PrivateKey_file
+#define SSL_CTX_use_certificate_chain_file cfb_client__lib.p_SSL_CTX_use_certificate_chain_file
+#define SSL_connect cfb_client__lib.p_SSL_connect
+#define SSL_ctrl cfb_client__lib.p_SSL_ctrl
+#define SSL_free cfb_client__lib.p_SSL_free
+#define SSL_get0_param cfb_client__lib.p_SSL_get0_param
+#define SSL_get_error cfb_client__lib.p_SSL_get_error
+#define SSL_get_verify_result cfb_client__lib.p_SSL_get_verify_result
+#define SSL_has_pending cfb_client__lib.p_SSL_has_pending
+#define SSL_new cfb_client__lib.p_SSL_new
+#define SSL_read cfb_client__lib.p_SSL_read
+#define SSL_set1_host cfb_client__lib.p_SSL_set1_host
+#define SSL_set_fd cfb_client__lib.p_SSL_set_fd
+#define SSL_set_hostflags cfb_client__lib.p_SSL_set_hostflags
+#define SSL_shutdown cfb_client__lib.p_SSL_shutdown
+#define SSL_write cfb_client__lib.p_SSL_write
+#define TLS_client_method cfb_client__lib.p_TLS_client_method
 #endif
 
 #endif

@@ -1,7 +1,10 @@
 /* What all threads share of a server: addresses and their health, headers, certificates. */
 #include "cfbench/base.h"
 #include "client/engine.h"
+#include "client/tls.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -229,34 +232,84 @@ static bool put_own_lines(const cfb_server_t *s, cfb_buf *head) {
     return true;
 }
 
-/* The head of a request to the endpoint, up to its length. False: libcurl must make the calls. */
-static bool make_head(const cfb_server_t *s, struct cfb_endpoint *e) {
+struct parts {
+    char *scheme, *user, *host, *port, *path, *query;
+};
+
+static bool take_apart(const char *url, struct parts *p) {
     CURLU *u = curl_url();
-    char *scheme = NULL, *user = NULL, *host = NULL, *port = NULL, *path = NULL, *query = NULL, line[1024];
-    cfb_buf head = CFB_BUF_INIT(65536);
-    bool ok = u && curl_url_set(u, CURLUPART_URL, e->url, 0) == CURLUE_OK &&
-              curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK && strcmp(scheme, "http") == 0 &&
-              curl_url_get(u, CURLUPART_USER, &user, 0) != CURLUE_OK && curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-              curl_url_get(u, CURLUPART_PATH, &path, 0) == CURLUE_OK;
-    if (ok) curl_url_get(u, CURLUPART_PORT, &port, 0);
-    if (ok) curl_url_get(u, CURLUPART_QUERY, &query, 0);
-    bool other_port = port && strcmp(port, "80") != 0;
-    ok = ok && strlen(host) < 512 && strchr(host, '%') == NULL;
-    if (ok) snprintf(line, sizeof line, "Host: %s%s%s", host, other_port ? ":" : "", other_port ? port : "");
-    ok = ok && cfb_buf_printf(&head, NULL, "POST %s%s%s HTTP/1.1\r\n", path, query ? "?" : "", query ? query : "") == CFB_OK &&
-         put_line(s, &head, line) && put_line(s, &head, "User-Agent: cfbench") &&
-         put_line(s, &head, s->opts.request.stream ? "Accept: text/event-stream" : "Accept: */*") &&
-         put_line(s, &head, "Accept-Encoding: gzip, deflate") && put_line(s, &head, "Content-Type: application/json") &&
-         put_own_lines(s, &head) && cfb_buf_printf(&head, NULL, "Content-Length: ") == CFB_OK;
-    curl_free(scheme);
-    curl_free(user);
-    curl_free(host);
-    curl_free(port);
-    curl_free(path);
-    curl_free(query);
+    bool ok = u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_SCHEME, &p->scheme, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_HOST, &p->host, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_PORT, &p->port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_PATH, &p->path, 0) == CURLUE_OK;
+    if (ok) curl_url_get(u, CURLUPART_USER, &p->user, 0);
+    if (ok) curl_url_get(u, CURLUPART_QUERY, &p->query, 0);
     curl_url_cleanup(u);
+    return ok;
+}
+
+static void free_parts(struct parts *p) {
+    curl_free(p->scheme);
+    curl_free(p->user);
+    curl_free(p->host);
+    curl_free(p->port);
+    curl_free(p->path);
+    curl_free(p->query);
+}
+
+/* A name in letters that DNS knows, or an address: for others libcurl has rules of its own. */
+static bool is_plain_host(const char *host) {
+    size_t n = strlen(host);
+    if (n == 0 || n > 255 || host[n - 1] == '.') return false;
+    return strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:[]") == n;
+}
+
+static char *copy_host(const char *host) {
+    size_t n = strlen(host);
+    return host[0] == '[' && n > 2 ? strndup(host + 1, n - 2) : strdup(host);
+}
+
+/* Addresses need nobody who looks names up. */
+static void read_address(struct cfb_endpoint *e, const char *port) {
+    uint16_t number = htons((uint16_t)strtoul(port, NULL, 10));
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = number};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = number};
+    if (inet_pton(AF_INET, e->host, &four.sin_addr) == 1) {
+        memcpy(&e->address, &four, sizeof four);
+        e->address_len = sizeof four;
+    } else if (inet_pton(AF_INET6, e->host, &six.sin6_addr) == 1) {
+        memcpy(&e->address, &six, sizeof six);
+        e->address_len = sizeof six;
+    }
+}
+
+/* The head of a request to the endpoint, up to its length. */
+static bool write_head(const cfb_server_t *s, const struct parts *p, bool other_port, cfb_buf *head) {
+    char line[512];
+    snprintf(line, sizeof line, "Host: %s%s%s", p->host, other_port ? ":" : "", other_port ? p->port : "");
+    return cfb_buf_printf(head, NULL, "POST %s%s%s HTTP/1.1\r\n", p->path, p->query ? "?" : "", p->query ? p->query : "") ==
+               CFB_OK &&
+           put_line(s, head, line) && put_line(s, head, "User-Agent: cfbench") &&
+           put_line(s, head, s->opts.request.stream ? "Accept: text/event-stream" : "Accept: */*") &&
+           put_line(s, head, "Accept-Encoding: gzip, deflate") && put_line(s, head, "Content-Type: application/json") &&
+           put_own_lines(s, head) && cfb_buf_printf(head, NULL, "Content-Length: ") == CFB_OK;
+}
+
+/* False: libcurl must make the calls to it. */
+static bool prepare_endpoint(const cfb_server_t *s, struct cfb_endpoint *e) {
+    struct parts p = {NULL, NULL, NULL, NULL, NULL, NULL};
+    cfb_buf head = CFB_BUF_INIT(65536), url = CFB_BUF_INIT(1024);
+    bool ok = take_apart(e->url, &p) && p.user == NULL && is_plain_host(p.host);
+    e->tls = ok && strcmp(p.scheme, "https") == 0;
+    ok = ok && (e->tls || strcmp(p.scheme, "http") == 0) &&
+         write_head(s, &p, strcmp(p.port, e->tls ? "443" : "80") != 0, &head) &&
+         cfb_buf_printf(&url, NULL, "http://%s:%s/", p.host, p.port) == CFB_OK && (e->host = copy_host(p.host)) != NULL;
+    if (ok && s->opts.unix_socket == NULL) read_address(e, p.port);
+    free_parts(&p);
     e->head = head.ptr;
     e->head_len = head.len;
+    e->connect_url = url.ptr;
     return ok;
 }
 
@@ -269,20 +322,28 @@ static bool frames(const char *line) {
 }
 
 static bool any_proxy(const cfb_server_t *s) {
-    bool all_here = true;
-    for (size_t i = 0; i < s->n_endpoints; i++) all_here = all_here && s->endpoints[i].loopback;
+    static const char *const http[] = {"http_proxy", "all_proxy", "ALL_PROXY"}, *const https[] = {"https_proxy", "HTTPS_PROXY",
+                                                                                                  "all_proxy", "ALL_PROXY"};
     if (s->opts.proxy) return s->opts.proxy[0] != '\0';
     if (s->opts.unix_socket) return false;
-    return !all_here && (getenv("http_proxy") || getenv("all_proxy") || getenv("ALL_PROXY"));
+    for (size_t i = 0; i < s->n_endpoints; i++) {
+        const struct cfb_endpoint *e = &s->endpoints[i];
+        bool tls = strncmp(e->url, "http:", 5) != 0;
+        for (size_t k = 0; k < (tls ? 4u : 3u) && !e->loopback; k++)
+            if (getenv(tls ? https[k] : http[k])) return true;
+    }
+    return false;
 }
 
 static void prepare_direct(cfb_server_t *s) {
-    bool ok = !any_proxy(s);
+    bool ok = !any_proxy(s), tls = false;
     for (size_t i = 0; i < s->opts.n_headers && ok; i++) ok = !frames(s->opts.headers[i]);
     for (size_t i = 0; i < s->n_endpoints && ok; i++) {
-        ok = make_head(s, &s->endpoints[i]);
+        ok = prepare_endpoint(s, &s->endpoints[i]);
+        tls = tls || s->endpoints[i].tls;
         if (s->endpoints[i].head_len > s->head_room) s->head_room = s->endpoints[i].head_len;
     }
+    if (ok && tls) ok = s->trust && (s->tls = cfb_tls_context(&s->opts, s->trust)) != NULL;
     s->head_room = ok ? s->head_room + 32 : 0; /* the number and the empty line */
     s->direct = ok;
 }
@@ -319,9 +380,12 @@ void cfb_server_free(cfb_server_t *s) {
     for (size_t i = 0; i < s->n_endpoints; i++) {
         free(s->endpoints[i].url);
         free(s->endpoints[i].head);
+        free(s->endpoints[i].connect_url);
+        free(s->endpoints[i].host);
     }
     free(s->endpoints);
     curl_slist_free_all(s->headers);
+    if (s->tls) SSL_CTX_free(s->tls);
     X509_STORE_free(s->trust);
     free(s);
 }

@@ -82,7 +82,10 @@ static bool is_told(const cfb_config *c, const cfb_opt *o) {
     if ((o->flags & (OPT_SECRET | OPT_ACTION)) != 0 || !cfb_opt_is_for(o, c->command)) return false;
     if (c->mock && strcmp(o->name, "base-url") == 0) return false;
     if (strcmp(o->name, "config") == 0 || strcmp(o->name, "threads") == 0 || strcmp(o->name, "preset") == 0) return false;
-    return o->group != GROUP_OUTPUT || strcmp(o->name, "out") == 0;
+    static const char *const told[] = {"out", "where", "sample", "worst"}; /* choices of rows are part of a report */
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+        if (strcmp(o->name, told[i]) == 0) return true;
+    return o->group != GROUP_OUTPUT;
 }
 
 cfb_code cfb_config_print_command(const cfb_config *c, cfb_buf *out, cfb_err *err) {

@@ -161,8 +161,8 @@ static cfb_code finish_asking(cfb_loader *l, cfb_err *err) {
     if (rc == CFB_OK) rc = in_order(l, "connect-timeout", &c->connect_timeout, "timeout", c->timeout, err);
     if (rc != CFB_OK) return rc;
     if (c->model == NULL && c->mock) c->model = "mock";
-    if (c->model == NULL && !l->print_config && c->command != CFB_CMD_BATCH &&
-        c->command != CFB_CMD_DOCTOR) /* batch: only some of its steps need one; doctor then asks no server */
+    if (c->model == NULL && !l->print_config && c->command != CFB_CMD_BATCH && c->command != CFB_CMD_DOCTOR &&
+        c->command != CFB_CMD_TUNE) /* batch: only some of its steps need one; doctor then asks no server */
         return cfb_err_set(err, CFB_EUSAGE,
                            "--model is missing: name the model to ask, or give --mock for the built-in one; see 'cfbench %s "
                            "--help'",

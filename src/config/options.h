@@ -179,6 +179,8 @@ CFB_MUST_CHECK cfb_code cfb_loader_set_json(cfb_loader *l, const cfb_opt *o, con
 /* The members of a config file. name is for messages. */
 CFB_MUST_CHECK cfb_code cfb_loader_read_json(cfb_loader *l, const char *name, cfb_str json, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_loader_read_file(cfb_loader *l, const char *path, cfb_err *err);
+/* --profile */
+CFB_MUST_CHECK cfb_code cfb_loader_read_profile(cfb_loader *l, const char *path, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_loader_read_env(cfb_loader *l, cfb_err *err);
 /* Preset, key, and what must hold between options. */
 CFB_MUST_CHECK cfb_code cfb_loader_finish(cfb_loader *l, cfb_err *err);

@@ -64,6 +64,7 @@ static cfb_code take(scanner *s, const cfb_opt *o, const char *text, bool on, cf
     cfb_loader *l = s->l;
     if (!s->apply) {
         if (strcmp(o->name, "config") == 0) l->c->config_file = text;
+        if (strcmp(o->name, "profile") == 0) l->c->profile = text;
         if (strcmp(o->name, "print-config") == 0 && text == NULL) l->print_config = on;
         return CFB_OK;
     }
@@ -257,9 +258,12 @@ static cfb_code keep_operands(scanner *s, cfb_err *err) {
 static cfb_code read_sources(scanner *s, cfb_err *err) {
     cfb_loader *l = s->l;
     const char *path = l->c->config_file, *variable = getenv("CFBENCH_CONFIG");
+    const char *profile = l->c->profile ? l->c->profile : getenv("CFBENCH_PROFILE");
     cfb_code rc = cfb_loader_defaults(l, err);
     if (path != NULL && path[0] == '\0') return usage(l, err, "--config: the value is empty (from the command line)");
     if (path == NULL && variable != NULL && variable[0] != '\0') path = variable;
+    if (!cfb_opt_is_for(cfb_opt_find("profile", 7, l->c->command), l->c->command)) profile = NULL;
+    if (rc == CFB_OK && profile != NULL && profile[0] != '\0') rc = cfb_loader_read_profile(l, profile, err);
     if (rc == CFB_OK && path != NULL) rc = cfb_loader_read_file(l, path, err);
     if (rc == CFB_OK) rc = cfb_loader_read_env(l, err);
     if (rc == CFB_OK) rc = scan(s, true, err);

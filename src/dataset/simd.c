@@ -219,13 +219,18 @@ AVX2 static inline __m256i equal_avx2(const char *p, __m256i c) {
     return _mm256_or_si256(_mm256_cmpeq_epi8(load_avx2(p), c), _mm256_cmpeq_epi8(load_avx2(p + 32), c));
 }
 
-AVX2 static inline size_t block_avx2(const char *p, uint32_t base, csv_marks *m, uint32_t *out) {
+AVX2 static inline bool is_zero(__m256i v) { return _mm256_testz_si256(v, v) != 0; }
+
+/* found: zero where the block has no marks. */
+AVX2 static inline size_t block_avx2(const char *p, __m256i found, uint32_t base, csv_marks *m, uint32_t *out) {
+    if (is_zero(found) && !(m->after_close | m->after_cr)) {
+        m->prev_ok = 0;
+        return 0;
+    }
     __m256i lo = load_avx2(p), hi = load_avx2(p + 32);
     block_masks b = {mask_avx2(lo, hi, '"'), mask_avx2(lo, hi, ','), mask_avx2(lo, hi, '\n'), mask_avx2(lo, hi, '\r')};
     return take_block(&b, prefix_xor_clmul(b.quote) ^ m->inside, base, m, out);
 }
-
-AVX2 static inline bool is_zero(__m256i v) { return _mm256_testz_si256(v, v) != 0; }
 
 /* Most text is quiet: four blocks without any mark, or, within quotes, without a quote; and where there are marks, they are
  * mostly in one of the four. */
@@ -234,10 +239,10 @@ AVX2 static size_t scan_avx2(const char *p, size_t n_blocks, uint32_t base, csv_
     csv_marks m = *marks;
     size_t n = 0, i = 0;
     for (; i + 4 <= n_blocks && !m.odd; i += 4, p += 4 * SIMD_BLOCK) {
-        __m256i found[4];
-        for (int k = 0; k < 4; k++) found[k] = marks_avx2(p + k * SIMD_BLOCK, table);
+        __m256i in_a = marks_avx2(p, table), in_b = marks_avx2(p + 64, table), in_c = marks_avx2(p + 128, table),
+                in_d = marks_avx2(p + 192, table);
         if (!(m.after_close | m.after_cr)) {
-            if (is_zero(_mm256_or_si256(_mm256_or_si256(found[0], found[1]), _mm256_or_si256(found[2], found[3])))) {
+            if (is_zero(_mm256_or_si256(_mm256_or_si256(in_a, in_b), _mm256_or_si256(in_c, in_d)))) {
                 m.prev_ok = 0;
                 continue;
             }
@@ -250,14 +255,14 @@ AVX2 static size_t scan_avx2(const char *p, size_t n_blocks, uint32_t base, csv_
                 continue;
             }
         }
-        for (size_t k = 0; k < 4 && !m.odd; k++) {
-            if (is_zero(found[k]) && !(m.after_close | m.after_cr))
-                m.prev_ok = 0;
-            else
-                n += block_avx2(p + k * SIMD_BLOCK, base + (uint32_t)((i + k) * SIMD_BLOCK), &m, out + n);
-        }
+        uint32_t at = base + (uint32_t)(i * SIMD_BLOCK);
+        n += block_avx2(p, in_a, at, &m, out + n);
+        if (!m.odd) n += block_avx2(p + 64, in_b, at + 64, &m, out + n);
+        if (!m.odd) n += block_avx2(p + 128, in_c, at + 128, &m, out + n);
+        if (!m.odd) n += block_avx2(p + 192, in_d, at + 192, &m, out + n);
     }
-    for (; i < n_blocks && !m.odd; i++, p += SIMD_BLOCK) n += block_avx2(p, base + (uint32_t)(i * SIMD_BLOCK), &m, out + n);
+    for (; i < n_blocks && !m.odd; i++, p += SIMD_BLOCK)
+        n += block_avx2(p, marks_avx2(p, table), base + (uint32_t)(i * SIMD_BLOCK), &m, out + n);
     *marks = m;
     return n;
 }
@@ -267,46 +272,60 @@ AVX512 static inline block_masks masks_avx512(__m512i v) {
                          _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\n')), _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\r'))};
 }
 
+AVX512 static inline __mmask64 marks_avx512(__m512i v, __m512i table) {
+    return _mm512_cmpeq_epi8_mask(v, _mm512_shuffle_epi8(table, v));
+}
+
+AVX512 static inline uint64_t count_avx512(__m512i v, __m512i c) {
+    return (uint64_t)__builtin_popcountll(_mm512_cmpeq_epi8_mask(v, c));
+}
+
+/* found: where the block's marks are. */
+AVX512 static inline size_t block_avx512(__m512i v, __mmask64 found, uint32_t base, csv_marks *m, uint32_t *out) {
+    if (found == 0 && !(m->after_close | m->after_cr)) {
+        m->prev_ok = 0;
+        return 0;
+    }
+    block_masks b = masks_avx512(v);
+    return take_block(&b, prefix_xor_clmul(b.quote) ^ m->inside, base, m, out);
+}
+
+/* Four blocks are named one by one: gcc would keep an array of them in memory. */
 AVX512 static size_t scan_avx512(const char *p, size_t n_blocks, uint32_t base, csv_marks *marks, uint32_t *out) {
     const __m512i table = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)mark_of_low_half));
     const __m512i quote = _mm512_set1_epi8('"'), lf = _mm512_set1_epi8('\n');
     csv_marks m = *marks;
     size_t n = 0, i = 0;
     for (; i + 4 <= n_blocks && !m.odd; i += 4, p += 4 * SIMD_BLOCK) {
-        __m512i v[4];
-        __mmask64 found[4];
-        for (int k = 0; k < 4; k++) {
-            v[k] = _mm512_loadu_si512(p + k * SIMD_BLOCK);
-            found[k] = _mm512_cmpeq_epi8_mask(v[k], _mm512_shuffle_epi8(table, v[k]));
-            _mm_prefetch(p + k * SIMD_BLOCK + 2048, _MM_HINT_T0);
-        }
+        __m512i a = _mm512_loadu_si512(p), b = _mm512_loadu_si512(p + 64), c = _mm512_loadu_si512(p + 128),
+                d = _mm512_loadu_si512(p + 192);
+        _mm_prefetch(p + 2048, _MM_HINT_T0);
+        _mm_prefetch(p + 2048 + 64, _MM_HINT_T0);
+        _mm_prefetch(p + 2048 + 128, _MM_HINT_T0);
+        _mm_prefetch(p + 2048 + 192, _MM_HINT_T0);
+        __mmask64 in_a = marks_avx512(a, table), in_b = marks_avx512(b, table), in_c = marks_avx512(c, table),
+                  in_d = marks_avx512(d, table);
         if (!(m.after_close | m.after_cr)) {
-            if ((found[0] | found[1] | found[2] | found[3]) == 0) {
+            if ((in_a | in_b | in_c | in_d) == 0) {
                 m.prev_ok = 0;
                 continue;
             }
-            if (m.inside) {
-                __mmask64 q = 0;
-                for (int k = 0; k < 4; k++) q |= _mm512_cmpeq_epi8_mask(v[k], quote);
-                if (q == 0) {
-                    for (int k = 0; k < 4; k++) m.n_lines += (uint64_t)__builtin_popcountll(_mm512_cmpeq_epi8_mask(v[k], lf));
-                    m.prev_ok = 0;
-                    continue;
-                }
-            }
-        }
-        for (size_t k = 0; k < 4 && !m.odd; k++) {
-            if (found[k] == 0 && !(m.after_close | m.after_cr)) {
+            if (m.inside && (_mm512_cmpeq_epi8_mask(a, quote) | _mm512_cmpeq_epi8_mask(b, quote) |
+                             _mm512_cmpeq_epi8_mask(c, quote) | _mm512_cmpeq_epi8_mask(d, quote)) == 0) {
+                m.n_lines += count_avx512(a, lf) + count_avx512(b, lf) + count_avx512(c, lf) + count_avx512(d, lf);
                 m.prev_ok = 0;
                 continue;
             }
-            block_masks b = masks_avx512(v[k]);
-            n += take_block(&b, prefix_xor_clmul(b.quote) ^ m.inside, base + (uint32_t)((i + k) * SIMD_BLOCK), &m, out + n);
         }
+        uint32_t at = base + (uint32_t)(i * SIMD_BLOCK);
+        n += block_avx512(a, in_a, at, &m, out + n);
+        if (!m.odd) n += block_avx512(b, in_b, at + 64, &m, out + n);
+        if (!m.odd) n += block_avx512(c, in_c, at + 128, &m, out + n);
+        if (!m.odd) n += block_avx512(d, in_d, at + 192, &m, out + n);
     }
     for (; i < n_blocks && !m.odd; i++, p += SIMD_BLOCK) {
-        block_masks b = masks_avx512(_mm512_loadu_si512(p));
-        n += take_block(&b, prefix_xor_clmul(b.quote) ^ m.inside, base + (uint32_t)(i * SIMD_BLOCK), &m, out + n);
+        __m512i v = _mm512_loadu_si512(p);
+        n += block_avx512(v, marks_avx512(v, table), base + (uint32_t)(i * SIMD_BLOCK), &m, out + n);
     }
     *marks = m;
     return n;

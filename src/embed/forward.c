@@ -38,9 +38,9 @@ static void product(const float *x, size_t ldx, const float *w, size_t m, size_t
 
 /* Rows of tile i of a batch: whole tiles, then the least height that holds the rest. */
 static size_t tile_rows(size_t rows, size_t i) {
-    static const size_t heights[] = {48, 96, 192};
+    static const size_t heights[] = {48, 96, 192, 384};
     size_t left = rows - i * EMBED_TILE;
-    for (size_t h = 0; h < 3; h++)
+    for (size_t h = 0; h < 4; h++)
         if (left <= heights[h]) return heights[h];
     return EMBED_TILE;
 }
@@ -217,8 +217,8 @@ static float probe_value(size_t i) { return (float)((double)cfb_rand_unit(11, 0,
 
 /* Does the same row of x give the same bits at every multiple of `align` and in tiles of every height? */
 static bool holds(size_t align, const float *x, float *rows, const float *w, size_t n, size_t k, float *c, const float *want) {
-    static const size_t heights[] = {48, 96, 192, EMBED_TILE};
-    for (size_t i = 0; i < 4; i++) {
+    static const size_t heights[] = {48, 96, 192, 384, EMBED_TILE};
+    for (size_t i = 0; i < 5; i++) {
         for (size_t r = 0; r < heights[i]; r++)
             if (r % align == 0) memcpy(rows + r * k, x, k * sizeof *rows);
         product(rows, k, w, heights[i], n, k, c, n);

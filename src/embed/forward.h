@@ -11,8 +11,8 @@
 
 #include <stdint.h>
 
-#define EMBED_TILE 384       /* rows; a multiple of 12, 16, 24 and 32 */
-#define EMBED_BATCH_TILES 12 /* a batch has at most so many rows: the constant token budget */
+#define EMBED_TILE 768      /* rows; a multiple of 12, 16, 24 and 32 */
+#define EMBED_BATCH_TILES 8 /* a batch has at most so many rows: the constant token budget */
 #define EMBED_BATCH_ROWS (EMBED_TILE * EMBED_BATCH_TILES)
 
 typedef struct embed_span { /* a text of a batch */

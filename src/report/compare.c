@@ -123,17 +123,27 @@ static void put_leaderboard(report_out *o, const cfb_compare *c, bool color) {
         for (; k > 0 && last->score[order[k - 1]] < last->score[r]; k--) order[k] = order[k - 1];
         order[k] = r;
     }
-    if (!compare_cells_init(&t, 3 + (c->n_lines - first), c->n_runs + 1, o)) return;
+    if (!compare_cells_init(&t, 4 + (c->n_lines - first), c->n_runs + 1, o)) return;
     compare_cell(&t, NULL, "place");
     compare_cell(&t, NULL, "run");
     compare_cell(&t, NULL, "model");
-    for (size_t i = c->n_lines; i-- > first;) compare_name(&t, o, c->lines[i].name, NULL);
+    for (size_t i = c->n_lines; i-- > first;) {
+        compare_name(&t, o, c->lines[i].name, NULL);
+        if (i + 1 == c->n_lines) compare_cell(&t, NULL, "interval");
+    }
     for (size_t k = 0; k < c->n_runs; k++) {
         const cfb_compare_rank *rank = &last->rank[order[k]];
         compare_cell(&t, BOLD, rank->best == rank->worst ? "%zu" : "%zu–%zu", rank->best, rank->worst);
         compare_cell(&t, NULL, "%c", (int)('A' + order[k]));
         compare_name(&t, o, c->runs[order[k]].model, NULL);
-        for (size_t i = c->n_lines; i-- > first;) compare_cell(&t, NULL, "%.4f", c->lines[i].score[order[k]]);
+        for (size_t i = c->n_lines; i-- > first;) {
+            char range[48];
+            const cfb_report_interval *v = &c->lines[i].interval[order[k]];
+            compare_cell(&t, NULL, "%.4f", c->lines[i].score[order[k]]);
+            if (i + 1 < c->n_lines) continue;
+            cfb_str text = v->method ? report_range(v->lo, v->hi, range) : CFB_STR_LIT("-");
+            compare_cell(&t, NULL, "%.*s", (int)text.len, text.ptr);
+        }
     }
     report_put(o, "\n");
     put_grid(o, color, &t, 3, SIZE_MAX);

@@ -88,7 +88,10 @@ static void json_line(cfb_jw *w, const cfb_compare *c, const cfb_compare_line *l
     for (size_t r = 0; r < c->n_runs; r++) {
         cfb_jw_obj(w);
         put_run(w, "run", r);
+        bool known = l->interval[r].method != NULL;
         put_num(w, "score", l->score[r]);
+        put_num(w, "low", known ? l->interval[r].lo : (double)NAN);
+        put_num(w, "high", known ? l->interval[r].hi : (double)NAN);
         put_count(w, "rank_best", l->rank[r].best);
         put_count(w, "rank_worst", l->rank[r].worst);
         cfb_jw_end_obj(w);
@@ -173,6 +176,12 @@ static void md_scores(report_out *o, const cfb_compare *c) {
         report_putf(o, " %" PRIu64 " |", l->n_rows);
         for (size_t r = 0; r < c->n_runs; r++) {
             report_putf(o, l->rank[r].best == 1 ? " **%.4f**" : " %.4f", l->score[r]);
+            if (l->interval[r].method) {
+                char range[48];
+                report_put(o, " [");
+                report_put_str(o, report_range(l->interval[r].lo, l->interval[r].hi, range));
+                report_put(o, "]");
+            }
             md_rank(o, &l->rank[r]);
             report_put(o, " |");
         }

@@ -31,8 +31,12 @@ static void put_task(report_out *o, const cfb_report_task *t) {
     put_count(o, s->n_rows);
     put_count(o, s->n_answered);
     for (size_t i = 0; i < CFB_ROW_STATE_COUNT; i++) put_count(o, s->n_state[i]);
+    const cfb_report_interval *v = &t->interval;
     put_number(o, s->mean_all, ",");
     put_number(o, s->mean_answered, ",");
+    put_number(o, v->method ? v->best : (double)NAN, ",");
+    put_number(o, v->method ? v->lo : (double)NAN, ",");
+    put_number(o, v->method ? v->hi : (double)NAN, ",");
     put_number(o, f1 ? s->mean_precision : (double)NAN, ",");
     put_number(o, f1 ? s->mean_recall : (double)NAN, ",");
     put_number(o, f1 ? s->mean_f1 : (double)NAN, ",");
@@ -47,7 +51,8 @@ cfb_code cfb_report_csv(const cfb_report *r, cfb_buf *out, cfb_err *err) {
 #define CFB_X(NAME, name) report_put(&o, "," name);
     CFB_ROW_STATE_MAP(CFB_X)
 #undef CFB_X
-    report_put(&o, ",score_all,score_answered,set_precision,set_recall,set_f1,mean_response_chars,mean_output_chars,"
+    report_put(&o, ",score_all,score_answered,score_best,score_low,score_high,set_precision,set_recall,set_f1,mean_response_"
+                   "chars,mean_output_chars,"
                    "unmatchable_references\n");
     for (size_t i = 0; i < r->n_tasks; i++) put_task(&o, &r->tasks[i]);
     return o.rc;

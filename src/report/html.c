@@ -13,9 +13,7 @@ static void put_meta(report_out *o, const char *label, const char *value) {
     report_put(o, "</span>");
 }
 
-/* What all tasks share stands in the head; NULL if they differ. */
-static void put_head(report_out *o, const cfb_report *r) {
-    const char *title = r->title ? r->title : "Scores";
+void report_html_head(report_out *o, const char *title) {
     report_put(o, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                   "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
                   "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
@@ -23,7 +21,14 @@ static void put_head(report_out *o, const cfb_report *r) {
     report_textz(o, REPORT_HTML, title);
     report_put(o, "</title>\n<style>\n");
     report_put(o, report_css);
-    report_put(o, "</style>\n</head>\n<body>\n<header>\n<h1>");
+    report_put(o, "</style>\n</head>\n<body>\n");
+}
+
+/* What all tasks share stands in the head; NULL if they differ. */
+static void put_head(report_out *o, const cfb_report *r) {
+    const char *title = r->title ? r->title : "Scores";
+    report_html_head(o, title);
+    report_put(o, "<header>\n<h1>");
     report_textz(o, REPORT_HTML, title);
     report_put(o, "</h1>\n<p class=\"meta\">");
     report_group g = {0};

@@ -88,6 +88,99 @@ static void put_labels(report_out *o, const cfb_report_task *t) {
     report_put(o, "</tbody></table></div>\n");
 }
 
+/* ---- confused labels ---- */
+
+#define MATRIX_LABELS 12
+#define MAX_PAIRS 12
+
+static void put_label(report_out *o, cfb_str label) {
+    report_put(o, "<bdi>");
+    if (report_text(o, REPORT_HTML, label, 40) > 0) report_put(o, "…");
+    report_put(o, "</bdi>");
+}
+
+static uint64_t count_of(const cfb_report_task *t, cfb_str reference, cfb_str output) {
+    for (size_t i = 0; i < t->n_confused; i++)
+        if (cfb_str_eq(t->confused[i].reference, reference) && cfb_str_eq(t->confused[i].output, output)) return t->confused[i].n;
+    return 0;
+}
+
+/* All labels against all, where they are few. */
+static void put_matrix(report_out *o, const cfb_report_task *t) {
+    const cfb_score_summary *s = &t->summary;
+    report_put(
+        o, "<div class=\"scroll\"><table class=\"cm\">\n<thead><tr><th scope=\"col\">in the reference ↓ in the output →</th>");
+    for (size_t k = 0; k < s->n_labels; k++) {
+        report_put(o, "<th scope=\"col\">");
+        put_label(o, s->labels[k].label);
+        report_put(o, "</th>");
+    }
+    report_put(o, "</tr></thead>\n<tbody>\n");
+    for (size_t i = 0; i < s->n_labels; i++) {
+        const cfb_label_stat *l = &s->labels[i];
+        report_put(o, "<tr><th scope=\"row\">");
+        put_label(o, l->label);
+        report_put(o, "</th>");
+        for (size_t k = 0; k < s->n_labels; k++) {
+            uint64_t n = i == k ? l->correct : count_of(t, l->label, s->labels[k].label);
+            double share = l->actual ? (double)n / (double)l->actual : 0;
+            report_putf(o, "<td%s style=\"background:color-mix(in srgb,var(--%s) %.0f%%,transparent)\">%" PRIu64 "</td>",
+                        i == k ? " class=\"hit\"" : "", i == k ? "ok" : "failed", (share > 1 ? 1 : share) * 60, n);
+        }
+        report_put(o, "</tr>\n");
+    }
+    report_put(o, "</tbody></table></div>\n");
+}
+
+static const cfb_label_stat *stat_of(const cfb_score_summary *s, cfb_str label) {
+    size_t lo = 0, hi = s->n_labels;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        int c = cfb_str_cmp(s->labels[mid].label, label);
+        if (c == 0) return &s->labels[mid];
+        if (c < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return NULL;
+}
+
+static void put_pairs(report_out *o, const cfb_report_task *t, size_t n) {
+    char scratch[48];
+    report_put(
+        o, "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">in the reference, missed</th><th scope=\"col\">in the "
+           "output instead</th><th scope=\"col\" class=\"n\">rows</th><th scope=\"col\" class=\"n\">of the rows with this "
+           "reference</th></tr></thead>\n<tbody>\n");
+    for (size_t i = 0; i < n; i++) {
+        const cfb_confused_pair *p = &t->confused[i];
+        const cfb_label_stat *l = stat_of(&t->summary, p->reference);
+        report_put(o, "<tr><th scope=\"row\">");
+        put_label(o, p->reference);
+        report_put(o, "</th><td>");
+        put_label(o, p->output);
+        report_put(o, "</td><td class=\"n\">");
+        report_put_str(o, report_count(p->n, scratch));
+        report_putf(o, "</td><td class=\"n\">%.0f %%</td></tr>\n", l && l->actual ? 100 * (double)p->n / (double)l->actual : 0);
+    }
+    report_put(o, "</tbody></table></div>\n");
+}
+
+/* A pair that occurs once is no pattern: it is shown in a matrix only. */
+static void put_confused(report_out *o, const cfb_report_task *t) {
+    size_t n = 0;
+    while (n < t->n_confused && n < MAX_PAIRS && t->confused[n].n > 1) n++;
+    bool matrix = t->n_confused > 0 && t->summary.n_labels <= MATRIX_LABELS;
+    if (!matrix && n == 0) return;
+    report_put(o, "<h4>Confused labels");
+    if (t->n_confused_rows < t->summary.n_rows) report_putf(o, ", in the first %" PRIu64 " rows", t->n_confused_rows);
+    report_put(o, "</h4>\n");
+    if (matrix && t->n_confused_rows == t->summary.n_rows)
+        put_matrix(o, t);
+    else
+        put_pairs(o, t, n);
+}
+
 /* ---- rows ---- */
 
 static void put_text(report_out *o, const char *label, cfb_str s) {
@@ -107,7 +200,7 @@ static void put_text(report_out *o, const char *label, cfb_str s) {
     report_put(o, " more characters.</p>\n");
 }
 
-static void put_row(report_out *o, const cfb_report_row *row) {
+static void put_row(report_out *o, const cfb_report_row *row, bool labels) {
     char scratch[48];
     report_put(o, "<div class=\"row\"><p><b>row ");
     report_put_str(o, report_count(row->row, scratch));
@@ -130,16 +223,16 @@ static void put_row(report_out *o, const cfb_report_row *row) {
         report_put(o, "</bdi></p>\n");
     }
     put_text(o, "input", row->input);
-    put_text(o, "reference", row->response);
-    put_text(o, "output", row->output);
+    report_difference(o, row, labels);
     report_put(o, "</div>\n");
 }
 
-static void put_rows(report_out *o, const char *title, const cfb_report_row *rows, size_t n, uint64_t n_all, bool open) {
+static void put_rows(report_out *o, const char *title, const cfb_report_row *rows, size_t n, uint64_t n_all, bool open,
+                     bool labels) {
     if (n_all == 0) return;
     size_t n_shown = n < MAX_ROWS ? n : MAX_ROWS;
     report_putf(o, "<details%s><summary>%s (%" PRIu64 ")</summary>\n", open ? " open" : "", title, n_all);
-    for (size_t i = 0; i < n_shown; i++) put_row(o, &rows[i]);
+    for (size_t i = 0; i < n_shown; i++) put_row(o, &rows[i], labels);
     if (n_all > n_shown)
         report_putf(o, "<p class=\"dim\">and %" PRIu64 " %s</p>\n", n_all - n_shown, n_shown ? "more" : "not listed");
     report_put(o, "</details>\n");
@@ -197,12 +290,18 @@ void report_html_task(report_out *o, const cfb_report_task *t, size_t id) {
         report_put_note(o, t, note);
         report_put(o, ".</p>\n");
     }
-    report_put(o, "<h4>Row scores</h4>\n");
+    report_put(o, "<div class=\"figs\"><div><h4>Row scores</h4>\n");
     report_svg_histogram(o, t->histogram);
+    report_put(o, "</div><div>");
+    report_svg_lengths(o, t->lengths, id);
+    report_put(o, "</div></div>\n");
     put_labels(o, t);
-    put_rows(o, "Failed rows", t->failed, t->n_failed_listed, s->n_state[CFB_ROW_FAILED], true);
-    put_rows(o, "Random rows", t->sample, t->n_sample, t->n_sample, false);
-    put_rows(o, "Lowest scores", t->worst, t->n_worst, t->n_worst, false);
+    put_confused(o, t);
+    bool f1 = report_is_f1(t);
+    put_rows(o, "Failed rows", t->failed, t->n_failed_listed, s->n_state[CFB_ROW_FAILED], true, f1);
+    put_rows(o, "Random rows", t->sample, t->n_sample, t->n_sample, false, f1);
+    put_rows(o, "Lowest scores", t->worst, t->n_worst, t->n_worst, false, f1);
+    put_rows(o, "Highest scores", t->best, t->n_best, t->n_best, false, f1);
     if (t->source) {
         report_put(o, "<p class=\"dim\">Source: <bdi>");
         report_textz(o, REPORT_HTML, t->source);

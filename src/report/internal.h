@@ -123,8 +123,15 @@ void report_put_note(report_out *o, const cfb_report_task *t, report_note note);
 /* ---- HTML pieces ---- */
 
 extern const char report_css[];
+/* From the doctype to the start of the body. */
+void report_html_head(report_out *o, const char *title);
 /* Inline SVG of a histogram over [0, 1]. */
 void report_svg_histogram(report_out *o, const uint64_t bins[CFB_REPORT_BINS]);
+/* Output length against score, with its heading: shaded cells, and the mean score of each length. Nothing where all outputs are
+ * about as long. */
+void report_svg_lengths(report_out *o, const cfb_report_lengths *l, size_t id);
+/* Reference and output of a row, with what only one of them has marked: labels, or words and characters. */
+void report_difference(report_out *o, const cfb_report_row *row, bool labels);
 /* The section of one task; id is its anchor. */
 void report_html_task(report_out *o, const cfb_report_task *t, size_t id);
 /* The shares of the states as one bar with a legend. */

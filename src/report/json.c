@@ -156,6 +156,38 @@ static void write_skipped(cfb_jw *w, const cfb_report *r) {
     cfb_jw_end_arr(w);
 }
 
+#define MAX_PAIRS 100
+
+static void write_confused(cfb_jw *w, const cfb_report_task *t) {
+    member_count(w, "confused_rows_seen", t->n_confused_rows);
+    cfb_jw_key(w, "confused");
+    cfb_jw_arr(w);
+    for (size_t i = 0; i < t->n_confused && i < MAX_PAIRS; i++) {
+        cfb_jw_obj(w);
+        member_text(w, "reference", t->confused[i].reference);
+        member_text(w, "output", t->confused[i].output);
+        member_count(w, "rows", t->confused[i].n);
+        cfb_jw_end_obj(w);
+    }
+    cfb_jw_end_arr(w);
+}
+
+static void write_lengths(cfb_jw *w, const cfb_report_lengths *l) {
+    cfb_jw_key(w, "scores_by_length");
+    cfb_jw_arr(w);
+    for (size_t i = 0; i < CFB_REPORT_LENGTH_BINS; i++) {
+        uint64_t n = 0;
+        for (size_t k = 0; k < CFB_REPORT_BINS; k++) n += l->n[i][k];
+        if (n == 0) continue;
+        cfb_jw_obj(w);
+        member_count(w, "from_chars", (uint64_t)ceil(cfb_report_length_edge(i)));
+        member_count(w, "rows", n);
+        member_num(w, "mean_score", l->sum[i] / (double)n);
+        cfb_jw_end_obj(w);
+    }
+    cfb_jw_end_arr(w);
+}
+
 static void write_task(cfb_jw *w, const cfb_report_task *t, bool selected) {
     cfb_jw_obj(w);
     member_str(w, "model", t->model);
@@ -174,6 +206,9 @@ static void write_task(cfb_jw *w, const cfb_report_task *t, bool selected) {
     write_labels(w, &t->summary);
     write_rows(w, "failed_rows", t->failed, t->n_failed_listed);
     write_rows(w, "worst_rows", t->worst, t->n_worst);
+    write_rows(w, "best_rows", t->best, t->n_best);
+    if (report_is_f1(t)) write_confused(w, t);
+    if (t->lengths) write_lengths(w, t->lengths);
     if (t->n_sample) write_rows(w, "sample_rows", t->sample, t->n_sample);
     cfb_jw_end_obj(w);
 }

@@ -30,8 +30,9 @@ bool report_next_group(const cfb_report *r, report_group *g) {
 static void add_to_mean(report_mean *m, const cfb_report_task *t) {
     const cfb_score_summary *s = &t->summary;
     m->n_tasks++;
-    m->lo += t->interval.method ? t->interval.se * t->interval.se : NAN; /* turned into the interval by end_mean */
-    m->hi = t->interval.z;
+    double below = s->mean_all - t->interval.lo, above = t->interval.hi - s->mean_all;
+    m->lo += t->interval.method ? below * below : NAN; /* turned into the interval by end_mean */
+    m->hi += t->interval.method ? above * above : NAN;
     m->all += s->mean_all;
     m->answered += s->mean_answered;
     m->n_rows += s->n_rows;
@@ -39,12 +40,14 @@ static void add_to_mean(report_mean *m, const cfb_report_task *t) {
     for (size_t i = 0; i < CFB_ROW_STATE_COUNT; i++) m->n_state[i] += s->n_state[i];
 }
 
+/* The distances of the tasks' limits from their scores add up as independent errors do: Zou and Donner, Statist. Med. 27 (2008).
+ * So a mean of skewed intervals is skewed too, and one of tasks without a spread has a width. */
 static void end_mean(report_mean *m) {
-    double half = m->hi * sqrt(m->lo) / (double)m->n_tasks;
-    m->all /= (double)m->n_tasks;
-    m->answered /= (double)m->n_tasks;
-    m->lo = isnan(half) ? NAN : fmax(0, m->all - half); /* scores lie in [0, 1] */
-    m->hi = isnan(half) ? NAN : fmin(1, m->all + half);
+    double n = (double)m->n_tasks;
+    m->all /= n;
+    m->answered /= n;
+    m->lo = m->all - sqrt(m->lo) / n;
+    m->hi = m->all + sqrt(m->hi) / n;
 }
 
 size_t report_means(const report_group *g, report_mean out[REPORT_MAX_MEANS]) {

@@ -33,13 +33,10 @@ static inline label_key make_key(cfb_str s) {
         k.head = (unsigned char)s.ptr[0];
         k.tail = (uint64_t)(unsigned char)s.ptr[s.len / 2] << 8 | (unsigned char)s.ptr[s.len - 1];
     }
-    if (s.len > 16) {
-        k.hash = cfb_hash64(s.ptr, s.len, 0);
-    } else {
-        uint64_t h = (k.head ^ s.len) * UINT64_C(0x9E3779B97F4A7C15);
-        h = (h ^ (h >> 32) ^ k.tail) * UINT64_C(0xD6E8FEB86659FD93);
-        k.hash = (h ^ (h >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
-    }
+    uint64_t h = (k.head ^ s.len) * UINT64_C(0x9E3779B97F4A7C15);
+    for (size_t i = 8; i + 8 < s.len; i += 8) h = ((h ^ (h >> 32)) + load8(s.ptr + i)) * UINT64_C(0xD6E8FEB86659FD93);
+    h = (h ^ (h >> 32) ^ k.tail) * UINT64_C(0xD6E8FEB86659FD93);
+    k.hash = (h ^ (h >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
     return k;
 }
 

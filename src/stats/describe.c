@@ -173,6 +173,13 @@ cfb_code cfb_stats_describe(const double *x, size_t n, const uint64_t *cluster, 
     return CFB_OK;
 }
 
+static cfb_stats_interval wilson(double p, double n, double confidence) {
+    double z = cfb_stats_normal_quantile(0.5 + 0.5 * confidence), z2 = z * z / n;
+    double middle = (p + 0.5 * z2) / (1 + z2), half = z * sqrt((p * (1 - p) + 0.25 * z2) / n) / (1 + z2);
+    /* exactly 0 and 1 at the ends */
+    return (cfb_stats_interval){p <= 0 ? 0 : fmax(0, middle - half), p >= 1 ? 1 : fmin(1, middle + half)};
+}
+
 cfb_code cfb_stats_wilson(uint64_t successes, uint64_t n, double confidence, cfb_stats_interval *out, cfb_err *err) {
     cfb_code code = cfb_stats__check_level(confidence, "the confidence level", err);
     if (code != CFB_OK) return code;
@@ -181,9 +188,17 @@ cfb_code cfb_stats_wilson(uint64_t successes, uint64_t n, double confidence, cfb
                            "%llu successes of %llu trials: Wilson's interval needs at least one trial and no more "
                            "successes than trials",
                            (unsigned long long)successes, (unsigned long long)n);
-    double z = cfb_stats_normal_quantile(0.5 + 0.5 * confidence), m = (double)n, p = (double)successes / m, z2 = z * z / m;
-    double middle = (p + 0.5 * z2) / (1 + z2), half = z * sqrt((p * (1 - p) + 0.25 * z2) / m) / (1 + z2);
-    out->lo = successes == 0 ? 0 : fmax(0, middle - half); /* exactly 0 and 1 at the ends */
-    out->hi = successes == n ? 1 : fmin(1, middle + half);
+    *out = wilson((double)successes / (double)n, (double)n, confidence);
+    return CFB_OK;
+}
+
+cfb_code cfb_stats_wilson_mean(double mean, size_t n, double confidence, cfb_stats_interval *out, cfb_err *err) {
+    const double rounding = 1e-9;
+    cfb_code code = cfb_stats__check_level(confidence, "the confidence level", err);
+    if (code != CFB_OK) return code;
+    if (n == 0 || !(mean >= -rounding && mean <= 1 + rounding))
+        return cfb_err_set(err, CFB_EDOMAIN, "Wilson's interval of a mean needs at least one score, and scores from 0 to 1");
+    double p = mean < rounding ? 0 : mean > 1 - rounding ? 1 : mean;
+    *out = wilson(p, (double)n, confidence);
     return CFB_OK;
 }

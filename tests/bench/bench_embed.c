@@ -1,5 +1,6 @@
 /* Texts per second of the encoder on random weights of BGE's shapes, against the peak of the same OpenBLAS (its own threads, the
- * shapes of the encoder's products), interleaved in one run. bench_embed [SHAPE [TEXTS [THREADS]]] SHAPE: small, base or large.
+ * shapes of the encoder's products), interleaved in one run. bench_embed [SHAPE [TEXTS [THREADS
+ * [FOLDER]]]] SHAPE: small, base or large. FOLDER gets model, token ids, vectors and rates, for torch_embed.py.
  * Some vectors are compared with a plain encoder in binary64 (a few layers deep models only: the plain loops are slow); a
  * difference above 2e-5 ends the benchmark with status 1. */
 #include "../bert_model.h"
@@ -110,6 +111,34 @@ static double compare(const char *dir, cfb_encoder_t *e, const cfb_str *texts, c
     return worst;
 }
 
+static double cpu_s(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+static void put_file(const char *dir, const char *name, const void *data, size_t size, const char *mode) {
+    char path[300];
+    snprintf(path, sizeof path, "%.200s/%s", dir, name);
+    FILE *f = fopen(path, mode);
+    need(f && fwrite(data, 1, size, f) == size && fclose(f) == 0, "cannot write what torch_embed.py reads");
+}
+
+static void keep(const char *dir, const cfb_encoder_t *e, const cfb_str *texts, const float *out, size_t n, double rate) {
+    char json[80];
+    put_file(dir, "vectors.f32", out, n * cfb_encoder_dim(e) * sizeof *out, "wb");
+    put_file(dir, "ids.u32", "", 0, "wb");
+    for (size_t i = 0; i < n; i++) {
+        uint32_t ids[513];
+        size_t len = 0;
+        need(cfb_wordpiece_encode(cfb_encoder_tokenizer(e), texts[i], CFB_WORDPIECE_KEEP_SEP, 512, ids + 1, &len, NULL) == CFB_OK,
+             "tokens");
+        ids[0] = (uint32_t)len;
+        put_file(dir, "ids.u32", ids, (len + 1) * sizeof *ids, "ab");
+    }
+    put_file(dir, "rate.json", json, (size_t)snprintf(json, sizeof json, "{\"fp32\": %.6g}", rate), "wb");
+}
+
 static void remove_model(const char *dir) {
     static const char *const names[] = {"model.safetensors", "config.json", "vocab.txt"};
     char path[200];
@@ -127,26 +156,28 @@ int main(int argc, char **argv) {
         if (strcmp(shapes[i].name, shape) == 0) which = i;
     need(which < 3 && n > 0, "usage: bench_embed [small|base|large [TEXTS [THREADS]]]");
     const bert_shape *s = &shapes[which].s;
-    char dir[] = "/tmp/cfbench-bench-XXXXXX";
+    char made[] = "/tmp/cfbench-bench-XXXXXX";
+    const char *dir = argc > 4 ? argv[4] : made;
     cfb_encoder_opts o = CFB_ENCODER_OPTS_INIT;
     cfb_encoder_t *e = NULL;
     cfb_err err = CFB_ERR_INIT;
     o.n_threads = argc > 3 ? atoi(argv[3]) : cfb_cpu_count();
-    need(mkdtemp(dir) != NULL && bert_write(dir, s), "cannot write a model to /tmp");
+    need((argc > 4 || mkdtemp(made) != NULL) && bert_write(dir, s), "cannot write a model to /tmp");
     int64_t t = cfb_now_ns();
     cfb_code rc = cfb_encoder_open(dir, &o, &e, &err);
     double open_s = (double)(cfb_now_ns() - t) * 1e-9;
     need(rc == CFB_OK, err.msg);
     cfb_str *texts = make_texts(n);
     float *out = malloc(n * s->hidden * sizeof *out);
-    double flops = 0, best = 1e30, best_peak = 0;
+    double flops = 0, best = 1e30, best_peak = 0, cpu = 1e30;
     need(out != NULL, "out of memory");
     for (size_t i = 0; i < n; i++) flops += flops_of(s, length_of(i) + 2);
     for (int r = 0; r < ROUNDS; r++) {
-        double gemm = peak(s, o.n_threads);
+        double gemm = peak(s, o.n_threads), start = cpu_s();
         t = cfb_now_ns();
         rc = cfb_encoder_embed(e, texts, n, out, &err);
         double d = (double)(cfb_now_ns() - t) * 1e-9;
+        cpu = fmin(cpu, cpu_s() - start);
         need(rc == CFB_OK, err.msg);
         if (d < best) best = d;
         if (gemm > best_peak) best_peak = gemm;
@@ -159,13 +190,15 @@ int main(int argc, char **argv) {
         "opened in %.2f s, peak memory %ld MB\n",
         shape, n, (double)work.tokens / (double)work.texts, o.n_threads, (double)n / best, flops / best * 1e-9, best_peak,
         100 * flops / best * 1e-9 / best_peak, open_s, usage.ru_maxrss / 1024);
+    printf("processor time: %.1f GFLOP/s of a thread\n", flops / cpu * 1e-9);
+    if (argc > 4) keep(dir, e, texts, out, n, (double)n / best);
     double worst = compare(dir, e, texts, out, which == 0 ? 2 : 1);
     printf("largest difference from the plain encoder: %.2g\n", worst);
     cfb_encoder_free(e);
     free((void *)(uintptr_t)texts[0].ptr);
     free(texts);
     free(out);
-    remove_model(dir);
+    if (argc < 5) remove_model(dir);
     need(worst <= 2e-5, "the vectors differ");
     return 0;
 }

@@ -290,6 +290,119 @@ static void run(workload *w, size_t n, int threads) {
     cfb_buf_free(&w->text);
 }
 
+/* ---- counters against bit matrices ---- */
+
+#define BLOCK 1024
+#define MOST_LABELS 1024
+#define MOST_ITEMS 4
+
+typedef struct id_rows { /* label numbers: up to four of each row's reference and output */
+    uint32_t ref[BLOCK][MOST_ITEMS], out[BLOCK][MOST_ITEMS];
+    uint8_t n_ref[BLOCK], n_out[BLOCK];
+} id_rows;
+
+typedef struct counts {
+    uint64_t actual[MOST_LABELS], predicted[MOST_LABELS], correct[MOST_LABELS];
+    uint64_t rows_tp;
+} counts;
+
+/* What scoring does: the output's labels are looked for among the reference's, which the row's own score needs anyway. */
+static void count_plainly(const id_rows *r, size_t n_labels, counts *c) {
+    (void)n_labels;
+    for (size_t i = 0; i < BLOCK; i++) {
+        uint32_t tp = 0;
+        for (size_t k = 0; k < r->n_ref[i]; k++) c->actual[r->ref[i][k]]++;
+        for (size_t k = 0; k < r->n_out[i]; k++) {
+            size_t at = 0;
+            while (at < r->n_ref[i] && r->ref[i][at] != r->out[i][k]) at++;
+            bool found = at < r->n_ref[i];
+            c->predicted[r->out[i][k]]++;
+            c->correct[r->out[i][k]] += found;
+            tp += found;
+        }
+        c->rows_tp += tp;
+    }
+}
+
+/* A block as bit matrices, a label's rows side by side and a row's labels side by side: AND + popcount of each. */
+static uint64_t by_label[2][MOST_LABELS][BLOCK / 64], by_row[2][BLOCK][MOST_LABELS / 64];
+
+#define CFB_BODY                                                                                                            \
+    size_t words = (n_labels + 63) / 64;                                                                                    \
+    for (int m = 0; m < 2; m++) {                                                                                           \
+        memset(by_label[m], 0, n_labels * sizeof by_label[m][0]);                                                           \
+        for (size_t i = 0; i < BLOCK; i++) {                                                                                \
+            const uint32_t *ids = m ? r->out[i] : r->ref[i];                                                                \
+            memset(by_row[m][i], 0, words * sizeof(uint64_t));                                                              \
+            for (size_t k = 0; k < (m ? r->n_out[i] : r->n_ref[i]); k++) {                                                  \
+                by_label[m][ids[k]][i / 64] |= UINT64_C(1) << (i % 64);                                                     \
+                by_row[m][i][ids[k] / 64] |= UINT64_C(1) << (ids[k] % 64);                                                  \
+            }                                                                                                               \
+        }                                                                                                                   \
+    }                                                                                                                       \
+    for (size_t i = 0; i < BLOCK; i++)                                                                                      \
+        for (size_t w = 0; w < words; w++) c->rows_tp += (uint64_t)__builtin_popcountll(by_row[0][i][w] & by_row[1][i][w]); \
+    for (size_t l = 0; l < n_labels; l++)                                                                                   \
+        for (size_t w = 0; w < BLOCK / 64; w++) {                                                                           \
+            uint64_t a = by_label[0][l][w], b = by_label[1][l][w];                                                          \
+            c->actual[l] += (uint64_t)__builtin_popcountll(a);                                                              \
+            c->predicted[l] += (uint64_t)__builtin_popcountll(b);                                                           \
+            c->correct[l] += (uint64_t)__builtin_popcountll(a & b);                                                         \
+        }
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f,avx512vpopcntdq,popcnt"))) static void count_bits_avx512(const id_rows *r, size_t n_labels,
+                                                                                        counts *c) {
+    CFB_BODY
+}
+__attribute__((target("popcnt"))) static void count_bits_popcnt(const id_rows *r, size_t n_labels, counts *c) { CFB_BODY }
+#endif
+static void count_bits_plain(const id_rows *r, size_t n_labels, counts *c) { CFB_BODY }
+
+typedef void (*count_fn)(const id_rows *r, size_t n_labels, counts *c);
+
+static count_fn bits_here(void) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512vpopcntdq")) return count_bits_avx512;
+    if (__builtin_cpu_supports("popcnt")) return count_bits_popcnt;
+#endif
+    return count_bits_plain;
+}
+
+static double time_counts(count_fn count, const id_rows *r, size_t n_labels, counts *c) {
+    double best = INFINITY;
+    for (int round = 0; round < ROUNDS; round++) {
+        memset(c, 0, sizeof *c);
+        int64_t begin = cfb_now_ns();
+        for (int i = 0; i < 400; i++) count(r, n_labels, c);
+        double ns = (double)(cfb_now_ns() - begin) / (400.0 * BLOCK);
+        if (ns < best) best = ns;
+    }
+    return best;
+}
+
+static void compare_counts(size_t n_labels) {
+    static id_rows r;
+    static counts plain, bits;
+    for (size_t i = 0; i < BLOCK; i++) {
+        r.n_ref[i] = (uint8_t)(1 + cfb_rand_u64(7, 0, i) % 3);
+        r.n_out[i] = (uint8_t)(1 + cfb_rand_u64(7, 1, i) % MOST_ITEMS);
+        for (size_t k = 0; k < MOST_ITEMS; k++) { /* different ones, by their remainders */
+            size_t j = i * MOST_ITEMS + k, n = n_labels / MOST_ITEMS;
+            r.ref[i][k] = (uint32_t)(cfb_rand_u64(7, 2, j) % n * MOST_ITEMS + k);
+            r.out[i][k] = cfb_rand_u64(7, 3, j) % 3 ? r.ref[i][k] : (uint32_t)(cfb_rand_u64(7, 4, j) % n * MOST_ITEMS + k);
+        }
+    }
+    double a = time_counts(count_plainly, &r, n_labels, &plain), b = time_counts(bits_here(), &r, n_labels, &bits);
+    if (memcmp(&plain, &bits, sizeof plain) != 0) {
+        fprintf(stderr, "bench_score: counters and bit matrices of %zu labels count differently\n", n_labels);
+        exit(1);
+    }
+    printf("counts of a block of %d rows, per row and per label, %4zu labels: counters %.1f ns a row; bit matrices with AND and "
+           "popcount %.1f\n",
+           BLOCK, n_labels, a, b);
+}
+
 int main(int argc, char **argv) {
     int64_t threads = cfb_cpu_count(), n = 400000;
     bool ok = (argc < 2 || cfb_parse_int(argv[1], &threads)) && (argc < 3 || cfb_parse_int(argv[2], &n));
@@ -310,5 +423,7 @@ int main(int argc, char **argv) {
     };
     for (size_t i = 0; i < sizeof works / sizeof *works; i++)
         run(&works[i], works[i].task.metric == CFB_METRIC_TF ? (size_t)n / 10 : (size_t)n, (int)threads);
+    const size_t label_counts[] = {32, 136, 840};
+    for (size_t i = 0; i < 3; i++) compare_counts(label_counts[i]);
     return 0;
 }

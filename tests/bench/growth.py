@@ -64,6 +64,7 @@ def main():
         for mb in map(int, a.mb.split(",")):
             say(f"growth: {mb} MB")
             n, size = score.make_file(path, seeds, a.task, a, "--mb", mb)
+            os.sync()  # or the disk would be written to while it is timed
             subprocess.run(["wc", "-l", path], stdout=subprocess.DEVNULL, check=True)
             time, peak = Median(), 0.0
             for _ in range(a.reps):

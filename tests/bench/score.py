@@ -102,6 +102,7 @@ def bench_task(cfbench, task, metric, suite, labels_file, a, tmp, python):
     seeds = seed_file(cfbench, task, a.data, tmp)
     make_file(small, seeds, task, a, "--rows", a.slice)
     n, size = make_file(big, seeds, task, a, "--mb", int(a.mb))
+    os.sync()  # or the disk would be written to while it is timed
     styles = ("pandas", "lean") if python else ()
     scores = {s: os.path.join(tmp, f"{task}-{s}.txt") for s in styles}
     key = labels_file if metric == "suite" else None

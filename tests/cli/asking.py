@@ -372,7 +372,8 @@ def section_e():
 def section_f():
     for profile in ("openai", "azure"):
         with check(f"{profile}: a reasoning model refuses max_tokens and temperature; asked again at once, later calls never send them"):
-            with Mock(SAMPLE, "--mock-profile", profile) as m:
+            # calls that take a while: a thread that the machine holds up between writing and sending is no later than others
+            with Mock(SAMPLE, "--mock-profile", profile, "--mock-latency", "0.03") as m:
                 out = out_dir()
                 r = ask(SAMPLE, m.url, out, "--in-flight", "8", "--max-retries", "0", "--quiet", "--temperature", "0.5", "--model", "gpt-5")
                 assert r.code == 0, (r.code, r.err)

@@ -34,9 +34,21 @@ import json, sys
 d = json.load(open(sys.argv[1]))
 assert d["schema"] == "cfbench.compare/1" and len(d["tasks"]) == 8 and d["means"][-1]["name"] == "all"
 p = d["means"][-1]["pairs"][0]
+assert all(s["low"] <= s["score"] <= s["high"] and s["low"] < s["high"] for l in d["tasks"] + d["means"] for s in l["scores"])
 assert p["low"] < p["difference"] < p["high"] < 0 and p["better"] == "A" and p["p_holm"] >= p["p"]
 assert abs(d["means"][-1]["scores"][1]["score"] - d["means"][-1]["scores"][0]["score"] - p["difference"]) < 1e-12' "$T/json"
 "$CFBENCH" compare "$T/r0" "$T/r0.5" --out "$T/files" >/dev/null
+check "--out writes a page: figures for each pair, and no more than text" python3 -c '
+import html.parser, sys
+text = open(sys.argv[1], encoding="utf-8").read()
+assert text.count("<svg class=\"plot forest\"") == 1 and "<script" not in text and "http" not in text.replace("http-equiv", "")
+stack = []
+class P(html.parser.HTMLParser):
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "br"): stack.append(tag)
+    def handle_startendtag(self, tag, attrs): pass
+    def handle_endtag(self, tag): assert stack.pop() == tag, tag
+p = P(); p.feed(text); p.close(); assert not stack' "$T/files/compare.html"
 same "--out writes the three forms" "$(cd "$T/files" && cmp compare.json ../json && cmp compare.md ../markdown && cmp compare.tex ../latex && echo yes)" yes
 for threads in 1 2 8; do "$CFBENCH" compare "$T/r0" "$T/r0.5" "$T/r0.1" --json --threads $threads | cksum; done >"$T/sums"
 same "the same bytes for 1, 2 and 8 threads" "$(sort -u "$T/sums" | wc -l)" 1

@@ -197,7 +197,7 @@ class P(html.parser.HTMLParser):
     def handle_data(self, data): self.shown.append(data)
 p = P()
 p.feed(text); p.close()
-assert not p.stack and len(p.ids) == len(set(p.ids)) and set(p.refs) <= set(p.ids) and len(p.refs) == 8
+assert not p.stack and len(p.ids) == len(set(p.ids)) and set(p.refs) <= set(p.ids) and len(p.refs) == 8 + 2 * text.count('<svg class="hist len"')
 shown = "".join(p.shown)
 for part in ("<script>document.title='owned'</script>", "<img src=x onerror=alert(1)>", "U+202E", "x" * 1000, "\\x1B", "more characters"):
     assert part in shown, part[:80]
@@ -227,6 +227,8 @@ for name in ("flight", "rates", "latency", "latencies"):
     assert re.search(r'<title id="\w+">[^<]+</title><desc id="\w+">[^<]+</desc>', svg), name
     assert len(re.findall(r"<(?:path|rect|line)\b", svg)) > 5, name
 assert dom.count('<svg class="hist"') == 8, dom.count('<svg class="hist"')
+assert dom.count('<svg class="hist len"') >= 2, dom.count('<svg class="hist len"')
+assert dom.count("Highest scores") == dom.count("Lowest scores") >= 6
 assert "<script" not in dom and "<img" not in dom and "onerror=alert(1)&gt;" in dom
 assert "<title>Sample suite" in dom  # nobody changed it
 E2
@@ -235,5 +237,30 @@ for scheme in 0 1; do
 done
 check "report: drawn, light and dark" bash -c "[ \$(wc -c <$T/page.0.png) -gt 50000 ] && [ \$(wc -c <$T/page.1.png) -gt 50000 ] && ! cmp -s $T/page.0.png $T/page.1.png"
 open_page "$T/run/report.html" --print-to-pdf="$T/page.pdf" >/dev/null 2>&1
+# Published results: the same figures from files of outputs, with what F1 tasks and texts need to be judged.
+if [ -d "$SHARED/published/few-shot" ]; then
+    "$CFBENCH" score "$SHARED/published" --suite datasets/cfbenchmark --label-set observed --out "$T/published" >"$T/out" 2>&1
+    open_page "$T/published/report.html" --dump-dom >"$T/dom" 2>"$T/console"
+    check "report: published results open in a browser without an error" bash -c "[ -s $T/dom ] && ! grep CONSOLE $T/console"
+    check "report: published results: every figure" python3 - "$T/dom" "$T/published/scores.json" <<'E2'
+import json, re, sys
+dom = open(sys.argv[1], encoding="utf-8").read()
+doc = json.load(open(sys.argv[2], encoding="utf-8"))
+assert [(t["model"], t["task"]) for t in doc["tasks"]] == [("gpt-4.1-mini", "company"), ("gpt-4.1-mini", "suggestion"), ("gpt-4o-mini", "sentiment")]
+assert dom.count('<svg class="hist"') == 3 and dom.count('<svg class="hist len"') == 2 and dom.count('<table class="cm">') == 1
+assert dom.count("Lowest scores") == dom.count("Highest scores") == 3 and "<ins>" in dom and "<del>" in dom
+for t in doc["tasks"]:
+    low, high = t["interval"]["low"], t["interval"]["high"]
+    assert low < t["score_all"] < high and f"{low:.3f}–{high:.3f}" in dom
+    assert sum(b["rows"] for b in t["scores_by_length"]) == t["answered"]
+    mean = sum(b["rows"] * b["mean_score"] for b in t["scores_by_length"]) / t["answered"]
+    assert abs(mean - t["score_answered"]) < 1e-9, (mean, t["score_answered"])
+s = doc["tasks"][2] # one label a row: what is not right is confused
+assert sum(p["rows"] for p in s["confused"]) + sum(l["correct"] for l in s["labels"]) == s["rows"]
+for l in s["labels"]: assert l["actual"] == l["correct"] + sum(p["rows"] for p in s["confused"] if p["reference"] == l["label"]), l
+E2
+else
+    skip "report: published results" "$SHARED/published is absent"
+fi
 check "report: prints" bash -c "head -c 5 $T/page.pdf | grep -q %PDF-"
 exit $bad

@@ -1,8 +1,9 @@
 /* Simulates benchmarks whose truth is known: how often do the intervals cover it, how often do the tests see a difference that
  * is not there?
- *   stats_coverage [SIMULATIONS [MAX_ROWS [SCENARIO]]]
+ *   stats_coverage [SIMULATIONS [MAX_ROWS [SCENARIO|- [all]]]]
  * Prints one line a combination: kind (interval, difference or test), scenario, rows, method, percent: how many intervals cover
- * the true mean or the true difference, how many p-values are 0.05 or less. tests/slow/coverage.sh judges. */
+ * the true mean or the true difference, how many p-values are 0.05 or less. tests/slow/coverage.sh judges. all: also methods that
+ * are shown nowhere, for reading: the bootstrap of differences, and clusters that are ignored. Takes three times as long. */
 #include "cfbench/base.h"
 #include "cfbench/stats.h"
 
@@ -12,6 +13,7 @@
 
 #define MAX_ROWS 600
 #define RESAMPLES 1999
+#define FLIPS 999 /* the level of a permutation test is exact for any number that makes (FLIPS + 1) * ALPHA whole */
 #define ALPHA 0.05
 
 /* Uniform numbers of one simulation; the scenario's generators take as many as they like. */
@@ -52,7 +54,11 @@ static const struct {
 };
 #define N_POPULATIONS (sizeof populations / sizeof *populations)
 
-static const size_t row_counts[] = {100, 200, 402, 600};
+static bool with_all;
+
+#define FEW 50  /* rows below which only Wilson's interval is asked */
+#define N_FEW 3 /* of these */
+static const size_t row_counts[] = {5, 10, 25, 100, 200, 402, 600};
 #define N_ROW_COUNTS (sizeof row_counts / sizeof *row_counts)
 
 /* ---- one simulation: a bit for each method ---- */
@@ -73,7 +79,7 @@ typedef struct job {
 } job;
 
 static cfb_stats_opts options_of(const job *j, size_t simulation) {
-    return (cfb_stats_opts){0.95, RESAMPLES, RESAMPLES, cfb_rand_u64(j->seed, 1, simulation), 1};
+    return (cfb_stats_opts){0.95, RESAMPLES, FLIPS, cfb_rand_u64(j->seed, 1, simulation), 1};
 }
 
 static uint16_t covers(cfb_stats_interval v, double mean) { return v.lo <= mean && mean <= v.hi; }
@@ -99,6 +105,18 @@ static void judge_intervals(const job *j, size_t simulation, const double *x, co
         bits |= (uint16_t)(covers(w, mean) << WILSON);
     }
     j->bits[simulation] = bits;
+}
+
+/* Few rows: Wilson's interval, whatever the scores. */
+static void simulate_few(void *ctx, size_t simulation, int worker) {
+    (void)worker;
+    const job *j = ctx;
+    source s = {j->seed, simulation + 2, 0};
+    double sum = 0;
+    for (size_t i = 0; i < j->n; i++) sum += populations[j->population].score(&s);
+    cfb_stats_interval w;
+    if (cfb_stats_wilson_mean(sum / (double)j->n, j->n, 0.95, &w, NULL) != CFB_OK) abort();
+    j->bits[simulation] = (uint16_t)(covers(w, populations[j->population].mean) << WILSON);
 }
 
 static void simulate_rows(void *ctx, size_t simulation, int worker) {
@@ -146,6 +164,7 @@ static void simulate_pair(void *ctx, size_t simulation, int worker) {
         b[i] = same < 0.5 ? a[i] : own;
     }
     cfb_stats_opts opts = options_of(j, simulation);
+    if (!with_all) opts.n_resamples = 1; /* as cfbench compare does */
     cfb_stats_comparison c;
     if (cfb_stats_compare(a, b, j->n, NULL, &opts, &c, NULL) != CFB_OK) abort();
     double p[N_TESTS] = {c.flip.p, c.p_t, c.p_bootstrap, c.wilcoxon.p, 1, 1, 1};
@@ -164,9 +183,14 @@ static void simulate_pair(void *ctx, size_t simulation, int worker) {
 
 static void simulate(cfb_block_fn fn, job *j, size_t simulations) { cfb_par_blocks(simulations, cfb_cpu_count(), fn, j); }
 
+static bool is_bootstrap(const char *method) {
+    return strcmp(method, "percentile") == 0 || strcmp(method, "bca") == 0 || strcmp(method, "bootstrap") == 0;
+}
+
 static void print(const char *kind, const char *suffix, const job *j, size_t simulations, const char *const *names, int first,
                   int n) {
     for (int m = 0; m < n; m++) {
+        if (!with_all && is_bootstrap(names[m]) && strcmp(kind, "interval") != 0) continue;
         size_t hits = 0;
         for (size_t i = 0; i < simulations; i++) hits += j->bits[i] >> (first + m) & 1;
         printf("%s %s%s %zu %s %.2f\n", kind, populations[j->population].name, suffix, j->n, names[m],
@@ -177,6 +201,11 @@ static void print(const char *kind, const char *suffix, const job *j, size_t sim
 
 static void simulate_all(job *j, size_t simulations) {
     bool binary = strncmp(populations[j->population].name, "binary", 6) == 0, enough_clusters = j->n >= 400;
+    if (j->n < FEW) {
+        simulate(simulate_few, j, simulations);
+        print("interval", "-few", j, simulations, interval_names + WILSON, WILSON, 1);
+        return;
+    }
     simulate(simulate_rows, j, simulations);
     print("interval", "", j, simulations, interval_names, 0, binary ? N_INTERVALS : WILSON);
     for (j->kind = 0; j->kind < (binary ? 1 : 2); j->kind++) {
@@ -184,7 +213,7 @@ static void simulate_all(job *j, size_t simulations) {
         print("test", j->kind ? "-other-shape" : "", j, simulations, test_names, 0, binary ? N_TESTS : MCNEMAR);
         print("difference", j->kind ? "-other-shape" : "", j, simulations, interval_names, FIRST_DIFFERENCE, WILSON);
     }
-    for (j->kind = 0; enough_clusters && j->kind < 2; j->kind++) {
+    for (j->kind = with_all ? 0 : 1; enough_clusters && j->kind < 2; j->kind++) {
         simulate(simulate_clusters, j, simulations);
         print("interval", j->kind ? "-clusters" : "-clusters-ignored", j, simulations, interval_names, 0, WILSON);
     }
@@ -193,13 +222,14 @@ static void simulate_all(job *j, size_t simulations) {
 int main(int argc, char **argv) {
     size_t simulations = argc > 1 ? (size_t)strtoull(argv[1], NULL, 10) : 4000;
     size_t max_rows = argc > 2 ? (size_t)strtoull(argv[2], NULL, 10) : MAX_ROWS;
-    const char *only = argc > 3 ? argv[3] : NULL;
+    const char *only = argc > 3 && strcmp(argv[3], "-") != 0 ? argv[3] : NULL;
+    with_all = argc > 4 && strcmp(argv[4], "all") == 0;
     uint16_t *bits = calloc(simulations + 1, sizeof *bits);
     if (bits == NULL) return 1;
     for (size_t p = 0; p < N_POPULATIONS; p++) {
         if (only != NULL && strcmp(only, populations[p].name) != 0) continue;
         for (size_t k = 0; k < N_ROW_COUNTS && row_counts[k] <= max_rows; k++) {
-            job j = {p, row_counts[k], 0, cfb_rand_u64(2023, p, k), bits};
+            job j = {p, row_counts[k], 0, cfb_rand_u64(2023, p, k >= N_FEW ? k - N_FEW : 100 + k), bits};
             simulate_all(&j, simulations);
         }
     }

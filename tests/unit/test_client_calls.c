@@ -13,6 +13,7 @@ static int listener = -1;
 static char url[64], url_gone[64];
 static atomic_int n_connections, n_open, max_open, n_dropped;
 static bool by_libcurl; /* the other way: a header that only libcurl handles */
+static bool by_name;    /* libcurl looks the name up and connects */
 
 /* ---- the server ---- */
 
@@ -39,17 +40,20 @@ static void say_ok(int fd, const char *content) {
 
 static void sleep_ms(int ms) { cfb_sleep_until_ns(cfb_now_ns() + ms * (int64_t)1000000, NULL); }
 
-/* Reads one request; false when the client has gone. */
+/* Reads one request, of which `to` keeps the beginning; false when the client has gone. */
 static bool read_request(int fd, char *to, size_t size) {
-    size_t n = 0;
+    size_t n = 0, total = 0;
+    char rest[4096];
     for (;;) {
         to[n] = '\0';
         const char *end = strstr(to, "\r\n\r\n"), *len = strstr(to, "Content-Length: ");
-        if (end && len && n >= (size_t)(end - to) + 4 + strtoul(len + 16, NULL, 10)) return true;
-        if (n + 1 >= size) return false;
-        ssize_t m = recv(fd, to + n, size - 1 - n, 0);
+        if (end && len && total >= (size_t)(end - to) + 4 + strtoul(len + 16, NULL, 10)) return true;
+        if (n + 1 >= size && strstr(to, "do:early")) return true; /* answers before it has read all */
+        bool full = n + 1 >= size;
+        ssize_t m = full ? recv(fd, rest, sizeof rest, 0) : recv(fd, to + n, size - 1 - n, 0);
         if (m <= 0) return false;
-        n += (size_t)m;
+        total += (size_t)m;
+        if (!full) n += (size_t)m;
     }
 }
 
@@ -57,6 +61,12 @@ static bool answer(int fd, const char *request) {
     if (strstr(request, "do:slow")) sleep_ms(100);
     if (strstr(request, "do:hang")) sleep_ms(3000);
     if (strstr(request, "do:close")) return false;
+    if (strstr(request, "do:early")) {
+        char rest[4096];
+        say(fd, "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}");
+        while (recv(fd, rest, sizeof rest, 0) > 0) continue;
+        return false;
+    }
     if (strstr(request, "do:drop")) {
         atomic_fetch_add(&n_dropped, 1);
         return false;
@@ -171,7 +181,9 @@ static cfb_calls_t *calls;
 static cfb_client_opts base_opts(void) {
     static const char *urls[1];
     static const char *const headers[] = {"x-extra: token-42", "Connection: keep-alive"};
-    urls[0] = url;
+    static char named[80];
+    snprintf(named, sizeof named, "http://localhost%s", strrchr(url, ':'));
+    urls[0] = by_name ? named : url;
     cfb_client_opts o = CFB_CLIENT_OPTS_INIT;
     o.base_urls = urls;
     o.n_base_urls = 1;
@@ -372,6 +384,31 @@ static void a_call_can_have_less_time(void **state) {
     close_client();
 }
 
+/* More than a socket takes at once: the rest follows when there is room. An answer may come before all is sent. */
+static void large_requests_are_sent_in_parts(void **state) {
+    (void)state;
+    enum { BYTES = 24 << 20 };
+    cfb_client_opts o = base_opts();
+    char *prompt = malloc(BYTES + 1);
+    assert_non_null(prompt);
+    memset(prompt, 'x', BYTES);
+    prompt[BYTES] = '\0';
+    open_client(&o, 4);
+    for (int i = 0; i < 4; i++) start_call(i, prompt);
+    run_all();
+    assert_int_equal(got.n_fail[CFB_FAIL_NONE], 4);
+    memcpy(prompt, "do:early", 8);
+    start_call(4, prompt);
+    run_all();
+    assert_int_equal(got.n_fail[CFB_FAIL_TOO_LARGE], 1);
+    assert_int_equal(got.last.http_status, 413);
+    start_call(5, "fine"); /* not on the connection that is full of the last one */
+    run_all();
+    assert_int_equal(got.n_fail[CFB_FAIL_NONE], 5);
+    close_client();
+    free(prompt);
+}
+
 /* The server took the request, and closed: it may have begun to generate, so the engine must not ask again by itself. */
 static void a_request_is_not_repeated_unseen(void **state) {
     (void)state;
@@ -433,11 +470,15 @@ int main(void) {
         cmocka_unit_test(another_thread_can_wake_it),
         cmocka_unit_test(calls_go_where_they_are_answered),
         cmocka_unit_test(a_call_can_have_less_time),
+        cmocka_unit_test(large_requests_are_sent_in_parts),
         cmocka_unit_test(a_request_is_not_repeated_unseen),
         cmocka_unit_test(a_connection_closed_in_between_is_replaced),
         cmocka_unit_test(what_cannot_be_used_is_said),
     };
     int failed = cmocka_run_group_tests_name("over sockets of our own", tests, start_server, NULL);
+    by_name = true;
+    failed += cmocka_run_group_tests_name("over sockets that libcurl connected", tests, NULL, NULL);
+    by_name = false;
     by_libcurl = true;
     return failed + cmocka_run_group_tests_name("by libcurl", tests, NULL, NULL);
 }

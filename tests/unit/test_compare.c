@@ -13,6 +13,7 @@ typedef struct sample {
     cfb_compare_pair pairs[3][3];
     double score[3][3];
     cfb_compare_rank rank[3][3];
+    cfb_report_interval interval[3][3];
     cfb_compare_flip flips[2];
     cfb_compare_gate gates[1];
 } sample;
@@ -47,6 +48,7 @@ static void make_sample(sample *s, size_t n_runs) {
         for (size_t r = 0; r < n_runs; r++) {
             s->score[i][r] = 0.9 - 0.125 * (double)r;
             s->rank[i][r] = (cfb_compare_rank){r ? 2 : 1, r ? n_runs : 1};
+            s->interval[i][r] = (cfb_report_interval){.method = i == 1 ? NULL : "bca", .lo = 0.5, .hi = 0.95};
         }
         make_pairs(s, i, n_runs);
         s->lines[i] = (cfb_compare_line){.name = i == 0   ? "company"
@@ -58,6 +60,7 @@ static void make_sample(sample *s, size_t n_runs) {
                                          .n_rows = 100,
                                          .n_clusters = 100,
                                          .score = s->score[i],
+                                         .interval = s->interval[i],
                                          .rank = s->rank[i],
                                          .pairs = s->pairs[i]};
     }
@@ -81,7 +84,7 @@ static void make_sample(sample *s, size_t n_runs) {
 
 typedef cfb_code (*writer)(const cfb_compare *, cfb_buf *, cfb_err *);
 static cfb_code plain(const cfb_compare *c, cfb_buf *out, cfb_err *err) { return cfb_compare_table(c, false, out, err); }
-static const writer writers[] = {plain, cfb_compare_json, cfb_compare_markdown, cfb_compare_latex};
+static const writer writers[] = {plain, cfb_compare_json, cfb_compare_markdown, cfb_compare_latex, cfb_compare_html};
 
 static cfb_buf make(writer fn, const cfb_compare *c) {
     cfb_buf b = CFB_BUF_INIT((size_t)1 << 26);
@@ -132,8 +135,17 @@ static void test_three_runs(void **state) {
     assert_true(strstr(b.ptr, "1–2    C") < strstr(b.ptr, "1      A"));
     cfb_buf_free(&b);
     b = make(cfb_compare_markdown, &s.c);
-    assert_has(&b, "| **mean of all** | 100 | **0.9000** (1) | 0.7750 (2–3) | **0.9500** (1–2) |");
+    assert_has(
+        &b,
+        "| **mean of all** | 100 | **0.9000** [0.500–0.950] (1) | 0.7750 [0.500–0.950] (2–3) | **0.9500** [0.500–0.950] (1–2) |");
     assert_has(&b, "## B and C");
+    cfb_buf_free(&b);
+    b = make(cfb_compare_html, &s.c);
+    assert_has(&b, "<h2>B and C</h2>");
+    assert_true(strstr(b.ptr, "<b>1–2</b></td><th scope=\"row\">C</th>") <
+                strstr(b.ptr, "<b>1</b></td><th scope=\"row\">A</th>"));
+    assert_has(&b, "<b>0.9500</b></span></td><td class=\"n\">0.500–0.950</td>");
+    assert_has(&b, "<circle class=\"ci down\"");
     cfb_buf_free(&b);
     b = make(cfb_compare_latex, &s.c);
     assert_has(&b, "\\begin{tabular}{lrrr}");
@@ -152,6 +164,7 @@ static void test_hostile(void **state) {
         for (size_t k = 0; k < b.len; k++) assert_true((unsigned char)b.ptr[k] >= 0x20 || b.ptr[k] == '\n');
         if (i != 1) assert_null(strstr(b.ptr, "\xE2\x80\xAE"));
         if (i == 2) assert_null(strstr(b.ptr, "<b>"));
+        if (i == 4) assert_has(&b, "<h1>&lt;b&gt;\\x1B[31m|&amp;_%$#{}");
         if (i == 3) assert_has(&b, "\\textless{}b\\textgreater{}");
         if (i == 3) assert_has(&b, "\\&\\_\\%\\$\\#\\{\\}\\textbackslash{}\\textasciicircum{}\\textasciitilde{}");
         cfb_json *root = NULL;

@@ -197,7 +197,7 @@ static void test_usage_errors(void **state) {
     fails("run --mock --max_workers=sk-abc", u, "unknown option --max_workers ", "--max-workers?", NULL);
     fails("run --mock -x", u, "unknown option -x", NULL, NULL);
     fails("run --mock --port 3", u, "--port is an option of mock, not of run", NULL, NULL);
-    fails("convert a b --shot few", u, "of run, generate, prompt, batch, doctor and mock, not of convert", NULL, NULL);
+    fails("convert a b --shot few", u, "of run, generate, prompt, batch, doctor, tune and mock, not of convert", NULL, NULL);
     fails("run", u, "--model is missing", "--mock", NULL);
     fails("generate", u, "--model is missing", "'cfbench generate --help'", NULL);
     fails("run --mock extra", u, "one argument too many: extra", NULL, NULL);

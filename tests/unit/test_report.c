@@ -203,7 +203,6 @@ static void give_intervals(sample *s) {
                                                      .lo = s->tasks[i].summary.mean_all - 0.05,
                                                      .hi = s->tasks[i].summary.mean_all + 0.0625,
                                                      .se = 0.03,
-                                                     .z = 2,
                                                      .n_clusters = 99,
                                                      .best = 0.65};
 }
@@ -224,13 +223,13 @@ static void intervals(void **state) {
         assert_has(&b,
                    i == 1 ? "\"score_best\": 0.65" : "15 of 100 rows have no reply: score between 0.500 and 0.650; not to be");
         assert_has(&b, i == 1 ? "\"confidence\": 0.9" : "interval: 90 % confidence");
-        assert_has(&b, i == 1 ? "\"interval_low\": 0.47," : i == 3 ? "no headline" : "0.470–0.530"); /* 0.5 -+ 2 * 0.03 / 2 */
+        assert_has(&b, i == 1 ? "\"interval_low\": 0.475" : i == 3 ? "no headline" : "0.475–0.531"); /* 0.05 and 0.0625 over 2 */
         if (i == 1) assert_has(&b, "\"headline\": false");
         cfb_buf_free(&b);
     }
     s.tasks[3].interval.method = NULL; /* a corpus score: no mean has an interval */
     cfb_buf b = make(plain_table, &s.report);
-    assert_lacks(&b, "0.470–0.530");
+    assert_lacks(&b, "0.475–0.531");
     assert_has(&b, "  0.3000            -    0.3000");
     cfb_buf_free(&b);
 }
@@ -487,13 +486,118 @@ static void limits_are_kept(void **state) {
     }
 }
 
+/* ---- rows, lengths, confused labels ---- */
+
+/* The page of one task with this row among the lowest. */
+static void page_with(const cfb_report_row *row, const char *metric, const cfb_confused_pair *pairs, size_t n_pairs,
+                      const cfb_report_lengths *lengths, cfb_buf *out) {
+    sample s;
+    make_sample(&s);
+    cfb_report_task t = s.tasks[1];
+    t.summary.metric = metric;
+    t.worst = row;
+    t.best = row;
+    t.n_worst = t.n_best = row != NULL;
+    t.confused = pairs;
+    t.n_confused = n_pairs;
+    t.n_confused_rows = t.summary.n_rows;
+    t.lengths = lengths;
+    s.report.tasks = &t;
+    s.report.n_tasks = 1;
+    cfb_buf_clear(out);
+    assert_int_equal(cfb_report_html(&s.report, out, NULL), CFB_OK);
+}
+
+static void differences(void **state) {
+    (void)state;
+    cfb_buf b = CFB_BUF_INIT(0);
+    cfb_report_row row = {
+        .row = 1, .response = CFB_STR_LIT("公司，a<b, 同"), .output = CFB_STR_LIT("同，新,&x"), .score = 0.5, .state = "ok"};
+    page_with(&row, "f1 (labels: suite)", NULL, 0, NULL, &b);
+    assert_has(&b, "<del>公司</del>，<del>a&lt;b</del>, 同</bdi>");
+    assert_has(&b, "同，<ins>新</ins>,<ins>&amp;x</ins></bdi>");
+    row.response = CFB_STR_LIT("the quick 狐狸跳 over 10 dogs");
+    row.output = CFB_STR_LIT("the slow 狐狸走 over 100 dogs");
+    page_with(&row, "tf cosine", NULL, 0, NULL, &b);
+    assert_has(&b, "the <del>quick</del> 狐狸<del>跳</del> over <del>10</del> dogs</bdi>");
+    assert_has(&b, "the <ins>slow</ins> 狐狸<ins>走</ins> over <ins>100</ins> dogs</bdi>");
+    row.output = CFB_STR_LIT("别的什么都没有共同之处吧啊"); /* marks over everything would say nothing */
+    page_with(&row, "tf cosine", NULL, 0, NULL, &b);
+    assert_null(strstr(b.ptr, "<ins>"));
+    assert_has(&b, "别的什么都没有共同之处吧啊</bdi>");
+    row.output = CFB_STR_LIT("");
+    page_with(&row, "tf cosine", NULL, 0, NULL, &b);
+    assert_has(&b, "(empty)");
+    static char broken[] = "the \xE7\x8B quick \x1B over";
+    row.output = (cfb_str){broken, sizeof broken - 1};
+    page_with(&row, "tf cosine", NULL, 0, NULL, &b);
+    assert_int_equal(cfb_utf8_find_invalid(cfb_buf_str(&b)), SIZE_MAX);
+    cfb_buf_free(&b);
+}
+
+static void lengths_and_scores(void **state) {
+    (void)state;
+    static const double edges[] = {0, 1, 1.5, 2, 3, 4, 6, 8, 12};
+    for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) assert_true(cfb_report_length_edge(i) == edges[i]);
+    for (uint32_t n = 0; n < 100000; n++) {
+        size_t bin = cfb_report_length_bin(n);
+        assert_true(cfb_report_length_edge(bin) <= n && n < cfb_report_length_edge(bin + 1));
+    }
+    assert_int_equal(cfb_report_length_bin(UINT32_MAX), CFB_REPORT_LENGTH_BINS - 1);
+    cfb_report_lengths *l = calloc(1, sizeof *l);
+    cfb_buf b = CFB_BUF_INIT(0);
+    assert_non_null(l);
+    l->n[5][10] = 4;
+    l->sum[5] = 2;
+    page_with(NULL, "tf cosine", NULL, 0, l, &b);
+    assert_null(strstr(b.ptr, "Length and score")); /* all are as long */
+    l->n[12][CFB_REPORT_BINS - 1] = 1;
+    l->sum[12] = 1;
+    page_with(NULL, "tf cosine", NULL, 0, l, &b);
+    assert_has(&b, "from 4: 0.50 (4); from 48: 1.00 (1);");
+    assert_has(&b, "<path class=\"mean\"");
+    free(l);
+    cfb_buf_free(&b);
+}
+
+static void confusions(void **state) {
+    (void)state;
+    static const cfb_confused_pair few[] = {{CFB_STR_LIT("消极"), CFB_STR_LIT("中性"), 20},
+                                            {CFB_STR_LIT("积极"), CFB_STR_LIT("中性"), 4}};
+    static const cfb_confused_pair rare[] = {{CFB_STR_LIT("a"), CFB_STR_LIT("b"), 2}, {CFB_STR_LIT("a"), CFB_STR_LIT("c"), 1}};
+    cfb_buf b = CFB_BUF_INIT(0);
+    page_with(NULL, "f1 (labels: suite)", few, 2, NULL, &b);
+    assert_has(&b, "<table class=\"cm\">");
+    assert_has(&b, "24%,transparent)\">20</td>"); /* 60 % of the share, 20 of 50 */
+    cfb_label_stat many[13] = {{CFB_STR_LIT("a"), 8, 1, 1, 1, 0.125, 0.2}};
+    static const char *const names[] = {"b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m"};
+    for (size_t i = 0; i < 12; i++) many[i + 1] = (cfb_label_stat){cfb_str_from(names[i]), 1, 1, 0, 0, 0, 0};
+    sample s;
+    make_sample(&s);
+    cfb_report_task t = s.tasks[1];
+    t.summary.labels = many;
+    t.summary.n_labels = 13;
+    t.confused = rare;
+    t.n_confused = 2;
+    t.n_confused_rows = 50;
+    s.report.tasks = &t;
+    s.report.n_tasks = 1;
+    cfb_buf_clear(&b);
+    assert_int_equal(cfb_report_html(&s.report, &b, NULL), CFB_OK);
+    assert_null(strstr(b.ptr, "<table class=\"cm\">"));
+    assert_has(&b, "Confused labels, in the first 50 rows");
+    assert_has(&b, "<td class=\"n\">2</td><td class=\"n\">25 %</td></tr>\n</tbody>"); /* what occurs once is left out */
+    cfb_buf_free(&b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(display_width),       cmocka_unit_test(display_fit),     cmocka_unit_test(table_whole),
         cmocka_unit_test(table_parts),         cmocka_unit_test(intervals),       cmocka_unit_test(table_fits),
         cmocka_unit_test(table_colours),       cmocka_unit_test(groups_and_gaps), cmocka_unit_test(json_members),
         cmocka_unit_test(hostile_text),        cmocka_unit_test(markdown_cells),  cmocka_unit_test(html_nests),
-        cmocka_unit_test(labels_by_frequency), cmocka_unit_test(limits_are_kept),
+        cmocka_unit_test(labels_by_frequency), cmocka_unit_test(limits_are_kept), cmocka_unit_test(differences),
+        cmocka_unit_test(lengths_and_scores),  cmocka_unit_test(confusions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -403,6 +403,55 @@ static void test_options(void **state) {
     assert_string_equal(cfb_row_state_name(CFB_ROW_TRUNCATED), "truncated");
 }
 
+/* ---- labels that stand in for others ---- */
+
+static void labels_of_a_text(void **state) {
+    (void)state;
+    static const char *const want[] = {"a", "b c", "丁"};
+    cfb_str rest = cfb_str_from(" ,a , b c\xEF\xBC\x8C ,\xEF\xBC\x8C丁\xE3\x80\x80,"), label;
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(cfb_label_next(&rest, &label));
+        assert_true(cfb_str_eqz(label, want[i]));
+    }
+    assert_false(cfb_label_next(&rest, &label));
+    rest = CFB_STR_NULL;
+    assert_false(cfb_label_next(&rest, &label));
+}
+
+static void confused_labels(void **state) {
+    (void)state;
+    static const char *const rows[][2] = {{"a", "b"}, {"a", "b"}, {"b", "a"},       {"a", "a"}, {"a,c", "a,b,d"},
+                                          {"a", ""},  {"", "b"},  {"a,a,b", "c,c"}, {"x", "x"}, {"c", "d"}};
+    static const struct {
+        const char *reference, *output;
+        uint64_t n;
+    } want[] = {{"a", "b", 2}, {"c", "d", 2}, {"a", "c", 1}, {"b", "a", 1}, {"b", "c", 1}, {"c", "b", 1}};
+    cfb_confused_t *c = NULL;
+    const cfb_confused_pair *pairs;
+    size_t n;
+    assert_int_equal(cfb_confused_new(&c, NULL), CFB_OK);
+    assert_int_equal(cfb_confused_list(c, &pairs, &n, NULL), CFB_OK);
+    assert_int_equal(n, 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(cfb_confused_add(c, cfb_str_from(rows[i][0]), cfb_str_from(rows[i][1]), NULL), CFB_OK);
+    assert_int_equal(cfb_confused_list(c, &pairs, &n, NULL), CFB_OK);
+    assert_int_equal(n, sizeof want / sizeof *want);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(cfb_str_eqz(pairs[i].reference, want[i].reference) && cfb_str_eqz(pairs[i].output, want[i].output));
+        assert_int_equal(pairs[i].n, want[i].n);
+    }
+    for (int i = 0; i < 1000; i++) { /* many pairs: the table grows */
+        char ref[16], out[16];
+        snprintf(ref, sizeof ref, "r%d", i);
+        snprintf(out, sizeof out, "o%d", i % 7);
+        assert_int_equal(cfb_confused_add(c, cfb_str_from(ref), cfb_str_from(out), NULL), CFB_OK);
+    }
+    assert_int_equal(cfb_confused_list(c, &pairs, &n, NULL), CFB_OK);
+    assert_int_equal(n, 1000 + sizeof want / sizeof *want);
+    cfb_confused_free(c);
+    cfb_confused_free(NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_row_labels),
@@ -418,6 +467,8 @@ int main(void) {
         cmocka_unit_test(test_bad_utf8),
         cmocka_unit_test(test_max_labels),
         cmocka_unit_test(test_options),
+        cmocka_unit_test(labels_of_a_text),
+        cmocka_unit_test(confused_labels),
     };
     return cmocka_run_group_tests(tests, make_many, NULL);
 }

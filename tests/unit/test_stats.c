@@ -159,6 +159,16 @@ static void test_wilson(void **state) {
     assert_ok(cfb_stats_wilson(7, 7, 0.95, &v, e_));
     assert_true(v.hi == 1 && v.lo > 0.6 && v.lo < 0.7);
     assert_fails(cfb_stats_wilson(0, 0, 0.95, &v, e_), CFB_EDOMAIN, "at least one");
+    assert_ok(cfb_stats_wilson(9, 12, 0.9, &v, e_));
+    assert_ok(cfb_stats_wilson_mean(0.75, 12, 0.9, &mirror, e_));
+    assert_true(v.lo == mirror.lo && v.hi == mirror.hi);
+    assert_ok(cfb_stats_wilson_mean(1 + 1e-12, 12, 0.9, &v, e_));
+    assert_true(v.hi == 1 && v.lo < 0.9);
+    assert_ok(cfb_stats_wilson_mean(-1e-12, 12, 0.9, &v, e_));
+    assert_true(v.lo == 0 && v.hi > 0.1);
+    assert_fails(cfb_stats_wilson_mean(1.1, 12, 0.9, &v, e_), CFB_EDOMAIN, "from 0 to 1");
+    assert_fails(cfb_stats_wilson_mean(NAN, 12, 0.9, &v, e_), CFB_EDOMAIN, "from 0 to 1");
+    assert_fails(cfb_stats_wilson_mean(0.5, 0, 0.9, &v, e_), CFB_EDOMAIN, "at least one");
     assert_fails(cfb_stats_wilson(3, 2, 0.95, &v, e_), CFB_EDOMAIN, "3 successes of 2");
     assert_fails(cfb_stats_wilson(1, 2, 0, &v, e_), CFB_EDOMAIN, "confidence");
 }

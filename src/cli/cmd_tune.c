@@ -1,0 +1,109 @@
+/* cfbench tune score|client|all: the fastest settings for this machine, this data and this server. */
+#include "cli/asking.h"
+#include "cli/tune.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define DATA_BYTES ((uint64_t)128 << 20)
+#define CLIENT_ROWS 8192
+#define MOCK_LATENCY_S 0.05
+
+static void told(void *ctx, size_t point, int round, double rate) {
+    const tune_sweep *s = ctx;
+    char what[160];
+    if (s->c->quiet) return;
+    tune_describe(s, point, what, sizeof what);
+    fprintf(stderr, "%s, round %d: %-48s %10.1f %s\n", tune_kind_name(s->kind), round, what, rate, tune_unit(s->kind));
+}
+
+static cfb_code search(tune_sweep *s, double budget_s, cfb_err *err) {
+    tune_make_points(s);
+    const cfb_tune_opts o = {.n_points = s->n,
+                             .effort = s->effort,
+                             .min_reps = s->c->reps < 3 ? (int)s->c->reps : 3,
+                             .max_reps = (int)s->c->reps,
+                             .budget_s = budget_s,
+                             .seed = (uint64_t)s->c->seed,
+                             .stop = &cfb_cli_stop,
+                             .told = told};
+    return cfb_tune_search(&o, tune_measure, s, s->results, &s->best, &s->noise, err);
+}
+
+static cfb_code tune_score(tune_sweep *s, double budget_s, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    s->kind = TUNE_SCORE;
+    if (s->c->n_args > 1)
+        s->path = s->c->args[1];
+    else
+        rc = tune_make_responses(s, DATA_BYTES, err);
+    return rc == CFB_OK ? search(s, budget_s, err) : rc;
+}
+
+/* Without --model: a mock server in this process, which has the latency of --mock-latency. */
+static cfb_code tune_client(tune_sweep *s, double budget_s, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    s->kind = TUNE_CLIENT;
+    if (s->c->model != NULL && !s->c->mock) {
+        s->url = s->c->base_url;
+        s->suite = s->c->suite;
+    } else {
+        cfb_config c = *s->c;
+        if (c.mock_latency <= 0) c.mock_latency = MOCK_LATENCY_S;
+        s->latency_s = c.mock_latency + c.mock_ttft;
+        rc = tune_make_suite(s, CLIENT_ROWS, err);
+        if (rc == CFB_OK) rc = cfb_cli_start_mock(&c, &s->mock, err);
+        if (rc == CFB_OK) snprintf(s->mock_url, sizeof s->mock_url, "http://127.0.0.1:%d/v1", cfb_mock_port(s->mock));
+    }
+    if (rc == CFB_OK) rc = search(s, budget_s, err);
+    cfb_mock_stop(s->mock);
+    return rc;
+}
+
+static cfb_code make_scratch(char path[PATH_MAX], cfb_err *err) {
+    const char *base = getenv("TMPDIR");
+    snprintf(path, PATH_MAX, "%.4000s/cfbench-tune-XXXXXX", base && base[0] ? base : "/tmp");
+    return mkdtemp(path) ? CFB_OK : cfb_err_set(err, CFB_EIO, "no folder can be made: %.200s", path);
+}
+
+static cfb_code measure_roofs(const cfb_config *c, cfb_tune_roof roofs[2], size_t *n, cfb_err *err) {
+    *n = 0;
+    if (!c->roofline) return CFB_OK;
+    cfb_code rc = cfb_tune_measure_roof(1, &roofs[(*n)++], err);
+    if (rc == CFB_OK && cfb_cpu_count() > 1) rc = cfb_tune_measure_roof(cfb_cpu_count(), &roofs[(*n)++], err);
+    return rc;
+}
+
+cfb_code cfb_cmd_tune(const cfb_config *c, cfb_err *err) {
+    const char *what = c->args[0];
+    bool all = strcmp(what, "all") == 0, score = all || strcmp(what, "score") == 0, client = all || strcmp(what, "client") == 0;
+    cfb_tune_roof roofs[2];
+    size_t n_roofs = 0, n = 0;
+    char scratch[PATH_MAX];
+    if (!score && !client) return cfb_err_set(err, CFB_EUSAGE, "tune what? '%.40s' is none of: score, client, all", what);
+    tune_sweep *s = calloc(2, sizeof *s);
+    cfb_code rc = s ? make_scratch(scratch, err) : cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    if (rc != CFB_OK) {
+        free(s);
+        return rc;
+    }
+    for (int i = 0; i < 2; i++) {
+        s[i].c = c;
+        memcpy(s[i].scratch, scratch, sizeof scratch);
+    }
+    cfb_cli_catch_signals(false);
+    double each_s = c->budget / (score && client ? 2 : 1);
+    rc = measure_roofs(c, roofs, &n_roofs, err);
+    if (rc == CFB_OK && score) rc = tune_score(&s[n++], each_s, err);
+    if (rc == CFB_OK && client) rc = tune_client(&s[n++], each_s, err);
+    cfb_cli_release_signals();
+    tune_remove_folder(scratch);
+    if (rc == CFB_OK) rc = tune_write_files(c, s, n, roofs, n_roofs, err);
+    if (rc == CFB_OK) rc = tune_print(c, s, n, roofs, n_roofs, err);
+    if (rc == CFB_OK && !c->quiet)
+        fprintf(stderr, "written: %s/ (profile.json, tune.json, tune.csv, tune.svg); use it: --profile %s/profile.json\n", c->out,
+                c->out);
+    free(s);
+    return rc;
+}

@@ -1,0 +1,63 @@
+/* tune.h - what the files of `cfbench tune` share: cmd_tune.c (the command), tune_runs.c (points -> child processes), tune_data.c
+ * (data of the user's shape), tune_out.c (table, CSV, SVG, profile). */
+#ifndef CFB_CLI_TUNE_H
+#define CFB_CLI_TUNE_H
+
+#include "cfbench/mock.h"
+#include "cfbench/tune.h"
+#include "cli/cli.h"
+
+#define TUNE_POINTS_MAX 64
+
+typedef enum tune_kind { TUNE_SCORE, TUNE_CLIENT, TUNE_KINDS } tune_kind;
+
+/* 0 and NULL: the option is left out. */
+typedef struct tune_point {
+    int threads, memory;             /* score */
+    int in_flight, calls_per_thread; /* client */
+    const char *variable, *value;    /* of the environment, or NULL */
+} tune_point;
+
+typedef struct tune_sweep {
+    const cfb_config *c;
+    tune_kind kind;
+    tune_point points[TUNE_POINTS_MAX];
+    double effort[TUNE_POINTS_MAX];
+    cfb_tune_result results[TUNE_POINTS_MAX];
+    size_t n, best;
+    double noise;
+    /* score */
+    const char *path; /* what is scored */
+    uint64_t bytes;   /* of it */
+    /* client */
+    const char *suite, *url; /* url NULL: the mock's, in mock_url */
+    char mock_url[64];
+    cfb_mock_t *mock;
+    double latency_s;
+    size_t rows;
+    char scratch[PATH_MAX]; /* folder that is removed at the end */
+    uint64_t n_runs;
+} tune_sweep;
+
+const char *tune_kind_name(tune_kind k);
+const char *tune_unit(tune_kind k); /* "MB/s", "calls/s" */
+void tune_make_points(tune_sweep *s);
+/* Runs a point once in a process of its own. */
+CFB_MUST_CHECK cfb_code tune_measure(void *sweep, size_t point, double *rate, cfb_err *err);
+/* "--threads 2 --memory 64" */
+void tune_describe(const tune_sweep *s, size_t point, char *buf, size_t size);
+
+/* ---- tune_data.c ---- */
+/* Response files of the tasks of --suite, rows repeated, about so many bytes in all, in a folder below scratch. */
+CFB_MUST_CHECK cfb_code tune_make_responses(tune_sweep *s, uint64_t bytes, cfb_err *err);
+/* A suite of one task with n rows, of the prompt lengths of --suite. */
+CFB_MUST_CHECK cfb_code tune_make_suite(tune_sweep *s, size_t n, cfb_err *err);
+void tune_remove_folder(const char *path);
+
+/* ---- tune_out.c ---- */
+CFB_MUST_CHECK cfb_code tune_print(const cfb_config *c, const tune_sweep *sweeps, size_t n, const cfb_tune_roof *roofs,
+                                   size_t n_roofs, cfb_err *err);
+CFB_MUST_CHECK cfb_code tune_write_files(const cfb_config *c, const tune_sweep *sweeps, size_t n, const cfb_tune_roof *roofs,
+                                         size_t n_roofs, cfb_err *err);
+
+#endif

@@ -1,0 +1,65 @@
+# cfbench tune: documents, files, the profile and who may override it. Speed is not judged here: tests/bench/tune.py does that.
+. "$(dirname "$0")/../lib.sh"
+tune() { "$CFBENCH" tune "$@" --suite sample --budget 0 --reps 1 --quiet; }
+"$CFBENCH" run --suite sample --mock --quiet --progress off --out "$T/run" >/dev/null 2>&1
+if tune score "$T/run/cfbenchmark-response" --out "$T/a" --json >"$T/a.json" 2>"$T/a.err"; then ok "tune score: one's own files"
+else not_ok "tune score: one's own files" "$(tail -2 "$T/a.err")"; exit 1; fi
+if tune client --in-flight 16 --mock-latency 0.005 --no-roofline --out "$T/b" --json >"$T/b.json" 2>"$T/b.err"; then ok "tune client: the mock"
+else not_ok "tune client: the mock" "$(tail -2 "$T/b.err")"; exit 1; fi
+cat >"$T/check.py" <<'E3'
+import csv, json, sys, xml.dom.minidom
+path, folder, what, unit = sys.argv[1:]
+d = json.load(open(path))
+assert d["schema"] == "cfbench.tune/1" and d == json.load(open(folder + "/tune.json"))
+(s,) = d["sweeps"]
+assert s["what"] == what and s["unit"] == unit and s["noise"] >= 0 and s["rate"] > 0
+chosen = [p for p in s["points"] if p["fate"] == "chosen"]
+assert len(chosen) == 1 and chosen[0]["options"] == s["choice"] and len(s["points"]) >= 2
+assert all(p["low"] <= p["median"] <= p["high"] and len(p["rates"]) == p["runs"] for p in s["points"] if p["runs"])
+if what == "score":
+    assert all(r["read_gbs"] > 0 and r["triad_gbs"] > 0 and (r["gemm_gflops"] is None or r["gemm_gflops"] > 0) for r in d["roofline"]) and d["roofline"]
+    assert s["speedup"][0]["threads"] == 1 and s["speedup"][0]["speedup"] == 1
+    for p in s["speedup"][1:]:
+        n, sp = p["threads"], p["speedup"]
+        assert abs(p["karp_flatt"] - (1 / sp - 1 / n) / (1 - 1 / n)) < 1e-9 and abs(p["efficiency"] - sp / n) < 1e-12
+rows = list(csv.DictReader(open(folder + "/tune.csv")))
+assert len(rows) == sum(p["runs"] for p in s["points"]) and {r["options"] for r in rows} <= {p["options"] for p in s["points"]}
+svg = xml.dom.minidom.parse(folder + "/tune.svg")
+assert len(svg.getElementsByTagName("rect")) == 1 + sum(p["runs"] > 0 for p in s["points"])
+profile = json.load(open(folder + "/profile.json"))
+assert profile["x-profile"] == "cfbench.profile/1" and profile["x-machine"] == d["machine"]
+for name, value in profile.items():
+    if not name.startswith("x-"):
+        assert f"--{name} {value}" in s["choice"], (name, value, s["choice"])
+E3
+check "tune score: JSON, CSV, SVG, profile" python3 "$T/check.py" "$T/a.json" "$T/a" score MB/s
+check "tune client: JSON, CSV, SVG, profile" python3 "$T/check.py" "$T/b.json" "$T/b" client calls/s
+check "tune: nothing is left in TMPDIR" bash -c "mkdir '$T/tmp' && TMPDIR='$T/tmp' '$CFBENCH' tune score '$T/run/cfbenchmark-response' --suite sample --budget 0 --reps 1 --quiet --no-roofline --out '$T/c' && [ -z \"\$(ls '$T/tmp')\" ]"
+if tune everything --out "$T/d" 2>"$T/d.err"; then not_ok "tune: an unknown subject" "exit 0"; else check "tune: an unknown subject" grep -q 'none of: score, client, all' "$T/d.err"; fi
+if tune score "$T/none" --no-roofline --out "$T/d" 2>"$T/d.err"; then not_ok "tune: data that is not there" "exit 0"; else check "tune: data that is not there" grep -q "$T/none" "$T/d.err"; fi
+
+# the profile: below the config file, variables and options; keyed to the machine
+set_of() { "$CFBENCH" generate --mock --suite sample --print-config "$@" 2>"$T/e.err" | python3 -c 'import json,sys; print(json.load(sys.stdin)["in-flight"])'; }
+here=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["x-machine"])' "$T/a/profile.json")
+echo "{\"x-profile\": \"cfbench.profile/1\", \"x-machine\": \"$here\", \"in-flight\": 33}" >"$T/p.json"
+echo '{"in-flight": 44}' >"$T/config.json"
+is() { if [ "$2" = "$3" ]; then ok "profile: $1"; else not_ok "profile: $1" "$2, not $3: $(tail -1 "$T/e.err")"; fi; }
+is "is loaded" "$(set_of --profile "$T/p.json")" 33
+if [ -s "$T/e.err" ]; then not_ok "profile: silent on its own machine" "$(cat "$T/e.err")"; else ok "profile: silent on its own machine"; fi
+is "by variable" "$(CFBENCH_PROFILE=$T/p.json set_of)" 33
+is "the config file goes before it" "$(set_of --profile "$T/p.json" --config "$T/config.json")" 44
+is "so does a variable" "$(CFBENCH_IN_FLIGHT=55 set_of --profile "$T/p.json")" 55
+is "and an option" "$(set_of --profile "$T/p.json" --in-flight 66)" 66
+sed -i 's/"x-machine": "/"x-machine": "Another /' "$T/p.json"
+is "of another machine: still loaded" "$(set_of --profile "$T/p.json")" 33
+check "profile: of another machine: a warning" grep -q 'was tuned on another machine' "$T/e.err"
+is "that is none" "$(set_of --profile "$T/config.json" 2>/dev/null)" ""
+check "profile: that is none is said" grep -q 'not a profile' "$T/e.err"
+echo "{\"x-machine\": \"$here\", \"x-environment\": {\"OMP_PROC_BIND\": \"spread\"}}" >"$T/env.json"
+bound() { "$CFBENCH" doctor --suite sample --out "$T/x" --profile "$T/env.json" --json 2>/dev/null | python3 -c 'import json,sys; print([f["value"] for f in json.load(sys.stdin)["facts"] if f["name"]=="OMP_PROC_BIND"])'; }
+is "variables of OpenMP are set before it starts" "$(bound)" "['spread']"
+is "what the user set holds" "$(OMP_PROC_BIND=close bound)" "['close']"
+echo "{\"x-machine\": \"$here\", \"x-environment\": {\"LD_PRELOAD\": \"x.so\"}}" >"$T/env.json"
+"$CFBENCH" doctor --suite sample --profile "$T/env.json" >/dev/null 2>"$T/e.err"
+check "profile: no other variable may be set" grep -q 'x-environment' "$T/e.err"
+exit $bad
