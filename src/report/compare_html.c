@@ -22,7 +22,7 @@ static void put_head(report_out *o, const cfb_compare *c) {
     report_put(o, "</span></p>\n</header>\n<main>\n");
 }
 
-/* The means over all tasks and over tasks without a kind have names of ours. */
+/* Means have names of ours, tasks have their own. */
 static const char *line_name(const report_out *o, const cfb_compare_line *l) {
     const report_mean mean = {.kind = strcmp(l->name, REPORT_EN_ALL) == 0 ? NULL : l->name};
     return l->n_tasks ? report_mean_name(o, &mean) : l->name;

@@ -221,7 +221,7 @@ static void put_row(report_out *o, const cfb_report_row *row, bool labels) {
     if (row->fail || row->message) {
         report_put(o, "<p class=\"bad\"><bdi>");
         if (report_text(o, REPORT_HTML, cfb_str_from(row->fail), 80) > 0) report_put(o, "…");
-        report_put(o, row->fail && row->message ? WORD(o, COLON) : "");
+        report_put(o, row->fail && row->message ? ": " : "");
         if (report_text(o, REPORT_HTML, cfb_str_from(row->message), MAX_CHARS) > 0) report_put(o, "…");
         report_put(o, "</bdi></p>\n");
     }

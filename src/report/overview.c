@@ -77,7 +77,14 @@ size_t report_means(const report_group *g, report_mean out[REPORT_MAX_MEANS]) {
 
 const char *report_mean_name(const report_out *o, const report_mean *m) {
     if (m->kind == NULL) return WORD(o, ALL);
-    return strcmp(m->kind, REPORT_EN_OTHER) == 0 ? WORD(o, OTHER) : m->kind;
+#define KIND(ID) \
+    if (strcmp(m->kind, REPORT_EN_##ID) == 0) return WORD(o, ID);
+    KIND(RECOGNITION)
+    KIND(CLASSIFICATION)
+    KIND(GENERATION)
+    KIND(OTHER)
+#undef KIND
+    return m->kind;
 }
 
 bool report_is_f1(const cfb_report_task *t) { return t->summary.metric != NULL && strncmp(t->summary.metric, "f1", 2) == 0; }

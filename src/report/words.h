@@ -14,6 +14,9 @@
     /* everywhere */ \
     X(LANG, "en", REPORT_LANG_ZH) \
     X(ALL, "all", "全部") \
+    X(RECOGNITION, "recognition", "识别") \
+    X(CLASSIFICATION, "classification", "分类") \
+    X(GENERATION, "generation", "生成") \
     X(OTHER, "other", "其他") \
     X(TASK, "task", "任务") \
     X(METRIC, "metric", "指标") \
@@ -55,7 +58,7 @@
     X(CONFIGURATION, "Configuration", "配置") \
     X(REPRODUCE, "Reproduce", "复现") \
     X(COMMANDS_IN_ORDER, "These commands made the run, in this order.", "本次运行依次由以下命令完成。") \
-    X(INTERVAL_NOTE, "interval: %g %% confidence, of the score over all rows", "置信区间：全部样本得分的 %g %% 置信区间") \
+    X(INTERVAL_NOTE, "interval: %g %% confidence, of the score over all rows", "置信区间针对全部样本得分，置信水平 %g %%") \
     X(MEAN_NOTE, "; for a mean, tasks are taken as independent. ", "；计算平均值的区间时，各任务视为相互独立。") \
     X(SCORE_NOTE, "Scores over all rows count rows without an answer as 0; scores over answered rows leave them out. " \
                   "A mean over tasks weighs every task alike.", \
@@ -118,7 +121,7 @@
     X(LENGTH_AND_SCORE, "Length and score", "长度与得分") \
     X(SCORES_BY_LENGTH, "Scores by length of the output", "不同输出长度的得分") \
     X(MEAN_BY_LENGTH, "Mean score by characters:", "各长度（字符数）的平均得分：") \
-    X(FROM_LENGTH, " from %.0f: %.2f (%" PRIu64 ");", " 自 %.0f 起：%.2f（%" PRIu64 " 个）；") \
+    X(FROM_LENGTH, " from %.0f: %.2f (%" PRIu64 ");", "自 %.0f 起：%.2f（%" PRIu64 " 个）；") \
     X(LENGTH_NOTE, "Characters of the output (across) and score (upwards) of answered rows; darker: more rows; the line: mean score.", \
       "已回答样本的输出字符数（横轴）与得分（纵轴）；颜色越深，样本越多；折线为平均得分。") \
     /* how a run was asked */ \
