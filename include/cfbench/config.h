@@ -126,6 +126,7 @@ typedef struct cfb_config {
     const char *model_name, *setting;                                    /* of the given files, where paths do not say */
     const char *duplicates;                                              /* separate, join, fail */
     const char *on_bad_row;                                              /* fail, skip */
+    const char *language;                                                /* of HTML pages: en, zh */
     const char *where, *rows_out;                                        /* or NULL */
     bool rows_texts;
     int64_t sample, worst;

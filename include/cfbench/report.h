@@ -164,6 +164,9 @@ typedef struct cfb_report_asking {
     size_t n_commands;
 } cfb_report_asking;
 
+/* Of the words of an HTML page. All other forms are English. */
+typedef enum cfb_report_language { CFB_REPORT_EN, CFB_REPORT_ZH } cfb_report_language;
+
 typedef struct cfb_report {
     const char *title;      /* such as the suite's */
     const char *version;    /* of cfbench */
@@ -181,6 +184,7 @@ typedef struct cfb_report {
     const char *performance;         /* a JSON value that goes into the JSON form as it is, or NULL */
     const cfb_report_asking *asking; /* one for each run store */
     size_t n_asking;
+    cfb_report_language language;
 } cfb_report;
 
 typedef struct cfb_table_style {
@@ -196,8 +200,10 @@ CFB_MUST_CHECK cfb_code cfb_report_table(const cfb_report *r, const cfb_table_st
 /* One JSON document, schema "cfbench.scores/2" (docs/json.md). */
 CFB_MUST_CHECK cfb_code cfb_report_json(const cfb_report *r, cfb_buf *out, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_report_markdown(const cfb_report *r, cfb_buf *out, cfb_err *err);
-/* One self-contained HTML page: no script, no network, light and dark, model text escaped. */
+/* One self-contained HTML page in r->language: no script, no network, light and dark, model text escaped. */
 CFB_MUST_CHECK cfb_code cfb_report_html(const cfb_report *r, cfb_buf *out, cfb_err *err);
+/* The language of a page that cfb_report_html or cfb_compare_html made; English for any other text. */
+cfb_report_language cfb_report_html_language(cfb_str page);
 
 /* A CSV table, a line for each task: model, setting, task, kind, source, metric, counts and means; a mean that does not exist is
  * an empty field. Appended to out. */

@@ -61,6 +61,7 @@ typedef struct cfb_cli_bytes {
 cfb_cli_progress_t *cfb_cli_progress_start_bytes(const cfb_config *c, const cfb_cli_bytes *b);
 void cfb_cli_progress_stop(cfb_cli_progress_t *d);
 bool cfb_cli_use_color(const cfb_config *c, FILE *f);
+cfb_report_language cfb_cli_language(const cfb_config *c); /* --language; English for commands without it */
 /* Around everything that is written to standard error while a run goes on: takes its lock and takes away the lines of the
  * progress display; n_drawn: lines just written that the next one takes away. */
 void cfb_cli_stderr_begin(void);
@@ -302,6 +303,7 @@ CFB_MUST_CHECK cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path
 CFB_MUST_CHECK cfb_code cfb_scoring_add_sources(cfb_scoring_t *s, const char *export_dir, unsigned what, cfb_err *err);
 /* Keeps every row for cfb_scoring_rows, and writes nothing back into run stores. Call before anything is added. */
 void cfb_scoring_keep_rows(cfb_scoring_t *s);
+void cfb_scoring_set_language(cfb_scoring_t *s, cfb_report_language language); /* in place of --language */
 /* Does every part of --metric concern a task that was scored? EUSAGE names the part that does not. */
 CFB_MUST_CHECK cfb_code cfb_scoring_check_metrics(const cfb_scoring_t *s, cfb_err *err);
 size_t cfb_scoring_n_results(const cfb_scoring_t *s);

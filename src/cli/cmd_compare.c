@@ -289,7 +289,8 @@ static cfb_code publish(job *j, cfb_err *err) {
                        .n_lines = j->n_lines,
                        .gates = j->gates,
                        .n_gates = j->n_gates,
-                       .left_out = j->left_out.len ? j->left_out.ptr : ""};
+                       .left_out = j->left_out.len ? j->left_out.ptr : "",
+                       .language = cfb_cli_language(j->c)};
     const char *format = j->c->json ? "json" : j->c->format;
     render_fn render = strcmp(format, "json") == 0       ? cfb_compare_json
                        : strcmp(format, "markdown") == 0 ? cfb_compare_markdown

@@ -122,12 +122,28 @@ static cfb_code source_of(const char *dir, cfb_buf *out, cfb_err *err) {
     return rc;
 }
 
+/* The language that the run's page says it is in. Without a page: English. */
+static cfb_code language_of(const char *dir, cfb_report_language *language, cfb_err *err) {
+    char path[PATH_MAX];
+    cfb_buf text = CFB_BUF_INIT(MAX_FILE);
+    *language = CFB_REPORT_EN;
+    cfb_code rc = cfb_path_join(path, sizeof path, dir, "report.html", err);
+    if (rc != CFB_OK || !cfb_path_exists(path)) return rc;
+    rc = cfb_file_read(path, MAX_FILE, &text, err);
+    if (rc == CFB_OK) *language = cfb_report_html_language(cfb_buf_str(&text));
+    cfb_buf_free(&text);
+    return rc;
+}
+
 static cfb_code make_again(const cfb_config *c, const char *store, const char *dir, const char *to, cfb_err *err) {
     cfb_scoring_t *s = NULL;
     cfb_buf source = CFB_BUF_INIT(PATH_MAX * 4);
+    cfb_report_language language = CFB_REPORT_EN;
     cfb_code rc = source_of(dir, &source, err);
+    if (rc == CFB_OK) rc = language_of(dir, &language, err);
     if (rc == CFB_OK) rc = cfb_scoring_new(c, &s, err);
     if (rc == CFB_OK) {
+        cfb_scoring_set_language(s, language);
         cfb_scoring_keep_rows(s); /* and the store stays as it is */
         rc = cfb_scoring_add_store(s, store, to, CFB_EXPORT_OUTPUT | CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS, err);
     }

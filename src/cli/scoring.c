@@ -11,6 +11,7 @@ cfb_code cfb_scoring_new(const cfb_config *c, cfb_scoring_t **out, cfb_err *err)
     pthread_mutex_init(&s->lock, NULL);
     s->report.version = CFB_VERSION;
     s->report.where = c->where;
+    s->report.language = cfb_cli_language(c);
     s->pick_only = c->sample > 0 || c->worst > 0;
     cfb_code rc = cfb_arena_new(0, &s->arena, err);
     if (rc == CFB_OK) rc = cfb_where_parse(c, &s->where, err);
@@ -475,6 +476,8 @@ cfb_code cfb_scoring_report(cfb_scoring_t *s, bool intervals, const cfb_report *
 }
 
 void cfb_scoring_keep_rows(cfb_scoring_t *s) { s->keep_rows = true; }
+
+void cfb_scoring_set_language(cfb_scoring_t *s, cfb_report_language language) { s->report.language = language; }
 const cfb_task *cfb_scoring_task(const cfb_scoring_t *s, size_t i) { return cfb_sink_task(s->shown[i]->sink); }
 const cfb_row_scores *cfb_scoring_rows(const cfb_scoring_t *s, size_t i) { return cfb_sink_row_scores(s->shown[i]->sink); }
 

@@ -106,6 +106,10 @@ void cfb_cli_log_end(const char *message) {
     log_file = NULL;
 }
 
+cfb_report_language cfb_cli_language(const cfb_config *c) {
+    return c->language && strcmp(c->language, "zh") == 0 ? CFB_REPORT_ZH : CFB_REPORT_EN;
+}
+
 bool cfb_cli_use_color(const cfb_config *c, FILE *f) {
     if (c->color && strcmp(c->color, "always") == 0) return true;
     if (c->color && strcmp(c->color, "never") == 0) return false;

@@ -11,7 +11,11 @@ const char *const report_quantile_name[CFB_REPORT_QUANTILE_COUNT] = {
     CFB_REPORT_QUANTILE_MAP(CFB_X)
 #undef CFB_X
 };
-const char *const report_quantile_label[CFB_REPORT_QUANTILE_COUNT] = {"p50", "p90", "p99", "p99.9", "longest"};
+
+const char *report_quantile_label(const report_out *o, int q) {
+    static const char *const labels[CFB_REPORT_MAX] = {"p50", "p90", "p99", "p99.9"};
+    return q < CFB_REPORT_MAX ? labels[q] : WORD(o, LONGEST);
+}
 
 /* ---- bins of latencies: the exponent of two, and quarters of it; exact for any library's log ---- */
 
@@ -77,9 +81,15 @@ static cfb_str count(int64_t n, char scratch[48]) { return report_count(n > 0 ? 
 
 /* ---- the account as a table ---- */
 
-#define REPORT_X(NAME, head) head,
-const char *const report_asked_head[REPORT_ASKED_COUNT] = {REPORT_ASKED_MAP(REPORT_X)};
+const char *report_asked_head(const report_out *o, report_asked_column c) {
+    switch (c) {
+#define REPORT_X(NAME, word) \
+    case REPORT_ASKED_##NAME: return WORD(o, word);
+        REPORT_ASKED_MAP(REPORT_X)
 #undef REPORT_X
+    default: return "";
+    }
+}
 
 cfb_str report_asked_cell(const cfb_report_asked *t, report_asked_column c, char scratch[48]) {
     switch (c) {
@@ -184,7 +194,7 @@ static void put_markdown(report_out *o, const cfb_report *r, const cfb_report_as
     }
     report_put(o, "\n\n|");
     for (int c = 0; c < REPORT_ASKED_COUNT; c++)
-        if (mask >> c & 1) report_putf(o, " %s |", report_asked_head[c]);
+        if (mask >> c & 1) report_putf(o, " %s |", report_asked_head(o, (report_asked_column)c));
     report_put(o, "\n|");
     for (int c = 0; c < REPORT_ASKED_COUNT; c++)
         if (mask >> c & 1) report_put(o, c == REPORT_ASKED_TASK ? " --- |" : " ---: |");

@@ -18,13 +18,13 @@ static void put_tile(report_out *o, const char *label, cfb_str big, const char *
 static void put_cost_tile(report_out *o, const cfb_report_asking *a) {
     char scratch[48];
     if (a->all.cost != a->all.cost) return;
-    report_put(o, "<div class=\"tile\"><span class=\"dim\">cost</span><b>");
+    report_putf(o, "<div class=\"tile\"><span class=\"dim\">%s</span><b>", WORD(o, COST));
     report_put_str(o, report_cost(a->all.cost, scratch));
     report_put(o, "</b><span class=\"dim\">");
     if (a->currency)
         report_textz(o, REPORT_HTML, a->currency);
     else
-        report_put(o, "by the price file");
+        report_put(o, WORD(o, BY_PRICE_FILE));
     report_put(o, "</span></div>\n");
 }
 
@@ -32,17 +32,19 @@ static void put_tiles(report_out *o, const cfb_report_asking *a) {
     const cfb_report_asked *t = &a->all;
     char big[48], foot[48];
     report_put(o, "<div class=\"tiles small\">\n");
-    put_tile(o, "calls", report_large((int64_t)t->n_calls, big), "", report_rate(t->calls_per_s, foot), " a second");
-    put_tile(o, "failed calls", report_large((int64_t)t->n_failed_calls, big), "", report_count(t->n_retries, foot),
-             t->n_retries == 1 ? " retry" : " retries");
-    put_tile(o, "asked for", report_seconds(t->busy_s, big), "", report_seconds(t->waited_s, foot), " at the limiter");
-    put_tile(o, "latency p50", report_seconds(t->latency.s[CFB_REPORT_P50], big), "",
-             report_seconds(t->latency.s[CFB_REPORT_P99], foot), " p99");
+    put_tile(o, WORD(o, CALLS), report_large((int64_t)t->n_calls, big), "", report_rate(t->calls_per_s, foot),
+             WORD(o, PER_SECOND));
+    put_tile(o, WORD(o, FAILED_CALLS), report_large((int64_t)t->n_failed_calls, big), "", report_count(t->n_retries, foot),
+             t->n_retries == 1 ? WORD(o, RETRY) : WORD(o, RETRIES_UNIT));
+    put_tile(o, WORD(o, ASKED_FOR), report_seconds(t->busy_s, big), "", report_seconds(t->waited_s, foot), WORD(o, AT_LIMITER));
+    put_tile(o, WORD(o, LATENCY_P50), report_seconds(t->latency.s[CFB_REPORT_P50], big), "",
+             report_seconds(t->latency.s[CFB_REPORT_P99], foot), WORD(o, P99));
     if (t->ttft.n > 0)
-        put_tile(o, "first text p50", report_seconds(t->ttft.s[CFB_REPORT_P50], big), "",
-                 report_seconds(t->ttft.s[CFB_REPORT_P99], foot), " p99");
+        put_tile(o, WORD(o, TTFT_P50), report_seconds(t->ttft.s[CFB_REPORT_P50], big), "",
+                 report_seconds(t->ttft.s[CFB_REPORT_P99], foot), WORD(o, P99));
     if (t->n_counted > 0)
-        put_tile(o, "tokens out", report_large(t->completion_tokens, big), "", report_rate(t->tokens_per_s, foot), " a second");
+        put_tile(o, WORD(o, TOKENS_OUT), report_large(t->completion_tokens, big), "", report_rate(t->tokens_per_s, foot),
+                 WORD(o, TOKENS_PER_SECOND));
     put_cost_tile(o, a);
     report_put(o, "</div>\n");
 }
@@ -52,7 +54,7 @@ static void put_tiles(report_out *o, const cfb_report_asking *a) {
 static void put_asked_row(report_out *o, const cfb_report_asked *t, unsigned mask) {
     char scratch[48];
     report_put(o, t->task ? "<tr><th scope=\"row\" class=\"t\">" : "<tr class=\"mean all\"><th scope=\"row\" class=\"t\">");
-    report_textz(o, REPORT_HTML, t->task ? t->task : "all");
+    report_textz(o, REPORT_HTML, t->task ? t->task : WORD(o, ALL));
     report_put(o, "</th>");
     for (int c = REPORT_ASKED_TASK + 1; c < REPORT_ASKED_COUNT; c++) {
         if ((mask >> c & 1) == 0) continue;
@@ -65,21 +67,21 @@ static void put_asked_row(report_out *o, const cfb_report_asked *t, unsigned mas
 
 static void put_accounts(report_out *o, const cfb_report_asking *a) {
     unsigned mask = report_asked_columns(a);
-    report_put(o, "<h4>Calls and tokens by task</h4>\n<div class=\"scroll\"><table>\n<thead><tr>");
+    report_putf(o, "<h4>%s</h4>\n<div class=\"scroll\"><table>\n<thead><tr>", WORD(o, ACCOUNTS));
     for (int c = 0; c < REPORT_ASKED_COUNT; c++)
-        if (mask >> c & 1)
-            report_putf(o, "<th scope=\"col\"%s>%s</th>", c == REPORT_ASKED_TASK ? "" : " class=\"n\"", report_asked_head[c]);
+        if (mask >> c & 1) report_html_column(o, report_asked_head(o, (report_asked_column)c), c != REPORT_ASKED_TASK);
     report_put(o, "</tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < a->n_tasks; i++) put_asked_row(o, &a->tasks[i], mask);
     put_asked_row(o, &a->all, mask);
     report_put(o, "</tbody></table></div>\n");
 }
 
+/* what: said of the name, or NULL */
 static void put_times_row(report_out *o, const char *name, const char *what, const cfb_report_times *t, bool sum) {
     char scratch[48];
     report_put(o, sum ? "<tr class=\"mean all\"><th scope=\"row\" class=\"t\">" : "<tr><th scope=\"row\" class=\"t\">");
     report_textz(o, REPORT_HTML, name);
-    report_put(o, what);
+    if (what) report_putf(o, " <span class=\"dim\">%s</span>", what);
     report_put(o, "</th><td class=\"n\">");
     report_put_str(o, report_count(t->n, scratch));
     report_put(o, "</td>");
@@ -92,33 +94,34 @@ static void put_times_row(report_out *o, const char *name, const char *what, con
 }
 
 static void put_times_head(report_out *o, const char *title) {
-    report_putf(o, "<h4>%s</h4>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">task</th>", title);
-    report_put(o, "<th scope=\"col\" class=\"n\">replies</th>");
-    for (int q = 0; q < CFB_REPORT_QUANTILE_COUNT; q++)
-        report_putf(o, "<th scope=\"col\" class=\"n\">%s</th>", report_quantile_label[q]);
+    report_putf(o, "<h4>%s</h4>\n<div class=\"scroll\"><table>\n<thead><tr>", title);
+    report_html_column(o, WORD(o, TASK), false);
+    report_html_column(o, WORD(o, REPLIES), true);
+    for (int q = 0; q < CFB_REPORT_QUANTILE_COUNT; q++) report_html_column(o, report_quantile_label(o, q), true);
     report_put(o, "</tr></thead>\n<tbody>\n");
 }
 
 static void put_times(report_out *o, const cfb_report_asking *a) {
-    put_times_head(o, "Latency of replies by task");
-    for (size_t i = 0; i < a->n_tasks; i++) put_times_row(o, a->tasks[i].task, "", &a->tasks[i].latency, false);
-    put_times_row(o, "all", "", &a->all.latency, true);
-    if (a->all.ttft.n > 0) put_times_row(o, "all", " <span class=\"dim\">to the first text</span>", &a->all.ttft, false);
+    put_times_head(o, WORD(o, LATENCY_BY_TASK));
+    for (size_t i = 0; i < a->n_tasks; i++) put_times_row(o, a->tasks[i].task, NULL, &a->tasks[i].latency, false);
+    put_times_row(o, WORD(o, ALL), NULL, &a->all.latency, true);
+    if (a->all.ttft.n > 0) put_times_row(o, WORD(o, ALL), WORD(o, TO_FIRST_TEXT), &a->all.ttft, false);
     report_put(o, "</tbody></table></div>\n");
 }
 
 static void put_ttft(report_out *o, const cfb_report_asking *a) {
     if (a->all.ttft.n == 0) return;
-    put_times_head(o, "Time to the first text by task");
-    for (size_t i = 0; i < a->n_tasks; i++) put_times_row(o, a->tasks[i].task, "", &a->tasks[i].ttft, false);
-    put_times_row(o, "all", "", &a->all.ttft, true);
+    put_times_head(o, WORD(o, TTFT_BY_TASK));
+    for (size_t i = 0; i < a->n_tasks; i++) put_times_row(o, a->tasks[i].task, NULL, &a->tasks[i].ttft, false);
+    put_times_row(o, WORD(o, ALL), NULL, &a->all.ttft, true);
     report_put(o, "</tbody></table></div>\n");
 }
 
 static void put_classes(report_out *o, const cfb_report_asking *a) {
     char scratch[48];
     if (a->n_classes == 0) return;
-    report_put(o, "<h4>Failed calls by class</h4>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">task</th>");
+    report_putf(o, "<h4>%s</h4>\n<div class=\"scroll\"><table>\n<thead><tr>", WORD(o, BY_CLASS));
+    report_html_column(o, WORD(o, TASK), false);
     for (size_t i = 0; i < a->n_classes; i++) {
         report_put(o, "<th scope=\"col\" class=\"n\">");
         report_textz(o, REPORT_HTML, a->classes[i]);
@@ -129,7 +132,7 @@ static void put_classes(report_out *o, const cfb_report_asking *a) {
         const cfb_report_asked *t = k < a->n_tasks ? &a->tasks[k] : &a->all;
         if (t->n_failed_calls == 0) continue;
         report_put(o, t->task ? "<tr><th scope=\"row\" class=\"t\">" : "<tr class=\"mean all\"><th scope=\"row\" class=\"t\">");
-        report_textz(o, REPORT_HTML, t->task ? t->task : "all");
+        report_textz(o, REPORT_HTML, t->task ? t->task : WORD(o, ALL));
         report_put(o, "</th>");
         for (size_t i = 0; i < a->n_classes; i++) {
             report_put(o, "<td class=\"n\">");
@@ -161,7 +164,7 @@ static void put_point_row(report_out *o, const cfb_report_asking *a, size_t from
     report_putf(o, "</th><td class=\"n\">%.1f</td><td class=\"n\">", in_flight);
     report_put_str(o, last->limit == last->limit ? report_rate(last->limit, scratch) : CFB_STR_LIT("-"));
     report_put(o, "</td><td>");
-    report_textz(o, REPORT_HTML, last->phase ? last->phase : "-");
+    report_textz(o, REPORT_HTML, last->phase ? report_phase_word(o, last->phase) : "-");
     report_put(o, "</td><td class=\"n\">");
     report_put_str(o, report_rate((double)replies / seconds, scratch));
     report_putf(o, "</td><td class=\"n\">%" PRIu64 "</td><td class=\"n\">%" PRIu64 "</td><td class=\"n\">", failures, refusals);
@@ -172,28 +175,31 @@ static void put_point_row(report_out *o, const cfb_report_asking *a, size_t from
 static void put_series(report_out *o, const cfb_report_asking *a) {
     if (a->n_points == 0) return;
     size_t step = (a->n_points + MAX_TABLE_POINTS - 1) / MAX_TABLE_POINTS;
-    report_put(o,
-               "<h4>Over time</h4>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">from</th><th scope=\"col\" "
-               "class=\"n\">in flight</th><th scope=\"col\" class=\"n\">limit</th><th scope=\"col\">phase</th><th scope=\"col\" "
-               "class=\"n\">replies/s</th><th scope=\"col\" class=\"n\">failed</th><th scope=\"col\" class=\"n\">refused</th><th "
-               "scope=\"col\" class=\"n\">longest</th></tr></thead>\n<tbody>\n");
+    const struct {
+        const char *word;
+        bool right;
+    } heads[] = {{WORD(o, FROM), false},         {WORD(o, IN_FLIGHT), true}, {WORD(o, LIMIT), true},   {WORD(o, PHASE), false},
+                 {WORD(o, REPLIES_PER_S), true}, {WORD(o, FAILED), true},    {WORD(o, REFUSED), true}, {WORD(o, LONGEST), true}};
+    report_putf(o, "<h4>%s</h4>\n<div class=\"scroll\"><table>\n<thead><tr>", WORD(o, OVER_TIME));
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) report_html_column(o, heads[i].word, heads[i].right);
+    report_put(o, "</tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < a->n_points; i += step) put_point_row(o, a, i, i + step < a->n_points ? i + step : a->n_points);
     report_put(o, "</tbody></table></div>\n");
 }
 
 static void put_bins(report_out *o, const cfb_report_asking *a) {
     char scratch[48];
-    report_put(o, "<h4>Replies by latency</h4>\n<p class=\"dim\">");
+    report_putf(o, "<h4>%s</h4>\n<p class=\"dim\">", WORD(o, BY_LATENCY));
     for (size_t i = 0, n = 0; i < CFB_REPORT_LATENCY_BINS; i++) {
         if (a->latency_bins[i] == 0) continue;
-        report_put(o, n++ == 0 ? "" : "; ");
+        report_put(o, n++ == 0 ? "" : WORD(o, SEMICOLON));
         report_put_str(o, report_seconds(cfb_report_latency_edge_s(i), scratch));
-        report_put(o, " to ");
+        report_put(o, WORD(o, TO));
         report_put_str(o, report_seconds(cfb_report_latency_edge_s(i + 1), scratch));
-        report_put(o, ": ");
+        report_put(o, WORD(o, COLON));
         report_put_str(o, report_count(a->latency_bins[i], scratch));
     }
-    report_put(o, a->all.latency.n ? ".</p>\n" : "No reply was measured.</p>\n");
+    report_putf(o, "%s</p>\n", a->all.latency.n ? WORD(o, STOP) : WORD(o, NO_REPLY_MEASURED));
 }
 
 /* ---- the part ---- */
@@ -201,14 +207,14 @@ static void put_bins(report_out *o, const cfb_report_asking *a) {
 static void put_span(report_out *o, const cfb_report_asking *a) {
     report_put(o, "<p class=\"dim\">");
     if (a->first_call == NULL) {
-        report_put(o, a->all.n_from_cache ? "Every reply came from the response cache.</p>\n" : "No call was made.</p>\n");
+        report_putf(o, "%s</p>\n", a->all.n_from_cache ? WORD(o, ALL_FROM_CACHE) : WORD(o, NO_CALL));
         return;
     }
-    report_put(o, "Asked from ");
+    report_put(o, WORD(o, ASKED_FROM));
     report_textz(o, REPORT_HTML, a->first_call);
-    report_put(o, " to ");
+    report_put(o, WORD(o, TO));
     report_textz(o, REPORT_HTML, a->last_call);
-    report_put(o, "; pauses of more than a minute are left out of all rates and figures.</p>\n");
+    report_putf(o, "%s</p>\n", WORD(o, PAUSES_LEFT_OUT));
 }
 
 void report_html_settings(report_out *o, const cfb_report_setting *settings, size_t n) {
@@ -217,7 +223,10 @@ void report_html_settings(report_out *o, const cfb_report_setting *settings, siz
         const char *value = settings[i].value;
         report_put(o, "<tr><th scope=\"row\">");
         report_textz(o, REPORT_HTML, settings[i].name);
-        report_put(o, value && value[0] ? "</th><td><bdi>" : "</th><td class=\"dim\">none<bdi>");
+        if (value && value[0])
+            report_put(o, "</th><td><bdi>");
+        else
+            report_putf(o, "</th><td class=\"dim\">%s<bdi>", WORD(o, NONE));
         report_textz(o, REPORT_HTML, value);
         report_put(o, "</bdi></td></tr>\n");
     }
@@ -234,7 +243,7 @@ void report_html_commands(report_out *o, const char *const *commands, size_t n) 
 
 /* Settings and commands of one run of several: those of a single run stand at the end of the page. */
 static void put_made(report_out *o, const cfb_report_asking *a) {
-    report_put(o, "<details><summary>Configuration of this run</summary>\n");
+    report_putf(o, "<details><summary>%s</summary>\n", WORD(o, RUN_CONFIGURATION));
     report_html_settings(o, a->settings, a->n_settings);
     report_html_commands(o, a->commands, a->n_commands);
     report_put(o, "</details>\n");
@@ -242,9 +251,9 @@ static void put_made(report_out *o, const cfb_report_asking *a) {
 
 static void put_asking(report_out *o, const cfb_report *r, size_t id) {
     const cfb_report_asking *a = &r->asking[id];
-    report_putf(o, "<section id=\"asking%zu\">\n<h2>Asking", id);
+    report_putf(o, "<section id=\"asking%zu\">\n<h2>%s", id, WORD(o, ASKING));
     if (r->n_asking > 1) {
-        report_put(o, ": <bdi>");
+        report_putf(o, "%s<bdi>", WORD(o, COLON));
         report_textz(o, REPORT_HTML, a->source);
         report_put(o, "</bdi>");
     }
@@ -263,7 +272,7 @@ static void put_asking(report_out *o, const cfb_report *r, size_t id) {
     put_accounts(o, a);
     put_times(o, a);
     put_classes(o, a);
-    report_put(o, "<details><summary>The figures in numbers</summary>\n");
+    report_putf(o, "<details><summary>%s</summary>\n", WORD(o, FIGURES_IN_NUMBERS));
     put_series(o, a);
     put_bins(o, a);
     put_ttft(o, a);

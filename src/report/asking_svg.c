@@ -83,10 +83,10 @@ static void put_axis_name(const plot *p, const char *name) {
 }
 
 static void put_time_x(const plot *p) {
-    static const struct {
+    const struct {
         double s;
         const char *name;
-    } units[] = {{1, "s of asking"}, {60, "min of asking"}, {3600, "h of asking"}};
+    } units[] = {{1, WORD(p->o, S_OF_ASKING)}, {60, WORD(p->o, MIN_OF_ASKING)}, {3600, WORD(p->o, H_OF_ASKING)}};
     const size_t u = p->x.to < 180 ? 0 : p->x.to < 3 * 3600 ? 1 : 2;
     double most = p->x.to / units[u].s, step = nice_step(most, 6);
     char scratch[48];
@@ -186,10 +186,8 @@ static void put_pauses(const plot *p, const cfb_report_asking *a) {
     for (size_t i = 0; i < a->n_points; i++) {
         if (!a->points[i].resumed) continue;
         double x = px(p, (double)i * a->interval_s);
-        report_putf(
-            p->o,
-            "<line class=\"pause\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"><title>a pause is left out here</title></line>", x,
-            x, TOP, TOP + PLOT_H);
+        report_putf(p->o, "<line class=\"pause\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"><title>%s</title></line>", x, x, TOP,
+                    TOP + PLOT_H, WORD(p->o, PAUSE));
     }
 }
 
@@ -200,8 +198,19 @@ static axis time_axis(const cfb_report_asking *a) { return (axis){0, (double)a->
 static double in_flight_of(const cfb_report_asking *a, size_t i) { return a->points[i].in_flight; }
 static double limit_of(const cfb_report_asking *a, size_t i) { return a->points[i].limit; }
 
-static const char *const phases[] = {"grow", "search", "trim", "hold", "probe", "fixed"};
+#define PHASE_MAP(X) X(GROW, "grow") X(SEARCH, "search") X(TRIM, "trim") X(HOLD, "hold") X(PROBE, "probe") X(FIXED, "fixed")
+#define PHASE_X(NAME, name) name,
+static const char *const phases[] = {PHASE_MAP(PHASE_X)};
+#undef PHASE_X
 #define N_PHASES (sizeof phases / sizeof *phases)
+
+const char *report_phase_word(const report_out *o, const char *phase) {
+#define PHASE_X(NAME, name) \
+    if (strcmp(phase, name) == 0) return WORD(o, NAME);
+    PHASE_MAP(PHASE_X)
+#undef PHASE_X
+    return phase;
+}
 
 static size_t phase_of(const char *name) {
     size_t k = 0;
@@ -218,7 +227,7 @@ static unsigned put_phases(const plot *p, const cfb_report_asking *a) {
         if (k == N_PHASES) continue;
         double x = px(p, (double)i * a->interval_s), to = px(p, (double)next * a->interval_s);
         report_putf(p->o, "<rect class=\"ph-%s\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"5\"><title>%s</title></rect>",
-                    phases[k], x, TOP + PLOT_H, to - x, phases[k]);
+                    phases[k], x, TOP + PLOT_H, to - x, report_phase_word(p->o, phases[k]));
         seen |= 1u << k;
     }
     return seen;
@@ -235,9 +244,9 @@ static void put_low_limits(const plot *p, const cfb_report_asking *a) {
 }
 
 void report_svg_in_flight(report_out *o, const cfb_report_asking *a, size_t id) {
-    static const char *const meaning[N_PHASES] = {
-        "limit doubling",        "between good and refused", "down to what brings throughput",
-        "holding what it found", "trying a higher limit",    "fixed limit"};
+#define PHASE_X(NAME, name) {"ph-" name, WORD(o, NAME##_MEANING)},
+    const key meaning[N_PHASES] = {PHASE_MAP(PHASE_X)};
+#undef PHASE_X
     double most = 0, limit = 0;
     char scratch[48];
     if (a->n_points == 0) return;
@@ -248,10 +257,11 @@ void report_svg_in_flight(report_out *o, const cfb_report_asking *a, size_t id) 
     /* a limit far above what was ever used would flatten everything else */
     double top = limit > 8 * most ? most * 1.25 : fmax(most, limit);
     plot p = {o, time_axis(a), make_axis(top, 4)};
-    begin(o, id, "flight", "Calls in flight and the limit");
-    report_put(o, "Calls under way over ");
+    begin(o, id, "flight", WORD(o, FLIGHT));
+    report_put(o, WORD(o, UNDER_WAY_OVER));
     report_put_str(o, report_seconds(a->all.busy_s, scratch));
-    report_putf(o, " of asking: at most %.1f on average of an interval; highest limit %.0f.</desc>", most, limit);
+    report_putf(o, WORD(o, FLIGHT_DESC), most, limit);
+    report_put(o, "</desc>");
     put_linear_y(&p, 4);
     put_steps(&p, a, in_flight_of, "area", true);
     put_steps(&p, a, in_flight_of, "ln", false);
@@ -262,17 +272,10 @@ void report_svg_in_flight(report_out *o, const cfb_report_asking *a, size_t id) 
     put_time_x(&p);
     put_pauses(&p, a);
     unsigned seen = put_phases(&p, a);
-    key keys[N_PHASES + 2] = {{"k-ln", "calls under way"}, {"k-lim", limit <= p.y.to ? "limit" : "limit (above the figure)"}};
+    key keys[N_PHASES + 2] = {{"k-ln", WORD(o, UNDER_WAY)}, {"k-lim", limit <= p.y.to ? WORD(o, LIMIT) : WORD(o, LIMIT_ABOVE)}};
     size_t n = limit > 0 ? 2 : 1;
     for (size_t k = 0; k < N_PHASES; k++)
-        if (seen >> k & 1)
-            keys[n++] = (key){k == 0   ? "ph-grow"
-                              : k == 1 ? "ph-search"
-                              : k == 2 ? "ph-trim"
-                              : k == 3 ? "ph-hold"
-                              : k == 4 ? "ph-probe"
-                                       : "ph-fixed",
-                              meaning[k]};
+        if (seen >> k & 1) keys[n++] = meaning[k];
     end(o, keys, n);
 }
 
@@ -294,15 +297,15 @@ void report_svg_rates(report_out *o, const cfb_report_asking *a, size_t id) {
         refusals += a->points[i].n_refusals;
     }
     plot p = {o, time_axis(a), make_axis(most, 4)};
-    begin(o, id, "rates", "Replies and failures per second");
+    begin(o, id, "rates", WORD(o, RATES));
     report_put_str(o, report_count(replies, scratch));
-    report_put(o, " replies, ");
+    report_put(o, WORD(o, N_REPLIES));
     report_put_str(o, report_count(failures, scratch));
-    report_put(o, " failed calls, ");
+    report_put(o, WORD(o, N_FAILED_CALLS));
     report_put_str(o, report_count(refusals, scratch));
-    report_put(o, " of them refused for lack of capacity (429, 503). Intervals of ");
+    report_put(o, WORD(o, N_REFUSED));
     report_put_str(o, report_seconds(a->interval_s, scratch));
-    report_put(o, ".</desc>");
+    report_putf(o, "%s</desc>", WORD(o, STOP));
     put_linear_y(&p, 4);
     put_steps(&p, a, replies_of, "area ok", true);
     put_steps(&p, a, replies_of, "ln ok", false);
@@ -310,7 +313,8 @@ void report_svg_rates(report_out *o, const cfb_report_asking *a, size_t id) {
     put_spikes(&p, a, refusals_of, "spike ref");
     put_time_x(&p);
     put_pauses(&p, a);
-    const key keys[] = {{"k-ok", "replies/s"}, {"s-failed", "failed calls/s"}, {"k-ref", "of these refused (429, 503)"}};
+    const key keys[] = {
+        {"k-ok", WORD(o, REPLIES_PER_S)}, {"s-failed", WORD(o, FAILED_PER_S)}, {"k-ref", WORD(o, OF_THESE_REFUSED)}};
     end(o, keys, refusals ? 3 : failures ? 2 : 1);
 }
 
@@ -358,14 +362,14 @@ void report_svg_latency(report_out *o, const cfb_report_asking *a, size_t id) {
     for (size_t i = 0; i < a->n_points; i++) high = fmax(high, a->points[i].p90_s);
     if (!(low > 0 && high > 0) || a->n_points == 0) return;
     plot p = {o, time_axis(a), make_log_axis(low, high)};
-    begin(o, id, "latency", "Latency over time");
-    report_put(o, "Latency of replies: median ");
+    begin(o, id, "latency", WORD(o, LATENCY));
+    report_put(o, WORD(o, LATENCY_MEDIAN));
     report_put_str(o, report_seconds(a->all.latency.s[CFB_REPORT_P50], scratch));
-    report_put(o, ", 99 of 100 within ");
+    report_put(o, WORD(o, LATENCY_P99));
     report_put_str(o, report_seconds(a->all.latency.s[CFB_REPORT_P99], scratch));
-    report_put(o, ", longest ");
+    report_put(o, WORD(o, LATENCY_LONGEST));
     report_put_str(o, report_seconds(a->all.latency.s[CFB_REPORT_MAX], scratch));
-    report_put(o, ". Logarithmic axis.</desc>");
+    report_putf(o, "%s</desc>", WORD(o, LOG_AXIS));
     put_log(&p, true);
     put_dots(&p, a, false);
     if (failed) put_dots(&p, a, true);
@@ -374,10 +378,10 @@ void report_svg_latency(report_out *o, const cfb_report_asking *a, size_t id) {
     put_time_x(&p);
     put_pauses(&p, a);
     uint64_t measured = a->all.latency.n + a->all.n_failed_calls;
-    const key keys[] = {{"k-q50", "median of an interval"},
-                        {"k-q90", "90 of 100 within"},
-                        {"k-dot", measured > a->n_dots ? "replies (a sample)" : "replies"},
-                        {"s-failed", "failed calls; quick ones at the foot"}};
+    const key keys[] = {{"k-q50", WORD(o, MEDIAN)},
+                        {"k-q90", WORD(o, P90)},
+                        {"k-dot", measured > a->n_dots ? WORD(o, REPLIES_SAMPLE) : WORD(o, REPLIES)},
+                        {"s-failed", WORD(o, QUICK_AT_FOOT)}};
     end(o, keys, failed ? 4 : 3);
 }
 
@@ -393,9 +397,9 @@ static void put_bins(const plot *p, const cfb_report_asking *a, size_t first, si
         report_putf(p->o, "<rect class=\"hb\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\"><title>", x + gap / 2, y,
                     next - x - gap > 0.5 ? next - x - gap : 0.5, TOP + PLOT_H - y);
         report_put_str(p->o, report_seconds(cfb_report_latency_edge_s(i), from));
-        report_put(p->o, " to ");
+        report_put(p->o, WORD(p->o, TO));
         report_put_str(p->o, report_seconds(cfb_report_latency_edge_s(i + 1), to));
-        report_putf(p->o, ": %" PRIu64 "</title></rect>", a->latency_bins[i]);
+        report_putf(p->o, "%s%" PRIu64 "</title></rect>", WORD(p->o, COLON), a->latency_bins[i]);
     }
 }
 
@@ -405,7 +409,7 @@ static void put_marks(const plot *p, const cfb_report_times *t) {
         double x = px(p, t->s[q]);
         report_putf(p->o, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>", x, x, TOP, TOP + PLOT_H);
         if (x - room < 24) continue; /* its name would stand on the one before */
-        report_putf(p->o, "<text class=\"tk mk\" x=\"%.1f\" y=\"%d\">%s</text>", x + 3, TOP + 9, report_quantile_label[q]);
+        report_putf(p->o, "<text class=\"tk mk\" x=\"%.1f\" y=\"%d\">%s</text>", x + 3, TOP + 9, report_quantile_label(p->o, q));
         room = x;
     }
 }
@@ -424,19 +428,19 @@ void report_svg_latencies(report_out *o, const cfb_report_asking *a, size_t id) 
     if (n == 0) return;
     size_t low = first >= 2 ? first - 2 : 0, high = last + 3 < CFB_REPORT_LATENCY_BINS ? last + 3 : CFB_REPORT_LATENCY_BINS;
     plot p = {o, {cfb_report_latency_edge_s(low), cfb_report_latency_edge_s(high), true}, make_axis((double)top, 4)};
-    begin(o, id, "latencies", "Replies by latency");
-    report_put(o, "Histogram of ");
+    begin(o, id, "latencies", WORD(o, BY_LATENCY));
+    report_put(o, WORD(o, LATENCIES_OF));
     report_put_str(o, report_count(n, scratch));
-    report_put(o, " latencies from ");
+    report_put(o, WORD(o, LATENCIES_FROM));
     report_put_str(o, report_seconds(cfb_report_latency_edge_s(first), scratch));
-    report_put(o, " to ");
+    report_put(o, WORD(o, TO));
     report_put_str(o, report_seconds(cfb_report_latency_edge_s(last + 1), scratch));
-    report_put(o, ". Logarithmic axis.</desc>");
+    report_putf(o, "%s</desc>", WORD(o, LOG_AXIS));
     put_linear_y(&p, 4);
     put_bins(&p, a, first, last);
     put_marks(&p, &a->all.latency);
     put_log(&p, false);
-    put_axis_name(&p, "from the start of a call to the end of its reply");
-    const key keys[] = {{"k-ln", "replies"}};
+    put_axis_name(&p, WORD(o, LATENCY_AXIS));
+    const key keys[] = {{"k-ln", WORD(o, REPLIES)}};
     end(o, keys, 1);
 }

@@ -32,7 +32,7 @@ void compare_cell(compare_cells *t, const char *code, const char *fmt, ...) {
 
 void compare_name(compare_cells *t, report_out *o, const char *name, const char *code) {
     cfb_buf safe = CFB_BUF_INIT(1 << 20), fit = CFB_BUF_INIT(1 << 20);
-    report_out a = {&safe, o->err, o->rc}, b = {&fit, o->err, CFB_OK};
+    report_out a = {&safe, o->err, o->rc, false}, b = {&fit, o->err, CFB_OK, false};
     (void)report_text(&a, REPORT_TERMINAL, cfb_str_from(name ? name : "?"), NAME_WIDTH + 1);
     b.rc = a.rc;
     if (b.rc == CFB_OK) (void)report_fit(&b, cfb_buf_str(&safe), NAME_WIDTH);
@@ -227,10 +227,8 @@ void compare_power(report_out *o, const cfb_compare *c, size_t k) {
     const cfb_compare_line *l = &c->lines[c->n_lines - 1];
     const cfb_compare_pair *p = &l->pairs[k];
     if (isnan(p->detectable)) return;
-    report_putf(o, "%c and %c on %s rows: a difference of %.4f would be seen in 8 of 10 such suites", (int)('A' + p->a),
-                (int)('A' + p->b), l->n_tasks ? "all" : "these", p->detectable);
-    if (!isnan(p->rows_needed))
-        report_putf(o, "; one of %.4f needs %.0f rows (now %" PRIu64 ")", fabs(p->diff), p->rows_needed, l->n_rows);
+    report_putf(o, l->n_tasks ? WORD(o, POWER_ALL) : WORD(o, POWER_THESE), (int)('A' + p->a), (int)('A' + p->b), p->detectable);
+    if (!isnan(p->rows_needed)) report_putf(o, WORD(o, ROWS_NEEDED), fabs(p->diff), p->rows_needed, l->n_rows);
     report_put(o, "\n");
 }
 
@@ -263,43 +261,43 @@ void compare_notes(report_out *o, const cfb_compare *c, report_form form, const 
     for (size_t i = 0; i < c->n_lines && c->lines[i].n_tasks == 0; i++) {
         const cfb_compare_line *l = &c->lines[i];
         if (l->n_apart + l->n_failed == 0 && !l->by_rows && l->n_clusters == l->n_rows) continue;
-        const char *sep = "";
+        const char *sep = WORD(o, COLON), *next = WORD(o, SEMICOLON);
         report_put(o, bullet);
         report_textz(o, form, l->name);
-        report_put(o, ": ");
-        if (l->n_apart) report_putf(o, "%" PRIu64 " rows left out that not every run has", l->n_apart), sep = "; ";
-        if (l->n_failed) report_putf(o, "%s%" PRIu64 " rows left out that failed in a run", sep, l->n_failed), sep = "; ";
-        if (l->n_clusters != l->n_rows) report_putf(o, "%s%" PRIu64 " different inputs", sep, l->n_clusters), sep = "; ";
-        if (l->by_rows) report_putf(o, "%sa corpus score: the mean of the rows' scores is compared in its place", sep);
+        if (l->n_apart) report_put(o, sep), report_putf(o, WORD(o, LEFT_OUT_APART), l->n_apart), sep = next;
+        if (l->n_failed) report_put(o, sep), report_putf(o, WORD(o, LEFT_OUT_FAILED), l->n_failed), sep = next;
+        if (l->n_clusters != l->n_rows) report_put(o, sep), report_putf(o, WORD(o, DIFFERENT_INPUTS), l->n_clusters), sep = next;
+        if (l->by_rows) report_put(o, sep), report_put(o, WORD(o, CORPUS_SCORE));
         report_put(o, "\n");
     }
     if (c->left_out[0]) {
         report_put(o, bullet);
-        report_put(o, "not compared, because not every run has it: ");
+        report_put(o, WORD(o, NOT_COMPARED));
         report_textz(o, form, c->left_out);
         report_put(o, "\n");
     }
     report_put(o, bullet);
-    report_putf(o, "intervals: %g %%; Holm: p adjusted for all comparisons here; better: where Holm's p is below %.4g\n",
-                100 * c->confidence, 1 - c->confidence);
+    report_putf(o, WORD(o, COMPARE_NOTE), 100 * c->confidence, 1 - c->confidence);
+    report_put(o, "\n");
 }
 
 void compare_gates(report_out *o, const cfb_compare *c, report_form form, const char *bullet) {
     for (size_t i = 0; i < c->n_gates; i++) {
         const cfb_compare_gate *g = &c->gates[i];
         report_put(o, bullet);
-        report_put(o, g->failed ? "FAIL " : "pass ");
+        report_put(o, g->failed ? WORD(o, GATE_FAILED) : WORD(o, GATE_PASSED));
         report_textz(o, form, g->text);
-        report_putf(o, " (%c: ", (int)('A' + g->run));
+        report_putf(o, WORD(o, GATE_RUN), (int)('A' + g->run));
         if (isnan(g->drop))
-            report_put(o, "too few rows to tell)\n");
+            report_put(o, WORD(o, GATE_TOO_FEW));
         else
-            report_putf(o, "%.4f)\n", g->drop);
+            report_putf(o, WORD(o, GATE_DROP), g->drop);
+        report_put(o, "\n");
     }
 }
 
 cfb_code cfb_compare_table(const cfb_compare *c, bool color, cfb_buf *out, cfb_err *err) {
-    report_out o = {out, err, CFB_OK};
+    report_out o = {out, err, CFB_OK, false};
     if (color) report_put(&o, BOLD);
     report_textz(&o, REPORT_TERMINAL, c->title);
     report_put(&o, color ? RESET "\n\n" : "\n\n");

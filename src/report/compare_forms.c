@@ -219,7 +219,7 @@ static void md_pair(report_out *o, const cfb_compare *c, size_t k) {
 }
 
 cfb_code cfb_compare_markdown(const cfb_compare *c, cfb_buf *out, cfb_err *err) {
-    report_out o = {out, err, CFB_OK};
+    report_out o = {out, err, CFB_OK, false};
     report_put(&o, "# ");
     report_textz(&o, REPORT_MARKDOWN, c->title);
     report_put(&o, "\n\n| run | model | setting | source |\n| --- | --- | --- | --- |\n");
@@ -264,7 +264,7 @@ static const char *latex_special(char c) {
 
 static void latex_text(report_out *o, const char *z) {
     cfb_buf safe = CFB_BUF_INIT(1 << 20);
-    report_out s = {&safe, o->err, o->rc};
+    report_out s = {&safe, o->err, o->rc, false};
     report_textz(&s, REPORT_TERMINAL, z ? z : "?"); /* no control characters, valid UTF-8 */
     o->rc = s.rc;
     for (size_t i = 0; i < safe.len; i++) {
@@ -278,7 +278,7 @@ static void latex_text(report_out *o, const char *z) {
 }
 
 cfb_code cfb_compare_latex(const cfb_compare *c, cfb_buf *out, cfb_err *err) {
-    report_out o = {out, err, CFB_OK};
+    report_out o = {out, err, CFB_OK, false};
     report_put(&o, "\\begin{tabular}{l");
     report_repeat(&o, "r", c->n_runs);
     report_put(&o, "}\n\\hline\n");

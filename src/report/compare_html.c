@@ -12,12 +12,20 @@
 static void put_letter(report_out *o, size_t run) { report_putf(o, "%c", (int)('A' + run)); }
 
 static void put_head(report_out *o, const cfb_compare *c) {
-    report_html_head(o, c->title ? c->title : "Comparison");
+    report_html_head(o, c->title ? c->title : WORD(o, COMPARISON));
     report_put(o, "<header>\n<h1>");
     report_textz(o, REPORT_HTML, c->title);
-    report_putf(o, "</h1>\n<p class=\"meta\"><span>%zu runs on the same rows</span><span>cfbench ", c->n_runs);
+    report_put(o, "</h1>\n<p class=\"meta\"><span>");
+    report_putf(o, WORD(o, RUNS_ON_SAME_ROWS), c->n_runs);
+    report_put(o, "</span><span>cfbench ");
     report_textz(o, REPORT_HTML, c->version);
     report_put(o, "</span></p>\n</header>\n<main>\n");
+}
+
+/* Means have names of ours, tasks have their own. */
+static const char *line_name(const report_out *o, const cfb_compare_line *l) {
+    const report_mean mean = {.kind = strcmp(l->name, REPORT_EN_ALL) == 0 ? NULL : l->name};
+    return l->n_tasks ? report_mean_name(o, &mean) : l->name;
 }
 
 static void put_rank(report_out *o, const cfb_compare_rank *r) {
@@ -49,17 +57,21 @@ static void put_leaderboard(report_out *o, const cfb_compare *c) {
         for (; k > 0 && c->lines[last].score[order[k - 1]] < c->lines[last].score[r]; k--) order[k] = order[k - 1];
         order[k] = r;
     }
-    report_put(o, "<section>\n<h2>Leaderboard</h2>\n<div class=\"card scroll\"><table>\n<thead><tr><th scope=\"col\">place</th>"
-                  "<th scope=\"col\">run</th><th scope=\"col\">model</th><th scope=\"col\">setting</th>");
+    report_putf(o, "<section>\n<h2>%s</h2>\n<div class=\"card scroll\"><table>\n<thead><tr>", WORD(o, LEADERBOARD));
+    report_html_column(o, WORD(o, PLACE), false);
+    report_html_column(o, WORD(o, RUN), false);
+    report_html_column(o, WORD(o, MODEL), false);
+    report_html_column(o, WORD(o, SETTING), false);
     for (size_t i = c->n_lines; i-- > first;) {
         report_put(o, "<th scope=\"col\" class=\"n\">");
-        report_textz(o, REPORT_HTML, c->lines[i].name);
-        report_put(o, i == last ? "</th><th scope=\"col\" class=\"n\">interval</th>" : "</th>");
+        report_textz(o, REPORT_HTML, line_name(o, &c->lines[i]));
+        report_put(o, "</th>");
+        if (i == last) report_html_column(o, WORD(o, INTERVAL), true);
     }
     report_put(o, "</tr></thead>\n<tbody>\n");
     for (size_t k = 0; k < c->n_runs; k++) {
         size_t r = order[k];
-        const char *texts[] = {c->runs[r].model ? c->runs[r].model : "unknown model", c->runs[r].setting};
+        const char *texts[] = {c->runs[r].model ? c->runs[r].model : WORD(o, UNKNOWN_MODEL), c->runs[r].setting};
         report_put(o, "<tr><td><b>");
         put_rank(o, &c->lines[last].rank[r]);
         report_put(o, "</b></td><th scope=\"row\">");
@@ -81,11 +93,11 @@ static void put_leaderboard(report_out *o, const cfb_compare *c) {
         }
         report_put(o, "</tr>\n");
     }
-    report_put(o, "</tbody></table></div>\n<p class=\"dim\">Runs that the data cannot tell apart share places.</p>\n<ul>\n");
+    report_putf(o, "</tbody></table></div>\n<p class=\"dim\">%s</p>\n<ul>\n", WORD(o, SHARED_PLACES));
     for (size_t r = 0; r < c->n_runs; r++) {
         report_put(o, "<li>");
         put_letter(o, r);
-        report_put(o, ": <bdi>");
+        report_putf(o, "%s<bdi>", WORD(o, COLON));
         report_textz(o, REPORT_HTML, c->runs[r].source ? c->runs[r].source : "?");
         report_put(o, "</bdi></li>\n");
     }
@@ -96,19 +108,20 @@ static void put_leaderboard(report_out *o, const cfb_compare *c) {
 
 static void put_line_name(report_out *o, const cfb_compare_line *l) {
     report_putf(o, "<tr%s><th scope=\"row\" class=\"t\">", l->n_tasks ? " class=\"mean\"" : "");
-    if (l->n_tasks) report_put(o, "mean of ");
-    report_textz(o, REPORT_HTML, l->name);
+    if (l->n_tasks) report_put(o, WORD(o, MEAN_OF));
+    report_textz(o, REPORT_HTML, line_name(o, l));
     report_put(o, "</th>");
 }
 
 static void put_scores(report_out *o, const cfb_compare *c) {
-    report_put(o,
-               "<section>\n<h2>Scores and places</h2>\n<div class=\"card scroll\"><table>\n<thead><tr><th scope=\"col\">task</th>"
-               "<th scope=\"col\" class=\"n\">rows</th>");
+    report_putf(o, "<section>\n<h2>%s</h2>\n<div class=\"card scroll\"><table>\n<thead><tr>", WORD(o, SCORES_AND_PLACES));
+    report_html_column(o, WORD(o, TASK), false);
+    report_html_column(o, WORD(o, ROWS), true);
     for (size_t r = 0; r < c->n_runs; r++) {
         report_put(o, "<th scope=\"col\" class=\"n\">");
         put_letter(o, r);
-        report_put(o, "</th><th scope=\"col\" class=\"n\">place</th>");
+        report_put(o, "</th>");
+        report_html_column(o, WORD(o, PLACE), true);
     }
     report_put(o, "</tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < c->n_lines; i++) {
@@ -151,15 +164,16 @@ static void put_forest(report_out *o, const cfb_compare *c, size_t k) {
     int height = (int)c->n_lines * LINE_HEIGHT + 30, bottom = (int)c->n_lines * LINE_HEIGHT + 4;
     report_putf(o, "<svg class=\"plot forest\" viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"ft%zu fd%zu\">",
                 PLOT_LEFT + PLOT_WIDTH + 10, height, k, k);
-    report_putf(o, "<title id=\"ft%zu\">Differences %c − %c</title><desc id=\"fd%zu\">The table below has the numbers.</desc>\n",
-                k, (int)('A' + head->b), (int)('A' + head->a), k);
+    report_putf(o, "<title id=\"ft%zu\">", k);
+    report_putf(o, WORD(o, DIFFERENCES), (int)('A' + head->b), (int)('A' + head->a));
+    report_putf(o, "</title><desc id=\"fd%zu\">%s</desc>\n", k, WORD(o, TABLE_BELOW));
     report_putf(o, "<line class=\"ax\" x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"%d\"/>", place(0, most), place(0, most), bottom);
     for (size_t i = 0; i < c->n_lines; i++) {
         const cfb_compare_pair *p = &c->lines[i].pairs[k];
         double y = ((double)i + 0.5) * LINE_HEIGHT;
         const char *css = !compare_is_clear(c, p) ? "none" : p->diff > 0 ? "up" : "down";
         report_putf(o, "<text class=\"tk\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", PLOT_LEFT - 10, y + 4);
-        if (report_text(o, REPORT_HTML, cfb_str_from(c->lines[i].name), 22) > 0) report_put(o, "…");
+        if (report_text(o, REPORT_HTML, cfb_str_from(line_name(o, &c->lines[i])), 22) > 0) report_put(o, "…");
         report_put(o, "</text>");
         if (!isnan(p->lo))
             report_putf(o, "<line class=\"ci %s\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", css, place(p->lo, most),
@@ -178,14 +192,15 @@ static void put_flips(report_out *o, const cfb_compare *c, size_t k) {
     for (size_t i = 0; i < c->n_lines; i++) {
         const cfb_compare_pair *p = &c->lines[i].pairs[k];
         if (p->n_flips == 0) continue;
-        if (!any) report_put(o, "<details><summary>Rows that changed most</summary>\n");
+        if (!any) report_putf(o, "<details><summary>%s</summary>\n", WORD(o, CHANGED_MOST));
         any = true;
         report_put(o, "<h4>");
         report_textz(o, REPORT_HTML, c->lines[i].name);
-        report_putf(o, ", %" PRIu64 " rows</h4>\n<p>", p->better + p->worse);
+        report_putf(o, WORD(o, CHANGED_ROWS), p->better + p->worse);
+        report_put(o, "</h4>\n<p>");
         for (size_t f = 0; f < p->n_flips; f++) {
             const cfb_compare_flip *flip = &p->flips[f];
-            report_put(o, f ? ", <bdi>" : "<bdi>");
+            report_putf(o, "%s<bdi>", f ? WORD(o, COMMA) : "");
             if (flip->id.len) {
                 if (report_text(o, REPORT_HTML, flip->id, 40) > 0) report_put(o, "…");
             } else
@@ -200,13 +215,13 @@ static void put_flips(report_out *o, const cfb_compare *c, size_t k) {
 static void put_pair_table(report_out *o, const cfb_compare *c, size_t k) {
     char one[16], two[16];
     const cfb_compare_pair *p = &c->lines[0].pairs[k];
-    report_putf(o,
-                "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">task</th><th scope=\"col\" class=\"n\">%c − %c</th>",
-                (int)('A' + p->b), (int)('A' + p->a));
-    report_put(o, "<th scope=\"col\" class=\"n\">interval</th><th scope=\"col\" class=\"n\">p</th>"
-                  "<th scope=\"col\" class=\"n\">Holm</th><th scope=\"col\" class=\"n\">rows won</th>"
-                  "<th scope=\"col\" class=\"n\">lost</th><th scope=\"col\" class=\"n\">d</th>"
-                  "<th scope=\"col\">better</th></tr></thead>\n<tbody>\n");
+    const char *const heads[] = {WORD(o, INTERVAL), WORD(o, P_VALUE), WORD(o, HOLM), WORD(o, ROWS_WON), WORD(o, LOST), "d"};
+    report_put(o, "<div class=\"scroll\"><table>\n<thead><tr>");
+    report_html_column(o, WORD(o, TASK), false);
+    report_putf(o, "<th scope=\"col\" class=\"n\">%c − %c</th>", (int)('A' + p->b), (int)('A' + p->a));
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) report_html_column(o, heads[i], true);
+    report_html_column(o, WORD(o, BETTER), false);
+    report_put(o, "</tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < c->n_lines; i++) {
         p = &c->lines[i].pairs[k];
         put_line_name(o, &c->lines[i]);
@@ -231,9 +246,12 @@ static void put_pair_table(report_out *o, const cfb_compare *c, size_t k) {
 
 static void put_pair(report_out *o, const cfb_compare *c, size_t k) {
     const cfb_compare_pair *p = &c->lines[0].pairs[k];
-    report_putf(
-        o, "<section>\n<h2>%c and %c</h2>\n<div class=\"card\">\n<p class=\"dim\">%c less %c: to the right, %c is better.</p>\n",
-        (int)('A' + p->a), (int)('A' + p->b), (int)('A' + p->b), (int)('A' + p->a), (int)('A' + p->b));
+    int a = (int)('A' + p->a), b = (int)('A' + p->b);
+    report_put(o, "<section>\n<h2>");
+    report_putf(o, WORD(o, PAIR), a, b);
+    report_put(o, "</h2>\n<div class=\"card\">\n<p class=\"dim\">");
+    report_putf(o, WORD(o, LESS), b, a, b);
+    report_put(o, "</p>\n");
     put_forest(o, c, k);
     put_pair_table(o, c, k);
     report_put(o, "<p class=\"dim\">");
@@ -244,14 +262,14 @@ static void put_pair(report_out *o, const cfb_compare *c, size_t k) {
 }
 
 cfb_code cfb_compare_html(const cfb_compare *c, cfb_buf *out, cfb_err *err) {
-    report_out o = {out, err, CFB_OK};
+    report_out o = {out, err, CFB_OK, c->language == CFB_REPORT_ZH};
     put_head(&o, c);
     if (c->n_lines > 0) {
         put_leaderboard(&o, c);
         put_scores(&o, c);
         for (size_t k = 0; k < c->n_pairs; k++)
             if (c->n_pairs <= MAX_PAIRS || c->lines[0].pairs[k].a == 0) put_pair(&o, c, k);
-        report_put(&o, "<section>\n<h2>Notes</h2>\n<pre>");
+        report_putf(&o, "<section>\n<h2>%s</h2>\n<pre>", WORD(&o, NOTES));
         compare_gates(&o, c, REPORT_HTML, "");
         compare_notes(&o, c, REPORT_HTML, "");
         report_put(&o, "</pre>\n</section>\n");

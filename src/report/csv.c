@@ -46,7 +46,7 @@ static void put_task(report_out *o, const cfb_report_task *t) {
 }
 
 cfb_code cfb_report_csv(const cfb_report *r, cfb_buf *out, cfb_err *err) {
-    report_out o = {out, err, CFB_OK};
+    report_out o = {out, err, CFB_OK, false};
     report_put(&o, "model,setting,task,kind,source,metric,rows,answered");
 #define CFB_X(NAME, name) report_put(&o, "," name);
     CFB_ROW_STATE_MAP(CFB_X)

@@ -122,18 +122,18 @@ static void put_side(report_out *o, const char *label, const char *what, const t
     char scratch[48];
     bool marks = false;
     for (size_t i = 0; i < t->n; i++) marks = marks || t->list[i].marked;
-    report_putf(o, "<span class=\"lab\">%s%s%s</span>", label, marks ? "; marked: " : "", marks ? what : "");
+    report_putf(o, "<span class=\"lab\">%s%s%s</span>", label, marks ? WORD(o, MARKED) : "", marks ? what : "");
     if (empty) {
-        report_put(o, "<span class=\"txt dim\">(empty)</span>\n");
+        report_putf(o, "<span class=\"txt dim\">%s</span>\n", WORD(o, EMPTY_TEXT));
         return;
     }
     report_put(o, "<bdi class=\"txt\" dir=\"auto\">");
     put_tokens(o, t, element);
     report_put(o, "</bdi>\n");
     if (left_out == 0) return;
-    report_put(o, "<p class=\"dim\">Cut: ");
+    report_putf(o, "<p class=\"dim\">%s", WORD(o, CUT));
     report_put_str(o, report_count(left_out, scratch));
-    report_put(o, " more characters.</p>\n");
+    report_putf(o, "%s</p>\n", WORD(o, CUT_END));
 }
 
 void report_difference(report_out *o, const cfb_report_row *row, bool labels) {
@@ -156,7 +156,7 @@ void report_difference(report_out *o, const cfb_report_row *row, bool labels) {
             unmark(&y);
         }
     }
-    if (row->response.ptr) put_side(o, "reference", "not in the output", &x, "del", left_a, a.len == 0);
-    if (row->output.ptr) put_side(o, "output", "not in the reference", &y, "ins", left_b, b.len == 0);
+    if (row->response.ptr) put_side(o, WORD(o, REFERENCE), WORD(o, NOT_IN_OUTPUT), &x, "del", left_a, a.len == 0);
+    if (row->output.ptr) put_side(o, WORD(o, OUTPUT), WORD(o, NOT_IN_REFERENCE), &y, "ins", left_b, b.len == 0);
     free(x.list);
 }

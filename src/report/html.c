@@ -13,8 +13,16 @@ static void put_meta(report_out *o, const char *label, const char *value) {
     report_put(o, "</span>");
 }
 
+#define DOCTYPE "<!doctype html>\n<html lang=\""
+
+cfb_report_language cfb_report_html_language(cfb_str page) {
+    const size_t n = sizeof DOCTYPE REPORT_LANG_ZH - 1;
+    return page.len > n && memcmp(page.ptr, DOCTYPE REPORT_LANG_ZH, n) == 0 ? CFB_REPORT_ZH : CFB_REPORT_EN;
+}
+
 void report_html_head(report_out *o, const char *title) {
-    report_put(o, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+    report_putf(o, DOCTYPE "%s", WORD(o, LANG));
+    report_put(o, "\">\n<head>\n<meta charset=\"utf-8\">\n"
                   "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
                   "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
                   "<meta name=\"referrer\" content=\"no-referrer\">\n<title>");
@@ -24,9 +32,22 @@ void report_html_head(report_out *o, const char *title) {
     report_put(o, "</style>\n</head>\n<body>\n");
 }
 
+void report_html_column(report_out *o, const char *word, bool right) {
+    report_putf(o, "<th scope=\"col\"%s>%s</th>", right ? " class=\"n\"" : "", word);
+}
+
+const char *report_state_word(const report_out *o, const char *state) {
+    if (state == NULL) return NULL;
+#define CFB_X(NAME, name) \
+    if (strcmp(state, name) == 0) return WORD(o, NAME);
+    CFB_ROW_STATE_MAP(CFB_X)
+#undef CFB_X
+    return state;
+}
+
 /* What all tasks share stands in the head; NULL if they differ. */
 static void put_head(report_out *o, const cfb_report *r) {
-    const char *title = r->title ? r->title : "Scores";
+    const char *title = r->title ? r->title : WORD(o, SCORES);
     report_html_head(o, title);
     report_put(o, "<header>\n<h1>");
     report_textz(o, REPORT_HTML, title);
@@ -67,16 +88,16 @@ static void put_tiles(report_out *o, const report_group *g, const report_mean *m
         const report_mean *m = &means[(k + n_means - 1) % n_means];
         char range[48];
         cfb_str r = report_range(m->lo, m->hi, range);
-        snprintf(foot, sizeof foot, "mean of %zu task%s%s%.*s", m->n_tasks, m->n_tasks == 1 ? "" : "s", r.len > 1 ? ", " : "",
-                 r.len > 1 ? (int)r.len : 0, r.ptr);
-        if (open) snprintf(foot, sizeof foot, "no headline: rows are missing");
+        int len = snprintf(foot, sizeof foot, m->n_tasks == 1 ? WORD(o, MEAN_OF_TASK) : WORD(o, MEAN_OF_TASKS), m->n_tasks);
+        if (r.len > 1) snprintf(foot + len, sizeof foot - (size_t)len, "%s%.*s", WORD(o, COMMA), (int)r.len, r.ptr);
+        if (open) snprintf(foot, sizeof foot, "%s", WORD(o, NO_HEADLINE));
         put_tile(o, m->kind ? "" : " main", open ? CFB_STR_LIT("–") : report_score(m->all, scratch),
-                 m->kind ? m->kind : "all tasks", foot);
+                 m->kind ? report_mean_name(o, m) : WORD(o, ALL_TASKS), foot);
     }
-    snprintf(foot, sizeof foot, "%" PRIu64 " answered", n_answered);
-    put_tile(o, "", report_count(n_rows, scratch), "rows", foot);
-    put_tile(o, n_failed ? " bad" : "", report_count(n_failed, scratch), "failed",
-             n_failed ? "without an answer" : "every row has a reply");
+    snprintf(foot, sizeof foot, WORD(o, N_ANSWERED), n_answered);
+    put_tile(o, "", report_count(n_rows, scratch), WORD(o, ROWS), foot);
+    put_tile(o, n_failed ? " bad" : "", report_count(n_failed, scratch), WORD(o, FAILED),
+             n_failed ? WORD(o, WITHOUT_ANSWER) : WORD(o, EVERY_ROW_ANSWERED));
     report_put(o, "</div>\n");
 }
 
@@ -106,8 +127,7 @@ static void put_overview(report_out *o, const cfb_report *r, const report_group 
     char scratch[48];
     report_put(o, "<div class=\"card scroll\"><table>\n<thead><tr>");
     for (int c = 0; c < REPORT_COLUMN_COUNT; c++)
-        if (mask >> c & 1)
-            report_putf(o, "<th scope=\"col\"%s>%s</th>", report_column_right[c] ? " class=\"n\"" : "", report_column_name[c]);
+        if (mask >> c & 1) report_html_column(o, report_column_name(o, (report_column)c), report_column_right[c]);
     report_put(o, "</tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < g->n; i++) {
         const cfb_report_task *t = &g->tasks[i];
@@ -122,11 +142,11 @@ static void put_overview(report_out *o, const cfb_report *r, const report_group 
     }
     for (size_t i = 0; i < n_means; i++) {
         report_putf(o, "<tr class=\"mean%s\"><th scope=\"row\">", means[i].kind ? "" : " all");
-        report_textz(o, REPORT_HTML, report_mean_name(&means[i]));
+        report_textz(o, REPORT_HTML, report_mean_name(o, &means[i]));
         report_put(o, "</th>");
         for (int c = REPORT_COL_TASK + 1; c < REPORT_COLUMN_COUNT; c++)
             if (mask >> c & 1)
-                put_cell(o, (report_column)c, report_mean_cell(&means[i], (report_column)c, scratch), means[i].all,
+                put_cell(o, (report_column)c, report_mean_cell(o, &means[i], (report_column)c, scratch), means[i].all,
                          means[i].n_state[CFB_ROW_FAILED]);
         report_put(o, "</tr>\n");
     }
@@ -139,10 +159,10 @@ static void put_group(report_out *o, const cfb_report *r, const report_group *g)
     report_put(o, "<section>\n<h2>");
     if (g->model || g->setting) {
         report_textz(o, REPORT_HTML, g->model);
-        report_put(o, g->model && g->setting ? ", " : "");
+        report_put(o, g->model && g->setting ? WORD(o, COMMA) : "");
         report_textz(o, REPORT_HTML, g->setting);
     } else
-        report_put(o, "Overview");
+        report_put(o, WORD(o, OVERVIEW));
     report_put(o, "</h2>\n");
     put_tiles(o, g, means, n_means);
     put_overview(o, r, g, means, n_means);
@@ -157,16 +177,20 @@ static void put_group(report_out *o, const cfb_report *r, const report_group *g)
 static void put_skipped(report_out *o, const cfb_report *r) {
     if (r->n_skipped == 0) return;
     size_t n = r->n_skipped_listed < MAX_SKIPPED_SHOWN ? r->n_skipped_listed : MAX_SKIPPED_SHOWN;
-    report_putf(
-        o, "<section>\n<h2>Skipped rows</h2>\n<p class=\"note\">%" PRIu64 " bad row%s skipped, in no count above.</p>\n<ul>\n",
-        r->n_skipped, r->n_skipped == 1 ? "" : "s");
+    report_putf(o, "<section>\n<h2>%s</h2>\n<p class=\"note\">", WORD(o, SKIPPED_ROWS));
+    report_putf(o, r->n_skipped == 1 ? WORD(o, SKIPPED_ROW) : WORD(o, SKIPPED_MANY), r->n_skipped);
+    report_put(o, "</p>\n<ul>\n");
     for (size_t i = 0; i < n; i++) {
         report_put(o, "<li><bdi>");
         report_textz(o, REPORT_HTML, r->skipped[i].message);
         report_put(o, "</bdi></li>\n");
     }
     report_put(o, "</ul>\n");
-    if (r->n_skipped > n) report_putf(o, "<p class=\"dim\">and %" PRIu64 " more</p>\n", r->n_skipped - n);
+    if (r->n_skipped > n) {
+        report_put(o, "<p class=\"dim\">");
+        report_putf(o, WORD(o, AND_MORE), r->n_skipped - n);
+        report_put(o, "</p>\n");
+    }
     report_put(o, "</section>\n");
 }
 
@@ -174,26 +198,26 @@ static void put_settings(report_out *o, const cfb_report *r) {
     const cfb_report_asking *run = r->n_asking == 1 ? &r->asking[0] : NULL;
     size_t n = run ? run->n_settings : r->n_settings;
     if (n > 0) {
-        report_put(o, "<section>\n<h2>Configuration</h2>\n<div class=\"card\">");
+        report_putf(o, "<section>\n<h2>%s</h2>\n<div class=\"card\">", WORD(o, CONFIGURATION));
         report_html_settings(o, run ? run->settings : r->settings, n);
         report_put(o, "</div>\n</section>\n");
     }
     if (run && run->n_commands > 0) {
-        report_put(o, "<section>\n<h2>Reproduce</h2>\n");
-        if (run->n_commands > 1) report_put(o, "<p class=\"dim\">These commands made the run, in this order.</p>\n");
+        report_putf(o, "<section>\n<h2>%s</h2>\n", WORD(o, REPRODUCE));
+        if (run->n_commands > 1) report_putf(o, "<p class=\"dim\">%s</p>\n", WORD(o, COMMANDS_IN_ORDER));
         report_html_commands(o, run->commands, run->n_commands);
         report_put(o, "</section>\n");
     } else if (r->command) {
-        report_put(o, "<section>\n<h2>Reproduce</h2>\n");
+        report_putf(o, "<section>\n<h2>%s</h2>\n", WORD(o, REPRODUCE));
         report_html_commands(o, &r->command, 1);
         report_put(o, "</section>\n");
     }
 }
 
 cfb_code cfb_report_html(const cfb_report *r, cfb_buf *out, cfb_err *err) {
-    report_out o = {out, err, CFB_OK};
+    report_out o = {out, err, CFB_OK, r->language == CFB_REPORT_ZH};
     put_head(&o, r);
-    if (r->n_tasks == 0) report_put(&o, "<p>No tasks.</p>\n");
+    if (r->n_tasks == 0) report_putf(&o, "<p>%s</p>\n", WORD(&o, NO_TASKS));
     report_group g = {0};
     while (report_next_group(r, &g)) put_group(&o, r, &g);
     put_skipped(&o, r);
@@ -202,8 +226,8 @@ cfb_code cfb_report_html(const cfb_report *r, cfb_buf *out, cfb_err *err) {
     report_put(&o, "</main>\n<footer><p>");
     size_t before = out->len;
     report_interval_note(&o, r);
-    if (out->len > before) report_put(&o, "; for a mean, tasks are taken as independent. ");
-    report_put(&o, "Scores over all rows count rows without an answer as 0; scores over answered rows leave them out. "
-                   "A mean over tasks weighs every task alike.</p></footer>\n</body>\n</html>\n");
+    if (out->len > before) report_put(&o, WORD(&o, MEAN_NOTE));
+    report_put(&o, WORD(&o, SCORE_NOTE));
+    report_put(&o, "</p></footer>\n</body>\n</html>\n");
     return o.rc;
 }

@@ -20,7 +20,7 @@ void report_html_states(report_out *o, const uint64_t n_state[CFB_ROW_STATE_COUN
     report_put(o, "</div>\n<ul class=\"legend\">");
     for (size_t i = 0; i < CFB_ROW_STATE_COUNT; i++) {
         if (n_state[i] == 0 && i != CFB_ROW_FAILED) continue;
-        report_putf(o, "<li><span class=\"dot s-%s\"></span>%s ", names[i], names[i]);
+        report_putf(o, "<li><span class=\"dot s-%s\"></span>%s ", names[i], report_state_word(o, names[i]));
         report_put_str(o, report_count(n_state[i], scratch));
         report_putf(o, " (%.1f %%)</li>", 100.0 * (double)n_state[i] / (double)n_rows);
     }
@@ -60,16 +60,17 @@ static void put_labels(report_out *o, const cfb_report_task *t) {
     char scratch[48];
     size_t n = report_is_f1(t) ? pick_labels(&t->summary, top) : 0;
     if (n == 0) return;
-    report_put(o, "<h4>Labels");
+    const char *const heads[] = {
+        WORD(o, LABEL), WORD(o, IN_REFERENCES), WORD(o, IN_OUTPUTS), WORD(o, IN_BOTH), WORD(o, PRECISION), WORD(o, RECALL), "F1"};
+    report_putf(o, "<h4>%s", WORD(o, LABELS));
     if (t->summary.n_labels > n) {
-        report_putf(o, ", the %zu most frequent of ", n);
+        report_putf(o, WORD(o, MOST_FREQUENT), n);
         report_put_str(o, report_count(t->summary.n_labels, scratch));
+        report_put(o, WORD(o, MOST_FREQUENT_END));
     }
-    report_put(o, "</h4>\n<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">label</th><th scope=\"col\" class=\"n\">in "
-                  "references</th>"
-                  "<th scope=\"col\" class=\"n\">in outputs</th><th scope=\"col\" class=\"n\">in both</th><th scope=\"col\" "
-                  "class=\"n\">precision</th>"
-                  "<th scope=\"col\" class=\"n\">recall</th><th scope=\"col\" class=\"n\">F1</th></tr></thead>\n<tbody>\n");
+    report_put(o, "</h4>\n<div class=\"scroll\"><table>\n<thead><tr>");
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) report_html_column(o, heads[i], i > 0);
+    report_put(o, "</tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < n; i++) {
         const uint64_t counts[3] = {top[i]->actual, top[i]->predicted, top[i]->correct};
         report_put(o, "<tr><th scope=\"row\" class=\"t\"><bdi>");
@@ -108,8 +109,8 @@ static uint64_t count_of(const cfb_report_task *t, cfb_str reference, cfb_str ou
 /* All labels against all, where they are few. */
 static void put_matrix(report_out *o, const cfb_report_task *t) {
     const cfb_score_summary *s = &t->summary;
-    report_put(
-        o, "<div class=\"scroll\"><table class=\"cm\">\n<thead><tr><th scope=\"col\">in the reference ↓ in the output →</th>");
+    report_put(o, "<div class=\"scroll\"><table class=\"cm\">\n<thead><tr>");
+    report_html_column(o, WORD(o, CONFUSION_CORNER), false);
     for (size_t k = 0; k < s->n_labels; k++) {
         report_put(o, "<th scope=\"col\">");
         put_label(o, s->labels[k].label);
@@ -148,10 +149,12 @@ static const cfb_label_stat *stat_of(const cfb_score_summary *s, cfb_str label) 
 
 static void put_pairs(report_out *o, const cfb_report_task *t, size_t n) {
     char scratch[48];
-    report_put(
-        o, "<div class=\"scroll\"><table>\n<thead><tr><th scope=\"col\">in the reference, missed</th><th scope=\"col\">in the "
-           "output instead</th><th scope=\"col\" class=\"n\">rows</th><th scope=\"col\" class=\"n\">of the rows with this "
-           "reference</th></tr></thead>\n<tbody>\n");
+    report_put(o, "<div class=\"scroll\"><table>\n<thead><tr>");
+    report_html_column(o, WORD(o, MISSED), false);
+    report_html_column(o, WORD(o, INSTEAD), false);
+    report_html_column(o, WORD(o, ROWS), true);
+    report_html_column(o, WORD(o, OF_REFERENCE_ROWS), true);
+    report_put(o, "</tr></thead>\n<tbody>\n");
     for (size_t i = 0; i < n; i++) {
         const cfb_confused_pair *p = &t->confused[i];
         const cfb_label_stat *l = stat_of(&t->summary, p->reference);
@@ -172,8 +175,8 @@ static void put_confused(report_out *o, const cfb_report_task *t) {
     while (n < t->n_confused && n < MAX_PAIRS && t->confused[n].n > 1) n++;
     bool matrix = t->n_confused > 0 && t->summary.n_labels <= MATRIX_LABELS;
     if (!matrix && n == 0) return;
-    report_put(o, "<h4>Confused labels");
-    if (t->n_confused_rows < t->summary.n_rows) report_putf(o, ", in the first %" PRIu64 " rows", t->n_confused_rows);
+    report_putf(o, "<h4>%s", WORD(o, CONFUSED_LABELS));
+    if (t->n_confused_rows < t->summary.n_rows) report_putf(o, WORD(o, IN_FIRST_ROWS), t->n_confused_rows);
     report_put(o, "</h4>\n");
     if (matrix && t->n_confused_rows == t->summary.n_rows)
         put_matrix(o, t);
@@ -188,31 +191,31 @@ static void put_text(report_out *o, const char *label, cfb_str s) {
     if (s.ptr == NULL) return;
     report_putf(o, "<span class=\"lab\">%s</span>", label);
     if (s.len == 0) {
-        report_put(o, "<span class=\"txt dim\">(empty)</span>\n");
+        report_putf(o, "<span class=\"txt dim\">%s</span>\n", WORD(o, EMPTY_TEXT));
         return;
     }
     report_put(o, "<bdi class=\"txt\" dir=\"auto\">");
     size_t left_out = report_text(o, REPORT_HTML_BLOCK, s, MAX_CHARS);
     report_put(o, "</bdi>\n");
     if (left_out == 0) return;
-    report_put(o, "<p class=\"dim\">Cut: ");
+    report_putf(o, "<p class=\"dim\">%s", WORD(o, CUT));
     report_put_str(o, report_count(left_out, scratch));
-    report_put(o, " more characters.</p>\n");
+    report_putf(o, "%s</p>\n", WORD(o, CUT_END));
 }
 
 static void put_row(report_out *o, const cfb_report_row *row, bool labels) {
     char scratch[48];
-    report_put(o, "<div class=\"row\"><p><b>row ");
+    report_putf(o, "<div class=\"row\"><p><b>%s", WORD(o, ROW));
     report_put_str(o, report_count(row->row, scratch));
     report_put(o, "</b>");
     if (row->id.len > 0) {
-        report_put(o, " <span class=\"dim\">id <bdi>");
+        report_put(o, WORD(o, ID));
         if (report_text(o, REPORT_HTML, row->id, 80) > 0) report_put(o, "…");
         report_put(o, "</bdi></span>");
     }
     report_put(o, " <span class=\"dim\">·</span> ");
-    report_textz(o, REPORT_HTML, row->state);
-    report_put(o, " <span class=\"dim\">·</span> score ");
+    report_textz(o, REPORT_HTML, report_state_word(o, row->state));
+    report_putf(o, " <span class=\"dim\">·</span>%s", WORD(o, ROW_SCORE));
     report_put_str(o, report_score(row->score, scratch));
     report_put(o, "</p>\n");
     if (row->fail || row->message) {
@@ -222,7 +225,7 @@ static void put_row(report_out *o, const cfb_report_row *row, bool labels) {
         if (report_text(o, REPORT_HTML, cfb_str_from(row->message), MAX_CHARS) > 0) report_put(o, "…");
         report_put(o, "</bdi></p>\n");
     }
-    put_text(o, "input", row->input);
+    put_text(o, WORD(o, INPUT), row->input);
     report_difference(o, row, labels);
     report_put(o, "</div>\n");
 }
@@ -231,10 +234,15 @@ static void put_rows(report_out *o, const char *title, const cfb_report_row *row
                      bool labels) {
     if (n_all == 0) return;
     size_t n_shown = n < MAX_ROWS ? n : MAX_ROWS;
-    report_putf(o, "<details%s><summary>%s (%" PRIu64 ")</summary>\n", open ? " open" : "", title, n_all);
+    report_putf(o, "<details%s><summary>%s", open ? " open" : "", title);
+    report_putf(o, WORD(o, HOW_MANY), n_all);
+    report_put(o, "</summary>\n");
     for (size_t i = 0; i < n_shown; i++) put_row(o, &rows[i], labels);
-    if (n_all > n_shown)
-        report_putf(o, "<p class=\"dim\">and %" PRIu64 " %s</p>\n", n_all - n_shown, n_shown ? "more" : "not listed");
+    if (n_all > n_shown) {
+        report_put(o, "<p class=\"dim\">");
+        report_putf(o, n_shown ? WORD(o, AND_MORE) : WORD(o, AND_NOT_LISTED), n_all - n_shown);
+        report_put(o, "</p>\n");
+    }
     report_put(o, "</details>\n");
 }
 
@@ -245,20 +253,20 @@ static void put_numbers(report_out *o, const cfb_report_task *t) {
     char scratch[48];
     report_put(o, "<p class=\"dim\">");
     report_put_str(o, report_count(s->n_rows, scratch));
-    report_put(o, " rows, ");
+    report_put(o, WORD(o, N_ROWS));
     report_put_str(o, report_count(s->n_answered, scratch));
-    report_put(o, " answered; score over answered rows ");
+    report_put(o, WORD(o, ANSWERED_SCORE));
     report_put_str(o, report_score(s->mean_answered, scratch));
     if (report_is_f1(t)) {
-        report_put(o, "; label sets: precision ");
+        report_put(o, WORD(o, LABEL_SETS));
         report_put_str(o, report_score(s->mean_precision, scratch));
-        report_put(o, ", recall ");
+        report_put(o, WORD(o, AND_RECALL));
         report_put_str(o, report_score(s->mean_recall, scratch));
-        report_put(o, ", F1 ");
+        report_put(o, WORD(o, AND_F1));
         report_put_str(o, report_score(s->mean_f1, scratch));
     }
-    report_putf(o, "; mean length in characters: reference %.1f, output %.1f.</p>\n", s->n_rows ? s->mean_response_chars : 0.0,
-                s->n_rows ? s->mean_output_chars : 0.0);
+    report_putf(o, WORD(o, MEAN_LENGTHS), s->n_rows ? s->mean_response_chars : 0.0, s->n_rows ? s->mean_output_chars : 0.0);
+    report_put(o, "</p>\n");
 }
 
 void report_html_task(report_out *o, const cfb_report_task *t, size_t id) {
@@ -288,9 +296,9 @@ void report_html_task(report_out *o, const cfb_report_task *t, size_t id) {
         if (!report_has_note(t, note)) continue;
         report_put(o, "<p class=\"note\">");
         report_put_note(o, t, note);
-        report_put(o, ".</p>\n");
+        report_putf(o, "%s</p>\n", WORD(o, STOP));
     }
-    report_put(o, "<div class=\"figs\"><div><h4>Row scores</h4>\n");
+    report_putf(o, "<div class=\"figs\"><div><h4>%s</h4>\n", WORD(o, ROW_SCORES));
     report_svg_histogram(o, t->histogram);
     report_put(o, "</div><div>");
     report_svg_lengths(o, t->lengths, id);
@@ -298,12 +306,12 @@ void report_html_task(report_out *o, const cfb_report_task *t, size_t id) {
     put_labels(o, t);
     put_confused(o, t);
     bool f1 = report_is_f1(t);
-    put_rows(o, "Failed rows", t->failed, t->n_failed_listed, s->n_state[CFB_ROW_FAILED], true, f1);
-    put_rows(o, "Random rows", t->sample, t->n_sample, t->n_sample, false, f1);
-    put_rows(o, "Lowest scores", t->worst, t->n_worst, t->n_worst, false, f1);
-    put_rows(o, "Highest scores", t->best, t->n_best, t->n_best, false, f1);
+    put_rows(o, WORD(o, FAILED_ROWS), t->failed, t->n_failed_listed, s->n_state[CFB_ROW_FAILED], true, f1);
+    put_rows(o, WORD(o, RANDOM_ROWS), t->sample, t->n_sample, t->n_sample, false, f1);
+    put_rows(o, WORD(o, LOWEST_SCORES), t->worst, t->n_worst, t->n_worst, false, f1);
+    put_rows(o, WORD(o, HIGHEST_SCORES), t->best, t->n_best, t->n_best, false, f1);
     if (t->source) {
-        report_put(o, "<p class=\"dim\">Source: <bdi>");
+        report_putf(o, "<p class=\"dim\">%s<bdi>", WORD(o, SOURCE));
         report_textz(o, REPORT_HTML, t->source);
         report_put(o, "</bdi></p>\n");
     }

@@ -4,6 +4,7 @@
 #define CFB_REPORT_INTERNAL_H
 
 #include "cfbench/report.h"
+#include "report/words.h"
 
 /* ---- text sink: after the first error every call does nothing; rc keeps it ---- */
 
@@ -11,6 +12,7 @@ typedef struct report_out {
     cfb_buf *buf;
     cfb_err *err;
     cfb_code rc;
+    bool zh; /* the words are Chinese (words.h) */
 } report_out;
 
 void report_put(report_out *o, const char *z);
@@ -58,34 +60,34 @@ typedef struct report_mean {
 } report_mean;
 /* Kinds in order of appearance (the first eight), then all. None for a single task, no kinds if there is one only. */
 size_t report_means(const report_group *g, report_mean out[REPORT_MAX_MEANS]);
-const char *report_mean_name(const report_mean *m); /* "all" for kind NULL */
+const char *report_mean_name(const report_out *o, const report_mean *m); /* "all" for kind NULL */
 
-/* X(NAME, head in a two-line table, head alone, right-aligned) */
-#define REPORT_COLUMN_MAP(X)                             \
-    X(TASK, "task", "task", 0)                           \
-    X(METRIC, "metric", "metric", 0)                     \
-    X(ROWS, "all", "rows", 1)                            \
-    X(ANSWERED, "answered", "answered", 1)               \
-    X(OK, "ok", "ok", 1)                                 \
-    X(EMPTY, "empty", "empty", 1)                        \
-    X(TRUNCATED, "truncated", "truncated", 1)            \
-    X(FILTERED, "filtered", "filtered", 1)               \
-    X(FAILED, "failed", "failed", 1)                     \
-    X(SCORE, "all", "score (all rows)", 1)               \
-    X(INTERVAL, "interval", "interval", 1)               \
-    X(SCORE_ANSWERED, "answered", "score (answered)", 1) \
-    X(PRECISION, "prec", "precision", 1)                 \
-    X(RECALL, "recall", "recall", 1)
+/* X(NAME, head in a two-line table, word that is its head alone, right-aligned) */
+#define REPORT_COLUMN_MAP(X)                         \
+    X(TASK, "task", TASK, 0)                         \
+    X(METRIC, "metric", METRIC, 0)                   \
+    X(ROWS, "all", ROWS, 1)                          \
+    X(ANSWERED, "answered", ANSWERED, 1)             \
+    X(OK, "ok", OK, 1)                               \
+    X(EMPTY, "empty", EMPTY, 1)                      \
+    X(TRUNCATED, "truncated", TRUNCATED, 1)          \
+    X(FILTERED, "filtered", FILTERED, 1)             \
+    X(FAILED, "failed", FAILED, 1)                   \
+    X(SCORE, "all", SCORE_ALL, 1)                    \
+    X(INTERVAL, "interval", INTERVAL, 1)             \
+    X(SCORE_ANSWERED, "answered", SCORE_ANSWERED, 1) \
+    X(PRECISION, "prec", PRECISION, 1)               \
+    X(RECALL, "recall", RECALL, 1)
 
 typedef enum report_column {
-#define REPORT_X(NAME, two, alone, right) REPORT_COL_##NAME,
+#define REPORT_X(NAME, two, word, right) REPORT_COL_##NAME,
     REPORT_COLUMN_MAP(REPORT_X)
 #undef REPORT_X
         REPORT_COLUMN_COUNT
 } report_column;
 
 extern const char *const report_column_head[REPORT_COLUMN_COUNT];
-extern const char *const report_column_name[REPORT_COLUMN_COUNT];
+const char *report_column_name(const report_out *o, report_column c); /* its head alone */
 extern const bool report_column_right[REPORT_COLUMN_COUNT];
 
 /* Bit mask of the columns worth showing. `ok` is shown where it differs from `answered`; other states where a task has one;
@@ -93,7 +95,7 @@ extern const bool report_column_right[REPORT_COLUMN_COUNT];
 unsigned report_columns(const cfb_report *r);
 /* Text of a cell, foreign text as it is; in scratch or borrowed from the task. Empty where the column says nothing. */
 cfb_str report_cell(const cfb_report_task *t, report_column c, char scratch[48]);
-cfb_str report_mean_cell(const report_mean *m, report_column c, char scratch[48]);
+cfb_str report_mean_cell(const report_out *o, const report_mean *m, report_column c, char scratch[48]);
 
 bool report_is_f1(const cfb_report_task *t);
 uint64_t report_n_failed(const cfb_report *r);
@@ -125,6 +127,10 @@ void report_put_note(report_out *o, const cfb_report_task *t, report_note note);
 extern const char report_css[];
 /* From the doctype to the start of the body. */
 void report_html_head(report_out *o, const char *title);
+/* The head of a column: a word, which may be markup. */
+void report_html_column(report_out *o, const char *word, bool right);
+/* A row's state by its name, in the page's language; another text stays as it is. */
+const char *report_state_word(const report_out *o, const char *state);
 /* Inline SVG of a histogram over [0, 1]. */
 void report_svg_histogram(report_out *o, const uint64_t bins[CFB_REPORT_BINS]);
 /* Output length against score, with its heading: shaded cells, and the mean score of each length. Nothing where all outputs are

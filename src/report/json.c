@@ -224,7 +224,7 @@ static void write_means(cfb_jw *w, const cfb_report *r) {
             cfb_jw_obj(w);
             member_str(w, "model", g.model);
             member_str(w, "setting", g.setting);
-            member_str(w, "kind", report_mean_name(&means[i]));
+            member_str(w, "kind", means[i].kind ? means[i].kind : "all");
             member_count(w, "tasks", means[i].n_tasks);
             member_count(w, "rows", means[i].n_rows);
             member_count(w, "answered", means[i].n_answered);

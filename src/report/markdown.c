@@ -11,7 +11,7 @@ static bool shown(unsigned mask, int c) { return (mask >> c & 1) != 0; }
 static void put_head(report_out *o, unsigned mask) {
     report_put(o, "|");
     for (int c = 0; c < REPORT_COLUMN_COUNT; c++)
-        if (shown(mask, c)) report_putf(o, " %s |", report_column_name[c]);
+        if (shown(mask, c)) report_putf(o, " %s |", report_column_name(o, (report_column)c));
     report_put(o, "\n|");
     for (int c = 0; c < REPORT_COLUMN_COUNT; c++)
         if (shown(mask, c)) report_put(o, report_column_right[c] ? " ---: |" : " --- |");
@@ -49,7 +49,7 @@ static void put_group(report_out *o, const report_group *g, unsigned mask) {
     for (size_t i = 0; i < n; i++) {
         report_put(o, "|");
         for (int c = 0; c < REPORT_COLUMN_COUNT; c++)
-            if (shown(mask, c)) put_cell(o, report_mean_cell(&means[i], (report_column)c, scratch), true);
+            if (shown(mask, c)) put_cell(o, report_mean_cell(o, &means[i], (report_column)c, scratch), true);
         report_put(o, "\n");
     }
 }
@@ -145,7 +145,7 @@ static void put_commands(report_out *o, const cfb_report *r) {
 }
 
 cfb_code cfb_report_markdown(const cfb_report *r, cfb_buf *out, cfb_err *err) {
-    report_out o = {out, err, CFB_OK};
+    report_out o = {out, err, CFB_OK, false};
     unsigned mask = report_columns(r);
     report_put(&o, "# ");
     report_textz(&o, REPORT_MARKDOWN, r->title ? r->title : "Scores");

@@ -5,15 +5,22 @@
 #include <math.h>
 #include <stdio.h>
 
-#define REPORT_X(NAME, two, alone, right) two,
+#define REPORT_X(NAME, two, word, right) two,
 const char *const report_column_head[REPORT_COLUMN_COUNT] = {REPORT_COLUMN_MAP(REPORT_X)};
 #undef REPORT_X
-#define REPORT_X(NAME, two, alone, right) alone,
-const char *const report_column_name[REPORT_COLUMN_COUNT] = {REPORT_COLUMN_MAP(REPORT_X)};
-#undef REPORT_X
-#define REPORT_X(NAME, two, alone, right) right,
+#define REPORT_X(NAME, two, word, right) right,
 const bool report_column_right[REPORT_COLUMN_COUNT] = {REPORT_COLUMN_MAP(REPORT_X)};
 #undef REPORT_X
+
+const char *report_column_name(const report_out *o, report_column c) {
+    switch (c) {
+#define REPORT_X(NAME, two, word, right) \
+    case REPORT_COL_##NAME: return WORD(o, word);
+        REPORT_COLUMN_MAP(REPORT_X)
+#undef REPORT_X
+    default: return "";
+    }
+}
 
 static bool same(const char *a, const char *b) { return cfb_str_eq(cfb_str_from(a), cfb_str_from(b)) && !a == !b; }
 
@@ -55,7 +62,7 @@ size_t report_means(const report_group *g, report_mean out[REPORT_MAX_MEANS]) {
     report_mean all = {0};
     if (g->n < 2) return 0;
     for (size_t i = 0; i < g->n; i++) {
-        const char *kind = g->tasks[i].kind ? g->tasks[i].kind : "other";
+        const char *kind = g->tasks[i].kind ? g->tasks[i].kind : REPORT_EN_OTHER;
         size_t k = 0;
         while (k < n && !same(out[k].kind, kind)) k++;
         if (k == n && n < REPORT_MAX_MEANS - 1) out[n++] = (report_mean){.kind = kind};
@@ -68,7 +75,17 @@ size_t report_means(const report_group *g, report_mean out[REPORT_MAX_MEANS]) {
     return n;
 }
 
-const char *report_mean_name(const report_mean *m) { return m->kind ? m->kind : "all"; }
+const char *report_mean_name(const report_out *o, const report_mean *m) {
+    if (m->kind == NULL) return WORD(o, ALL);
+#define KIND(ID) \
+    if (strcmp(m->kind, REPORT_EN_##ID) == 0) return WORD(o, ID);
+    KIND(RECOGNITION)
+    KIND(CLASSIFICATION)
+    KIND(GENERATION)
+    KIND(OTHER)
+#undef KIND
+    return m->kind;
+}
 
 bool report_is_f1(const cfb_report_task *t) { return t->summary.metric != NULL && strncmp(t->summary.metric, "f1", 2) == 0; }
 
@@ -127,11 +144,11 @@ cfb_str report_cell(const cfb_report_task *t, report_column c, char scratch[48])
     }
 }
 
-cfb_str report_mean_cell(const report_mean *m, report_column c, char scratch[48]) {
+cfb_str report_mean_cell(const report_out *o, const report_mean *m, report_column c, char scratch[48]) {
     switch (c) {
-    case REPORT_COL_TASK: return cfb_str_from(report_mean_name(m));
+    case REPORT_COL_TASK: return cfb_str_from(report_mean_name(o, m));
     case REPORT_COL_METRIC: {
-        int n = snprintf(scratch, 48, "mean of %zu task%s", m->n_tasks, m->n_tasks == 1 ? "" : "s");
+        int n = snprintf(scratch, 48, m->n_tasks == 1 ? WORD(o, MEAN_OF_TASK) : WORD(o, MEAN_OF_TASKS), m->n_tasks);
         return (cfb_str){scratch, n > 0 && n < 48 ? (size_t)n : 0};
     }
     case REPORT_COL_ROWS: return digits(m->n_rows, scratch);
@@ -145,16 +162,12 @@ cfb_str report_mean_cell(const report_mean *m, report_column c, char scratch[48]
 
 void report_unmatchable_note(report_out *o, uint64_t n) {
     if (n == 0) return;
-    report_putf(o, "%" PRIu64 " reference%s what F1 cannot match: ',' or spaces inside, or no suite label", n,
-                n == 1 ? " holds" : "s hold");
+    report_putf(o, n == 1 ? WORD(o, UNMATCHABLE_ONE) : WORD(o, UNMATCHABLE_MANY), n);
 }
 
 void report_calibration_note(report_out *o, const cfb_report_calibration *c) {
     if (c == NULL || c->n < 2) return;
-    report_putf(o,
-                "%.4f above mismatched pairs (%.4f); own reference above %.1f %% of the others, nearest in %.1f %% of %zu rows "
-                "(chance: 50 %% and %.2g %%)",
-                c->lift, c->mismatched, 100 * c->percentile, 100 * c->top1, c->n, 100.0 / (double)c->n);
+    report_putf(o, WORD(o, CALIBRATION), c->lift, c->mismatched, 100 * c->percentile, 100 * c->top1, c->n, 100.0 / (double)c->n);
 }
 
 cfb_str report_range(double lo, double hi, char scratch[48]) {
@@ -170,14 +183,13 @@ bool report_is_open(const cfb_report_task *t) {
 
 void report_open_note(report_out *o, const cfb_report_task *t) {
     const cfb_score_summary *s = &t->summary;
-    report_putf(o, "%" PRIu64 " of %" PRIu64 " rows have no reply", s->n_state[CFB_ROW_FAILED], s->n_rows);
-    if (t->interval.method) report_putf(o, ": score between %.3f and %.3f", s->mean_all, t->interval.best);
-    report_put(o, "; not to be quoted");
+    report_putf(o, WORD(o, NO_REPLY), s->n_state[CFB_ROW_FAILED], s->n_rows);
+    if (t->interval.method) report_putf(o, WORD(o, SCORE_BETWEEN), s->mean_all, t->interval.best);
+    report_put(o, WORD(o, NOT_TO_BE_QUOTED));
 }
 
 void report_interval_note(report_out *o, const cfb_report *r) {
-    if (r->confidence > 0 && report_columns(r) & BIT(INTERVAL))
-        report_putf(o, "interval: %g %% confidence, of the score over all rows", 100 * r->confidence);
+    if (r->confidence > 0 && report_columns(r) & BIT(INTERVAL)) report_putf(o, WORD(o, INTERVAL_NOTE), 100 * r->confidence);
 }
 
 bool report_has_note(const cfb_report_task *t, report_note note) {

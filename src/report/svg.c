@@ -16,8 +16,10 @@ static void put_bar(report_out *o, size_t i, uint64_t n, uint64_t top, uint64_t 
     if (h < 1.5) h = 1.5; /* a rare score must not vanish */
     report_putf(o, "<rect class=\"hb\" x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%.1f\" rx=\"2\">", LEFT + (int)i * BAR_W + 1,
                 TOP + PLOT_H - h, BAR_W - 2, h);
-    report_putf(o, "<title>%.2f to %.2f: %" PRIu64 " row%s (%.1f %%)</title></rect>", (double)i / CFB_REPORT_BINS,
-                (double)(i + 1) / CFB_REPORT_BINS, n, n == 1 ? "" : "s", 100.0 * (double)n / (double)all);
+    report_put(o, "<title>");
+    report_putf(o, n == 1 ? WORD(o, BAR_ONE) : WORD(o, BAR_MANY), (double)i / CFB_REPORT_BINS, (double)(i + 1) / CFB_REPORT_BINS,
+                n, 100.0 * (double)n / (double)all);
+    report_put(o, "</title></rect>");
 }
 
 static void put_axes(report_out *o, uint64_t top) {
@@ -47,12 +49,10 @@ void report_svg_histogram(report_out *o, const uint64_t bins[CFB_REPORT_BINS]) {
         }
     }
     if (top == 0) return;
-    report_putf(o,
-                "<svg class=\"hist\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"Histogram of %" PRIu64
-                " row scores from 0 to 1; ",
-                LEFT + PLOT_W + 16, TOP + PLOT_H + 22, all);
-    report_putf(o, "most rows, %" PRIu64 ", between %.2f and %.2f\">", top, (double)mode / CFB_REPORT_BINS,
-                (double)(mode + 1) / CFB_REPORT_BINS);
+    report_putf(o, "<svg class=\"hist\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", LEFT + PLOT_W + 16, TOP + PLOT_H + 22);
+    report_putf(o, WORD(o, HISTOGRAM), all);
+    report_putf(o, WORD(o, HISTOGRAM_MODE), top, (double)mode / CFB_REPORT_BINS, (double)(mode + 1) / CFB_REPORT_BINS);
+    report_put(o, "\">");
     put_axes(o, top);
     for (size_t i = 0; i < CFB_REPORT_BINS; i++) put_bar(o, i, bins[i], top, all);
     report_put(o, "</svg>\n");
@@ -146,20 +146,17 @@ void report_svg_lengths(report_out *o, const cfb_report_lengths *l, size_t id) {
     size_t first, last;
     if (l == NULL || !find_range(l, &first, &last)) return;
     double step = (double)PLOT_W / (double)(last - first + 1);
-    report_putf(o,
-                "<h4>Length and score</h4>\n<svg class=\"hist len\" viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"lt%zu "
-                "ld%zu\"><title id=\"lt%zu\">"
-                "Scores by length of the output</title><desc id=\"ld%zu\">Mean score by characters:",
-                LEFT + PLOT_W + 16, TOP + PLOT_H + 22, id, id, id, id);
+    report_putf(o, "<h4>%s</h4>\n<svg class=\"hist len\" viewBox=\"0 0 %d %d\" role=\"img\" aria-labelledby=\"lt%zu ld%zu\">",
+                WORD(o, LENGTH_AND_SCORE), LEFT + PLOT_W + 16, TOP + PLOT_H + 22, id, id);
+    report_putf(o, "<title id=\"lt%zu\">%s</title><desc id=\"ld%zu\">%s", id, WORD(o, SCORES_BY_LENGTH), id,
+                WORD(o, MEAN_BY_LENGTH));
     for (size_t i = first; i <= last; i++) {
         uint64_t n = in_bin(l, i);
-        if (n) report_putf(o, " from %.0f: %.2f (%" PRIu64 ");", ceil(cfb_report_length_edge(i)), l->sum[i] / (double)n, n);
+        if (n) report_putf(o, WORD(o, FROM_LENGTH), ceil(cfb_report_length_edge(i)), l->sum[i] / (double)n, n);
     }
     report_put(o, "</desc>\n");
     put_cells(o, l, first, last, step);
     put_length_axes(o, first, last, step);
     put_means(o, l, first, last, step);
-    report_put(
-        o, "</svg>\n<p class=\"dim\">Characters of the output (across) and score (upwards) of answered rows; darker: more rows; "
-           "the line: mean score.</p>\n");
+    report_putf(o, "</svg>\n<p class=\"dim\">%s</p>\n", WORD(o, LENGTH_NOTE));
 }

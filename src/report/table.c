@@ -35,11 +35,11 @@ static void color(table *t, const char *code) {
 /* Safe text of z, cut to max columns, in t->cell. Returns its columns. */
 static size_t make_text(table *t, cfb_str s, size_t max) {
     cfb_buf safe = CFB_BUF_INIT(SIZE_MAX / 2);
-    report_out tmp = {&safe, t->o->err, t->o->rc};
+    report_out tmp = {&safe, t->o->err, t->o->rc, false};
     (void)report_text(&tmp, REPORT_TERMINAL, s, max + 1); /* bounds the work; report_fit does the exact cut */
     size_t used = 0;
     cfb_buf_clear(&t->cell);
-    report_out cell = {&t->cell, t->o->err, tmp.rc};
+    report_out cell = {&t->cell, t->o->err, tmp.rc, false};
     if (cell.rc == CFB_OK) used = report_fit(&cell, cfb_buf_str(&safe), max);
     if (t->o->rc == CFB_OK) t->o->rc = cell.rc;
     cfb_buf_free(&safe);
@@ -50,8 +50,8 @@ static size_t max_of(int c) { return c == REPORT_COL_TASK ? MAX_TASK : MAX_METRI
 
 /* A mean's name has to say that it is one, where no other column does. */
 static cfb_str mean_cell(const table *t, const report_mean *m, int c, char scratch[48]) {
-    if (c != REPORT_COL_TASK || !t->metric_below) return report_mean_cell(m, (report_column)c, scratch);
-    int n = snprintf(scratch, 48, "mean of %.39s", report_mean_name(m));
+    if (c != REPORT_COL_TASK || !t->metric_below) return report_mean_cell(t->o, m, (report_column)c, scratch);
+    int n = snprintf(scratch, 48, "mean of %.39s", report_mean_name(t->o, m));
     return (cfb_str){scratch, n > 0 ? (size_t)n : 0};
 }
 
@@ -262,7 +262,7 @@ static void put_failed(table *t) {
 static void put_note(table *t, const cfb_report_task *task, report_note note) {
     char name[320];
     cfb_buf text = CFB_BUF_INIT(1024);
-    report_out o = {&text, t->o->err, t->o->rc};
+    report_out o = {&text, t->o->err, t->o->rc, false};
     report_put_note(&o, task, note);
     t->o->rc = o.rc;
     task_name(t, task, name, sizeof name);
@@ -324,7 +324,7 @@ static void put_selected(table *t) {
 }
 
 cfb_code cfb_report_table(const cfb_report *r, const cfb_table_style *style, cfb_buf *out, cfb_err *err) {
-    report_out o = {out, err, CFB_OK};
+    report_out o = {out, err, CFB_OK, false};
     table t = {.r = r, .o = &o, .color = style && style->color, .limit = DEFAULT_WIDTH, .cell = CFB_BUF_INIT(SIZE_MAX / 2)};
     if (style && style->width > 0) t.limit = style->width < MIN_WIDTH ? MIN_WIDTH : (size_t)style->width;
     fit_columns(&t);

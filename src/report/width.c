@@ -38,7 +38,7 @@ size_t report_fit(report_out *o, cfb_str s, size_t width) {
 
 cfb_code cfb_display_fit(cfb_str s, size_t width, bool pad, cfb_buf *out, cfb_err *err) {
     cfb_buf safe = CFB_BUF_INIT(SIZE_MAX / 2);
-    report_out text = {&safe, err, CFB_OK}, o = {out, err, CFB_OK};
+    report_out text = {&safe, err, CFB_OK, false}, o = {out, err, CFB_OK, false};
     (void)report_text(&text, REPORT_TERMINAL, s, width + 1); /* bounds the work; report_fit does the exact cut */
     o.rc = text.rc;
     size_t used = o.rc == CFB_OK ? report_fit(&o, cfb_buf_str(&safe), width) : 0;

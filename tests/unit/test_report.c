@@ -590,6 +590,30 @@ static void confusions(void **state) {
     cfb_buf_free(&b);
 }
 
+/* The fixture's page in both languages; test cli/language.sh looks at every word. */
+static void languages(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    cfb_buf en = make(cfb_report_html, &s.report);
+    s.report.language = CFB_REPORT_ZH;
+    cfb_buf zh = make(cfb_report_html, &s.report), other = make(cfb_report_markdown, &s.report);
+    assert_has(&en, "<html lang=\"en\">");
+    assert_has(&zh, "<html lang=\"zh-CN\">");
+    assert_has(&zh, "<th scope=\"col\" class=\"n\">召回率</th>");
+    assert_has(&zh, "个任务的平均");
+    assert_lacks(&zh, "Lowest scores");
+    assert_lacks(&zh, ">rows<");
+    assert_has(&other, "| recall |"); /* only pages are translated */
+    assert_int_equal(cfb_report_html_language(cfb_buf_str(&en)), CFB_REPORT_EN);
+    assert_int_equal(cfb_report_html_language(cfb_buf_str(&zh)), CFB_REPORT_ZH);
+    assert_int_equal(cfb_report_html_language((cfb_str){zh.ptr, 20}), CFB_REPORT_EN);
+    assert_int_equal(cfb_report_html_language(CFB_STR_NULL), CFB_REPORT_EN);
+    cfb_buf_free(&en);
+    cfb_buf_free(&zh);
+    cfb_buf_free(&other);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(display_width),       cmocka_unit_test(display_fit),     cmocka_unit_test(table_whole),
@@ -597,7 +621,7 @@ int main(void) {
         cmocka_unit_test(table_colours),       cmocka_unit_test(groups_and_gaps), cmocka_unit_test(json_members),
         cmocka_unit_test(hostile_text),        cmocka_unit_test(markdown_cells),  cmocka_unit_test(html_nests),
         cmocka_unit_test(labels_by_frequency), cmocka_unit_test(limits_are_kept), cmocka_unit_test(differences),
-        cmocka_unit_test(lengths_and_scores),  cmocka_unit_test(confusions),
+        cmocka_unit_test(lengths_and_scores),  cmocka_unit_test(confusions),      cmocka_unit_test(languages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
