@@ -122,7 +122,8 @@ def section_ends():
             os.chmod(token, 0o600)
             r = ask(SUITE, m.url, out_dir(), "--limiter", l.address, "--limiter-token-file", token, "--limit", "1")
             assert r.code == 0, (r.code, r.err)
-            assert "3 clients" in l.stop() or True
+            said = l.stop()
+            assert "1 clients, 1 refused" in said, said
     with check("no limiter there: exit 4, and where"):
         with Mock(SUITE) as m:
             r = ask(SUITE, m.url, out_dir(), "--limiter", "127.0.0.1:1", env={"CFBENCH_LIMITER_TOKEN": TOKEN})

@@ -129,6 +129,10 @@ def section_stop():
         assert p.returncode == 4, (p.returncode, p.stderr[-600:])
 
 
+# What measures a rate wants cores of its own for every rank: MPI_RATES=1 asks for it.
+if not os.environ.get("MPI_RATES"):
+    del section_rate
+    print(f"skip {KIND}: one rate over 4 ranks x 8 threads: skipped: it measures time; MPI_RATES=1 runs it")
 for name, section in [(n[8:], f) for n, f in list(globals().items()) if n.startswith("section_")]:
     if wants(name): section()
 finish()
