@@ -1,8 +1,13 @@
 # cfbench - one Makefile, not recursive but for the steps that install what is missing first.
-# Variables: CC, CFLAGS, LDFLAGS, SERIAL=1 (no OpenMP), WERROR=1, SANITIZE=address,undefined, prefix, DESTDIR.
+# Variables: CC, CFLAGS, LDFLAGS, SERIAL=1 (no OpenMP), MPI=1 (several ranks; MPICC=mpicc.openmpi or the like), WERROR=1, SANITIZE=address,undefined, prefix, DESTDIR.
 
 VERSION := 0.1.0
 CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
+# MPI=1: mpicc is the compiler, whichever MPI it belongs to.
+MPICC ?= mpicc
+ifneq ($(MPI),)
+CC := $(MPICC)
+endif
 AR := $(if $(filter default undefined,$(origin AR)),ar,$(AR))
 CFLAGS ?= -O2 -g
 prefix ?= /usr/local
@@ -15,7 +20,7 @@ LAZY ?= $(if $(filter -static,$(LDFLAGS) $(CFLAGS) $(CC)),,$(filter Linux FreeBS
 # One build folder per set of flags, so that switching never mixes objects.
 cc_name := $(notdir $(firstword $(CC)))
 comma := ,
-flag_set := $(cc_name)$(if $(SERIAL),-serial)$(if $(LAZY),,-linked)$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)
+flag_set := $(cc_name)$(if $(SERIAL),-serial)$(if $(MPI),-mpi)$(if $(LAZY),,-linked)$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)
 BUILD ?= build/$(flag_set)
 
 # Looked up once, when first needed: `make demo` on a bare machine must get as far as installing pkg-config.
@@ -31,13 +36,13 @@ CMOCKA_LIBS = $(call once,CMOCKA_LIBS,$(PKG_CONFIG) --libs cmocka)
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Wno-unknown-pragmas $(if $(WERROR),-Werror)
 # -ffp-contract=off: a fused multiply-add would give other last digits on machines that have it.
 ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -fPIC -ffp-contract=off $(CFLAGS) $(WARNINGS) \
-             $(if $(SERIAL),,-fopenmp) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) $(if $(COVERAGE),--coverage) \
+             $(if $(MPI),-DCFB_MPI) $(if $(SERIAL),,-fopenmp) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) $(if $(COVERAGE),--coverage) \
              $(if $(LAZY),-DCFB_LAZY) $(MORE_CFLAGS) -Iinclude -Isrc -DCFB_VERSION='"$(VERSION)"' -DCFB_DATADIR='"$(datadir)/suites"' $(PKG_CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS) $(if $(SERIAL),,-fopenmp) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(COVERAGE),--coverage) -pthread
 LIBS = $(if $(LAZY),-Wl$(comma)--as-needed) $(PKG_LIBS) $(if $(LAZY),-ldl) -lm
 
 # The program's main is not part of the library.
-LIB_SRC := $(sort $(wildcard $(addsuffix /*.c,$(filter-out src/cli,$(wildcard src/*)))))
+LIB_SRC := $(sort $(wildcard $(addsuffix /*.c,$(filter-out src/cli $(if $(MPI),,src/mpi),$(wildcard src/*)))))
 CLI_SRC := $(sort $(wildcard src/cli/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 TOOL_SRC := $(sort $(wildcard tests/oracle/*.c tests/bench/*.c))

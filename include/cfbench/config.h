@@ -145,6 +145,7 @@ typedef struct cfb_config {
     int64_t end_ns;                   /* cfb_now_ns at which the job ends, 0 = never; settled by cfb_cli_place */
     const char *scratch;              /* folder for temporary files of this job, or NULL; settled by cfb_cli_place */
     int64_t requeue_exit;             /* status in place of 5; 0 = 5 */
+    int rank, n_ranks;                /* of a job over MPI; n_ranks 0: none */
     /* embedding */
     const char *embed_model;   /* folder of the model, or NULL */
     const char *embed_url;     /* server of the vectors in place of a folder, or NULL */

@@ -26,6 +26,8 @@ typedef struct cfb_sched {
     int task_workers;     /* outer threads; at most n_tasks are used */
     int row_workers;      /* inner threads of each outer thread */
     void *ctx;
+    /* NULL, or who says which row is next; then n_rows are not handed out by the scheduler itself. */
+    bool (*claim)(void *ctx, size_t *task, size_t *row);
     /* A row worker's whole life: takes rows with cfb_sched_next until there are none, and returns when all that it took is
      * settled. A non-OK code stops the run: nobody gets another row. */
     cfb_code (*work)(void *ctx, cfb_seat_t *seat, cfb_err *err);
@@ -78,6 +80,27 @@ typedef struct cfb_budget {
     void *ctx;
 } cfb_budget;
 
+/* Several processes that ask for the rows of one run together: each prepares it, the leader's store says what is pending, rows
+ * are claimed from all of them, and the others' attempts go to the leader. team.h makes one. */
+typedef struct cfb_generate_summary cfb_generate_summary;
+typedef struct cfb_team_t cfb_team_t;
+typedef struct cfb_team {
+    cfb_team_t *ctx;
+    bool leads;
+    /* Each task, in order: pending[i] = 1 for rows that are to be asked, as the leader knows. digest: of all that decides
+     * replies. ECONFLICT: a process reads other data. */
+    cfb_code (*share)(cfb_team_t *t, const char *task, const char digest[65], unsigned char *pending, size_t n_rows,
+                      cfb_err *err);
+    /* After the last task. On the leader, attempts of others come to deliver, from one thread. */
+    cfb_code (*begin)(cfb_team_t *t, size_t n_pending, void (*deliver)(void *to, size_t task, const cfb_store_attempt *a),
+                      void *to, cfb_err *err);
+    bool (*claim)(cfb_team_t *t, size_t *index); /* of all pending rows; false: none is left */
+    cfb_code (*record)(cfb_team_t *t, size_t task, const cfb_store_attempt *a, cfb_err *err); /* not on the leader */
+    cfb_code (*wait)(cfb_team_t *t, cfb_err *err); /* leader: until all attempts have come; the first error of another process */
+    /* At the very end: the others' counts go to the leader's sum. */
+    void (*report)(cfb_team_t *t, cfb_generate_summary *sum, cfb_code rc, const cfb_err *err);
+} cfb_team;
+
 typedef struct cfb_generate_opts {
     const cfb_suite_t *suite;
     const size_t *tasks; /* (n_tasks) indices of the tasks to run, in the suite's order */
@@ -94,6 +117,7 @@ typedef struct cfb_generate_opts {
     /* pace */
     cfb_limits limits;
     bool adaptive;
+    const cfb_team *team;          /* NULL: alone */
     const cfb_pace_source *source; /* NULL, or who shares one pace among several processes */
     int task_workers, row_workers; /* as upstream: so many tasks side by side, so many calls in each */
     int in_flight;                 /* calls at once, over all tasks; 0 = task_workers (at most n_tasks) * row_workers */
@@ -133,7 +157,7 @@ typedef struct cfb_failed_row {
 } cfb_failed_row;
 #define CFB_FAILED_ROWS_KEPT 20
 
-typedef struct cfb_generate_summary {
+struct cfb_generate_summary {
     size_t n_rows, n_done_before, n_done, n_failed; /* n_failed: asked in this call, without a reply at its end */
     size_t n_given_up;                              /* not asked: they used up max_attempts before */
     size_t n_unfit;                                 /* not asked: they would not have been answered before end_ns */
@@ -152,7 +176,7 @@ typedef struct cfb_generate_summary {
     int in_flight, in_flight_end; /* the most that was allowed; the limit at the end */
     cfb_sched_stats sched;
     cfb_limiter limiter;
-} cfb_generate_summary;
+};
 
 /* Asks for every row that has no reply in the store. A failing row never stops the others; it is recorded with its class,
  * counted, listed with task and row, and asked again by the next call. Errors: EAUTH/ENET/EPROTOCOL when the server cannot be

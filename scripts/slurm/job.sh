@@ -13,7 +13,7 @@ fi
 resumable() {
     "$@" &
     local pid=$! status
-    trap 'kill -TERM $pid 2>/dev/null' TERM USR1
+    trap 'kill -${PASS_ON:-TERM} $pid 2>/dev/null' TERM USR1
     while :; do
         wait $pid
         status=$?

@@ -1,6 +1,9 @@
 #include "cli/asking.h"
 #include "cli/asked.h"
 #include "cli/spending.h"
+#ifdef CFB_MPI
+#include "cfbench/team.h"
+#endif
 #include "cfbench/json.h"
 
 #include <math.h>
@@ -278,6 +281,53 @@ static cfb_code join_limiter(const cfb_config *c, cfb_member_t **out, cfb_err *e
     return rc;
 }
 
+/* ---- several ranks over MPI ---- */
+
+struct ranks {
+    cfb_team_t *team;
+};
+
+#ifdef CFB_MPI
+static cfb_code gather_ranks(const cfb_config *c, cfb_generate_opts *o, struct ranks *r, cfb_err *err) {
+    if (c->n_ranks < 2) return CFB_OK;
+    int side_by_side = o->task_workers < (int)o->n_tasks ? o->task_workers : (int)o->n_tasks;
+    int in_flight = o->in_flight > 0 ? o->in_flight : side_by_side * o->row_workers;
+    const cfb_limits none = {0};
+    cfb_code rc = cfb_team_new(&o->limits, in_flight, o->adaptive, &r->team, err);
+    if (rc != CFB_OK) return rc;
+    o->limits = none; /* those of the whole team hold */
+    o->source = cfb_team_source(r->team);
+    o->team = cfb_team_of(r->team);
+    return rc;
+}
+
+/* Rows that a rank took with it: rank 0 asks for them alone. */
+static cfb_code ask_for_the_dead(struct ranks *r, cfb_generate_opts *o, cfb_generate_summary *sum, cfb_err *err) {
+    if (r->team == NULL || cfb_team_n_dead(r->team) == 0) return CFB_OK;
+    cfb_generate_summary first = *sum;
+    free(o->progress->tasks);
+    *o->progress = (cfb_progress){0};
+    o->team = NULL;
+    cfb_code rc = cfb_generate(o, sum, err);
+    sum->n_calls += first.n_calls;
+    sum->n_done += first.n_done;
+    sum->n_done_before = first.n_done_before;
+    return rc;
+}
+
+static void leave_ranks(struct ranks *r) { cfb_team_free(r->team); }
+#else
+static cfb_code gather_ranks(const cfb_config *c, cfb_generate_opts *o, struct ranks *r, cfb_err *err) {
+    (void)c, (void)o, (void)r, (void)err;
+    return CFB_OK;
+}
+static cfb_code ask_for_the_dead(struct ranks *r, cfb_generate_opts *o, cfb_generate_summary *sum, cfb_err *err) {
+    (void)r, (void)o, (void)sum, (void)err;
+    return CFB_OK;
+}
+static void leave_ranks(struct ranks *r) { (void)r; }
+#endif
+
 /* mock: started already, or NULL. */
 static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const size_t *tasks, size_t n, cfb_store_t *store,
                          const char *path, cfb_mock_t *mock, const char *const *urls, size_t n_urls, size_t *n_failed,
@@ -305,15 +355,19 @@ static cfb_code generate(const cfb_config *c, const cfb_suite_t *suite, const si
         cfb_member_t *member = NULL;
         if (rc == CFB_OK && c->limiter) rc = join_limiter(c, &member, err);
         o.source = member ? cfb_member_source(member) : NULL;
+        struct ranks ranks = {0};
+        if (rc == CFB_OK) rc = gather_ranks(c, &o, &ranks, err);
         const char *currency = rc == CFB_OK && spending.model_price ? spending.model_price->currency : NULL;
         cfb_cli_notes notes = {.n = 0};
         if (rc == CFB_OK) rc = cfb_cli_note_asking(c, store, currency, &notes, err);
         if (rc == CFB_OK) {
             cfb_cli_progress_t *display = cfb_cli_progress_start(c, &progress, currency);
             rc = cfb_generate(&o, &sum, err);
+            if (rc == CFB_OK) rc = ask_for_the_dead(&ranks, &o, &sum, err);
             cfb_cli_progress_stop(display);
             if (rc == CFB_OK && sum.n_calls + sum.n_from_cache == 0) rc = cfb_cli_unnote_asking(store, &notes, err);
         }
+        leave_ranks(&ranks);
         cfb_member_leave(member);
         cfb_cli_spending_close(&spending);
         cfb_cli_close_stores(earlier, o.n_earlier);
@@ -377,6 +431,7 @@ cfb_code cfb_cli_ask(const cfb_config *c, size_t *n_failed, cfb_err *err) {
         cfb_cli_release_signals();
     }
     cfb_code close_rc = cfb_store_close(store, rc == CFB_OK ? err : NULL);
+    if (c->rank > 0) cfb_cli_remove_scratch(c);
     if (rc == CFB_OK) rc = close_rc;
     if (rc == CFB_EINTERRUPTED && cfb_stop_is_on(&cfb_cli_stop))
         cfb_err_set(err, rc, "interrupted; every answer so far is in %s: the same command continues", path);

@@ -98,6 +98,7 @@ cfb_store_mode cfb_cli_store_mode(const cfb_config *c); /* --store-locks */
 CFB_MUST_CHECK cfb_code cfb_cli_earlier_stores(const cfb_config *c, cfb_store_t *own, cfb_store_t ***stores, size_t *n,
                                                cfb_err *err);
 void cfb_cli_close_stores(cfb_store_t **stores, size_t n);
+void cfb_cli_remove_scratch(const cfb_config *c); /* of a rank other than 0: its c->out */
 /* ---- embedding.c: the embedding model ---- */
 
 /* The encoder of --embed-model or the server of --embed-url, and the cache of --embed-cache, opened when first asked for and kept

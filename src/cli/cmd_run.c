@@ -36,6 +36,7 @@ cfb_code cfb_cmd_run(const cfb_config *c, cfb_err *err) {
     uint64_t n_failed = 0;
     if (c->dry_run) return cfb_cli_dry_run(c, err);
     cfb_code rc = cfb_cli_ask(c, &asked_failed, err);
+    if (c->rank > 0) return rc; /* rank 0 has the replies */
     if (rc == CFB_OK)
         rc = cfb_cli_publish_store(c, c->out, c->out, CFB_EXPORT_OUTPUT | CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS, &n_failed, err);
     if (rc == CFB_OK && !c->quiet)

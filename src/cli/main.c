@@ -1,4 +1,7 @@
 #include "cli/cli.h"
+#ifdef CFB_MPI
+#include "cfbench/team.h"
+#endif
 
 #include "cfbench/trace.h"
 
@@ -83,6 +86,25 @@ static cfb_code run_command(const cfb_config *c, cfb_err *err) {
     return traced;
 }
 
+/* Of several ranks, 0 speaks for all. */
+static cfb_code join_ranks(int *argc, char ***argv, cfb_config *c, cfb_err *err) {
+#ifdef CFB_MPI
+    bool asks = c->command == CFB_CMD_RUN || c->command == CFB_CMD_GENERATE;
+    if (!asks || c->dry_run || !cfb_team_is_launched()) return CFB_OK;
+    cfb_code rc = cfb_team_start(argc, argv, &c->rank, &c->n_ranks, err);
+    if (c->rank == 0) return rc;
+    c->quiet = true;
+    c->json = c->verbose = false;
+    c->progress = "off";
+    c->log_file = c->profile_out = NULL;
+    cfb_cli_log_to_stderr(c);
+    return rc;
+#else
+    (void)argc, (void)argv, (void)c, (void)err;
+    return CFB_OK;
+#endif
+}
+
 int main(int argc, char **argv) {
     cfb_config config;
     cfb_config_want want;
@@ -103,6 +125,7 @@ int main(int argc, char **argv) {
     } else if (rc == CFB_OK) {
         cfb_cli_log_to_stderr(&config);
         rc = cfb_cli_log_to_file(&config, &err);
+        if (rc == CFB_OK) rc = join_ranks(&argc, &argv, &config, &err);
         if (rc == CFB_OK) rc = cfb_cli_place(&config, &err);
         if (rc == CFB_OK) rc = run_command(&config, &err);
         cfb_cli_log_end(rc == CFB_OK ? NULL : err.msg);
@@ -112,6 +135,11 @@ int main(int argc, char **argv) {
     if (rc != CFB_OK) fprintf(stderr, "cfbench: %s\n", err.msg[0] ? err.msg : cfb_code_text(rc));
     status = cfb_code_exit_status(rc);
     if (rc == CFB_EINTERRUPTED && config.requeue_exit > 0) status = (int)config.requeue_exit;
+#ifdef CFB_MPI
+    int rank = config.rank;
+    cfb_team_stop(status);
+    if (rank > 0) status = 0; /* what there is to say, rank 0 has said */
+#endif
     cfb_config_free(&config);
     return status;
 }

@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -27,6 +28,28 @@ static void settle_job(cfb_config *c, const cfb_jobenv *env) {
                 (long long)env->restarts);
 }
 
+/* A rank whose replies go to rank 0 keeps its rows' keys in a store that nobody else sees. */
+static cfb_code scratch_run(cfb_config *c, cfb_err *err) {
+    char path[PATH_MAX];
+    const char *tmp = c->scratch ? c->scratch : getenv("TMPDIR");
+    cfb_str copy;
+    snprintf(path, sizeof path, "%.4000s/cfbench-rank-%d.XXXXXX", tmp && *tmp ? tmp : "/tmp", c->rank);
+    if (mkdtemp(path) == NULL) return cfb_err_set_errno(err, errno, "rank %d: cannot make %s", c->rank, path);
+    cfb_code rc = cfb_arena_dup(c->arena, cfb_str_from(path), &copy, err);
+    if (rc == CFB_OK) c->out = copy.ptr;
+    return rc;
+}
+
+void cfb_cli_remove_scratch(const cfb_config *c) {
+    static const char *const names[] = {
+        "/run.db", "/run.db-wal", "/run.db-shm", "/run.db-journal", "/run.db.lock", "/run.db.reserve", ""};
+    char path[PATH_MAX];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%.4000s%s", c->out, names[i]);
+        remove(path);
+    }
+}
+
 cfb_code cfb_cli_place(cfb_config *c, cfb_err *err) {
     cfb_jobenv env;
     cfb_shard shard;
@@ -35,6 +58,7 @@ cfb_code cfb_cli_place(cfb_config *c, cfb_err *err) {
     if (c->command != CFB_CMD_RUN && c->command != CFB_CMD_GENERATE) return CFB_OK;
     cfb_jobenv_read(&env);
     settle_job(c, &env);
+    if (c->rank > 0) return scratch_run(c, err);
     if (c->shard == NULL) return CFB_OK;
     cfb_code rc = cfb_shard_parse(c->shard, &env, &shard, err);
     if (rc != CFB_OK) return rc;

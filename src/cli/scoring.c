@@ -438,11 +438,12 @@ static cfb_code make_intervals(cfb_scoring_t *s, cfb_err *err) {
     return rc;
 }
 
-/* Files do not say how they were made; how they were scored is known. Nothing in it depends on where the report is written. */
+/* Files do not say how they were made; how they were scored is known. Nothing in it depends on where the report is written, or on
+ * whether vectors were seen before. */
 static cfb_code make_command(cfb_scoring_t *s, cfb_err *err) {
     cfb_config c = *s->c;
     cfb_buf text = CFB_BUF_INIT(0);
-    c.out = NULL;
+    c.out = c.embed_cache = NULL;
     cfb_code rc = cfb_config_print_command(&c, &text, err);
     for (size_t i = 0; i < c.n_args && rc == CFB_OK; i++) {
         rc = cfb_buf_append_char(&text, ' ', err);

@@ -44,13 +44,15 @@ static void processor(cfb_doctor_t *d, const cfb_doctor_want *w) {
 
 /* ---- cores ---- */
 
-static void slurm(cfb_doctor_t *d, const cfb_doctor_want *w, int cores) {
+/* Returns whether more threads than the job has CPUs are what it found: then that is their fault, and not the cores'. */
+static bool slurm(cfb_doctor_t *d, const cfb_doctor_want *w, int cores) {
     const char *job = getenv("SLURM_JOB_ID");
-    if (job == NULL) return;
+    if (job == NULL) return false;
     int64_t per_task = cfb_doctor__env_number("SLURM_CPUS_PER_TASK");
     cfb_doctor_fact(d, "slurm", "job", "%s", job);
     if (per_task > 0) cfb_doctor_number(d, "slurm", "cpus_per_task", (double)per_task);
-    if (per_task > 0 && w->threads > per_task && cores > per_task)
+    bool beyond = per_task > 0 && w->threads > per_task && cores > per_task;
+    if (beyond)
         cfb_doctor_find(
             d, FAULT, "slurm-cpus",
             cfb_doctor_text(d, "the Slurm task has %lld CPU%s, but %d threads would score: the job is not bound to its CPUs",
@@ -62,6 +64,7 @@ static void slurm(cfb_doctor_t *d, const cfb_doctor_want *w, int cores) {
                         cfb_doctor_text(d, "the Slurm task has %lld CPUs, this process may use %d", (long long)per_task, cores),
                         "since Slurm 22.05 srun does not pass the job's --cpus-per-task on to its steps: cores lie idle",
                         "srun --cpus-per-task=$SLURM_CPUS_PER_TASK cfbench ...");
+    return beyond;
 }
 
 static int numa_nodes(const cfb_doctor_want *w) {
@@ -90,7 +93,7 @@ static void cores(cfb_doctor_t *d, const cfb_doctor_want *w) {
     if (quota > 0) cfb_doctor_number(d, "machine", "cgroup_cpu_quota", quota);
     cfb_doctor_number(d, "machine", "numa_nodes", nodes);
     cfb_doctor_number(d, "machine", "threads_for_scoring", w->threads);
-    if (cfb_has_openmp() && w->threads > use)
+    if (!slurm(d, w, allowed) && cfb_has_openmp() && w->threads > use)
         cfb_doctor_find(d, FAULT, "threads",
                         cfb_doctor_text(d, "%d threads would score on %d core%s%s", w->threads, use, use == 1 ? "" : "s",
                                         quota > 0 && quota < allowed ? " (the cgroup's quota)" : ""),
@@ -108,7 +111,6 @@ static void cores(cfb_doctor_t *d, const cfb_doctor_want *w) {
         cfb_doctor_find(d, HINT, "numa", cfb_doctor_text(d, "%d NUMA nodes, and threads are not bound", nodes),
                         "a thread that moves to another node reads its memory from afar",
                         "OMP_PROC_BIND=spread OMP_PLACES=cores cfbench score ..., or numactl --cpunodebind=0 --membind=0");
-    slurm(d, w, allowed);
 }
 
 static void memory_and_load(cfb_doctor_t *d, const cfb_doctor_want *w) {

@@ -1,4 +1,5 @@
 /* The whole: prepare, ask, sum up. */
+#include "cfbench/score.h"
 #include "generate/job.h"
 
 #include <limits.h>
@@ -84,6 +85,68 @@ static void say_if_fewer(const cfb_sched_stats *got, struct shape s) {
                 s.outer, s.inner, got->outer_threads, got->inner_threads_min);
 }
 
+/* ---- with other processes ---- */
+
+static bool claim(void *ctx, size_t *task, size_t *row) {
+    struct job *j = ctx;
+    size_t index;
+    if (!j->o->team->claim(j->o->team->ctx, &index)) return false;
+    for (*task = 0; index >= j->tasks[*task].n_pending; (*task)++) index -= j->tasks[*task].n_pending;
+    *row = index;
+    return true;
+}
+
+/* Names as this program has them: the store keeps only the pointers. */
+static const char *own_fail(const char *name) {
+    for (int f = 0; f < CFB_FAIL_COUNT; f++)
+        if (strcmp(cfb_fail_name((cfb_fail)f), name) == 0) return cfb_fail_name((cfb_fail)f);
+    return cfb_fail_name(CFB_FAIL_BAD_REPLY);
+}
+
+static const char *own_state(const char *name) {
+    for (int s = 0; name && s < CFB_ROW_STATE_COUNT; s++)
+        if (strcmp(cfb_row_state_name((cfb_row_state)s), name) == 0) return cfb_row_state_name((cfb_row_state)s);
+    return NULL;
+}
+
+static const char *own_finish(const char *name) {
+    static const cfb_finish all[] = {CFB_FINISH_STOP, CFB_FINISH_LENGTH, CFB_FINISH_FILTER};
+    for (size_t i = 0; name && i < sizeof all / sizeof *all; i++)
+        if (strcmp(cfb_finish_name(all[i]), name) == 0) return cfb_finish_name(all[i]);
+    return name ? cfb_finish_name(CFB_FINISH_OTHER) : NULL;
+}
+
+static void deliver(void *to, size_t k, const cfb_store_attempt *a) {
+    struct job *j = to;
+    if (k >= j->o->n_tasks) return;
+    cfb_store_attempt mine = *a;
+    cfb_err err = CFB_ERR_INIT;
+    mine.task_id = j->tasks[k].task_id;
+    mine.fail = own_fail(a->fail);
+    mine.state = own_state(a->state);
+    mine.finish_reason = own_finish(a->finish_reason);
+    if (cfb_store_queue_attempt(j->o->store, &mine, a->state ? &j->progress->tasks[k].done : NULL, &err) != CFB_OK)
+        cfb_brake_stop(j, &err);
+    if (a->state) atomic_fetch_add(&j->n_ok, 1);
+}
+
+static cfb_code begin_team(struct job *j, cfb_err *err) {
+    size_t pending = 0;
+    if (j->o->team == NULL) return CFB_OK;
+    for (size_t k = 0; k < j->o->n_tasks; k++) pending += j->tasks[k].n_pending;
+    j->team_begun = true;
+    return j->o->team->begin(j->o->team->ctx, pending, deliver, j, err);
+}
+
+static cfb_code wait_for_team(struct job *j, cfb_code rc, cfb_err *err) {
+    cfb_err team_err = CFB_ERR_INIT;
+    cfb_code waited = j->o->team->wait(j->o->team->ctx, &team_err);
+    if (waited == CFB_OK) waited = cfb_store_flush(j->o->store, &team_err);
+    if (rc != CFB_OK || waited == CFB_OK) return rc;
+    if (err) *err = team_err;
+    return waited;
+}
+
 static cfb_code ask(struct job *j, cfb_err *err) {
     size_t n = j->o->n_tasks, pending = 0;
     size_t *n_rows = malloc((n ? n : 1) * sizeof *n_rows);
@@ -93,7 +156,7 @@ static cfb_code ask(struct job *j, cfb_err *err) {
     if (pending > 0) {
         struct shape s = choose_shape(j->o, pending);
         rc = set_up(j, s, err);
-        cfb_sched sched = {n, n_rows, s.outer, s.inner, j, cfb_job_work, &j->stop};
+        cfb_sched sched = {n, n_rows, s.outer, s.inner, j, j->o->team ? claim : NULL, cfb_job_work, &j->stop};
         int64_t begin = cfb_now_ns();
         double cpu_s = cfb_cpu_time_s();
         if (rc == CFB_OK) {
@@ -172,8 +235,10 @@ cfb_code cfb_generate(const cfb_generate_opts *opts, cfb_generate_summary *sum, 
     int64_t start = cfb_now_ns();
     cfb_code rc = begin(&j, opts, sum, NULL, NULL, err);
     if (cfb_trace_on()) cfb_trace_span("generate", "prepare", CFB_TRACE_HERE, start, cfb_now_ns(), NULL, 0);
+    if (rc == CFB_OK) rc = begin_team(&j, err);
     if (rc == CFB_OK) {
         rc = ask(&j, err);
+        if (opts->team && opts->team->leads) rc = wait_for_team(&j, rc, err);
         if (rc == CFB_OK || rc == CFB_EINTERRUPTED) {
             cfb_code verdict = cfb_brake_at_end(&j, err), end = verdict == CFB_OK ? cfb_fit_at_end(&j, err) : CFB_OK;
             if (verdict != CFB_OK || end != CFB_OK) rc = verdict != CFB_OK ? verdict : end;
@@ -186,6 +251,7 @@ cfb_code cfb_generate(const cfb_generate_opts *opts, cfb_generate_summary *sum, 
         sum->n_done_before + sum->n_done + sum->n_failed == sum->n_rows)
         rc = CFB_OK; /* the signal came when everything was under way already */
     sum->elapsed_s = (double)(cfb_now_ns() - start) * 1e-9;
+    if (opts->team && j.team_begun) opts->team->report(opts->team->ctx, sum, rc, err);
     cfb_job_free(&j);
     return rc;
 }

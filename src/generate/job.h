@@ -122,6 +122,7 @@ struct job {
     struct fit fit;       /* of all tasks, for one that has no reply yet */
     atomic_size_t n_unfit;
     atomic_int time_is_up;
+    bool team_begun;
 };
 
 /* ---- prepare.c ---- */

@@ -67,7 +67,10 @@ cfb_code cfb_job_record(struct job *j, size_t k, size_t row, const cfb_chat_repl
     if (is_ok) *is_ok = a.state && strcmp(a.state, cfb_row_state_name(CFB_ROW_OK)) == 0;
     if (r->fail == CFB_FAIL_NONE) a.cost = from_cache ? 0 : cfb_job_cost(j, r);
     atomic_size_t *committed = r->fail == CFB_FAIL_NONE ? &j->progress->tasks[k].done : NULL;
-    return cfb_store_queue_attempt(j->o->store, &a, committed, err);
+    if (j->o->team == NULL || j->o->team->leads) return cfb_store_queue_attempt(j->o->store, &a, committed, err);
+    cfb_code rc = j->o->team->record(j->o->team->ctx, k, &a, err);
+    if (rc == CFB_OK && committed) atomic_fetch_add(committed, 1);
+    return rc;
 }
 
 /* ---- latencies ---- */

@@ -117,6 +117,27 @@ int cfb_generate_reply_limit(int max_tokens, double scale, const cfb_task *task)
     return n < 1 ? 1 : n > 2e9 ? 2000000000 : (int)n;
 }
 
+/* The leader's list of pending rows; the same rows are then found on every rank under the same index. */
+static cfb_code share_pending(struct job *j, struct job_task *t, struct preparing *p, cfb_err *err) {
+    const cfb_team *team = j->o->team;
+    size_t n = p->records.n, kept = 0;
+    char digest[65];
+    cfb_sha256_hex(p->keys, n * sizeof *p->keys, digest);
+    unsigned char *pending = p->done; /* done with */
+    memset(pending, 0, n);
+    for (size_t i = 0; i < t->n_pending; i++) pending[t->pending[i]] = 1;
+    cfb_code rc = team->share(team->ctx, t->task->name, digest, pending, n, err);
+    if (rc != CFB_OK || team->leads) return rc;
+    for (size_t i = 0; i < t->n_pending; i++) {
+        if (!pending[t->pending[i]]) continue;
+        t->pending[kept] = t->pending[i];
+        t->spooled[kept] = t->spooled[i];
+        t->length[kept++] = t->length[i];
+    }
+    t->n_pending = kept;
+    return CFB_OK;
+}
+
 static cfb_code prepare_task(struct job *j, size_t k, cfb_pending_fn fn, void *ctx, cfb_err *err) {
     const cfb_generate_opts *o = j->o;
     struct job_task *t = &j->tasks[k];
@@ -145,6 +166,7 @@ static cfb_code prepare_task(struct job *j, size_t k, cfb_pending_fn fn, void *c
     t->n_rows = p.n_mine;
     if (rc == CFB_OK) rc = put_rows(j, t, &p, err);
     if (rc == CFB_OK) rc = take_pending(j, k, &p, fn, ctx, err);
+    if (rc == CFB_OK && o->team) rc = share_pending(j, t, &p, err);
     cfb_records_free(&p.records);
     cfb_buf_free(&p.prompt);
     free(p.rows);

@@ -33,6 +33,7 @@ bool cfb_sched_next(cfb_seat_t *seat, size_t *task, size_t *row) {
     size_t team = seat->team;
     const cfb_sched *s = r->s;
     if (atomic_load(&r->failed) || cfb_stop_is_on(s->stop)) return false;
+    if (s->claim) return s->claim(s->ctx, task, row);
     bool got = false;
 #pragma omp critical(cfb_sched_rows)
     {

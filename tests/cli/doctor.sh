@@ -58,7 +58,7 @@ if [ "$openmp" = 1 ]; then
     names stack 3 with OMP_STACKSIZE=64k
     if [ "$cores" -gt 1 ]; then
         names omp-bind 3 with OMP_PROC_BIND=master
-        names slurm-cpus 3 with SLURM_JOB_ID=7 SLURM_CPUS_PER_TASK=1
+        names slurm-cpus 3 with SLURM_JOB_ID=7 SLURM_CPUS_PER_TASK=1 --threads $cores
     else
         skip "doctor: names omp-bind, slurm-cpus" "one core"
     fi

@@ -46,7 +46,7 @@ static struct job *new_job(void) {
 }
 
 static cfb_sched sched(struct job *j, size_t n_tasks, const size_t *n_rows, int outer, int inner) {
-    return (cfb_sched){n_tasks, n_rows, outer, inner, j, work, &j->stop};
+    return (cfb_sched){n_tasks, n_rows, outer, inner, j, NULL, work, &j->stop};
 }
 
 static void every_row_runs_once(void **state) {

@@ -1,0 +1,32 @@
+/* team.h - several processes of one program that ask for one run's rows together: rank 0 has the store, the others send it their
+ * replies. Only in a build with MPI=1. */
+#ifndef CFBENCH_TEAM_H
+#define CFBENCH_TEAM_H
+
+#include "cfbench/cluster.h"
+#include "cfbench/generate.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Was this process started by mpirun, srun --mpi or the like, with others? */
+bool cfb_team_is_launched(void);
+/* Starts MPI. *rank, *size. Errors: ECONFIG (MPI without threads). Main thread, once. */
+CFB_MUST_CHECK cfb_code cfb_team_start(int *argc, char ***argv, int *rank, int *size, cfb_err *err);
+/* Ends MPI. If a rank has died, or this one failed where others wait for it, the process (or the whole job) ends here with
+ * status. */
+void cfb_team_stop(int status);
+
+/* Collective. limits, in_flight (0 = none) and adaptive are those of the whole team: a hub in a window of rank 0, with which each
+ * rank exchanges under an exclusive lock; rows are handed out by a counter in another window. Owns: *out. */
+CFB_MUST_CHECK cfb_code cfb_team_new(const cfb_limits *limits, int in_flight, bool adaptive, cfb_team_t **out, cfb_err *err);
+const cfb_pace_source *cfb_team_source(cfb_team_t *t);
+const cfb_team *cfb_team_of(cfb_team_t *t);
+size_t cfb_team_n_dead(const cfb_team_t *t); /* rank 0, after the end: ranks that ended without a word */
+void cfb_team_free(cfb_team_t *t);           /* collective unless a rank died; NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
