@@ -1,11 +1,13 @@
 /* Simulates benchmarks whose truth is known: how often do the intervals cover it, how often do the tests see a difference that
  * is not there?
  *   stats_coverage [SIMULATIONS [MAX_ROWS [SCENARIO|- [all]]]]
- * Prints one line a combination: kind (interval, difference or test), scenario, rows, method, percent: how many intervals cover
- * the true mean or the true difference, how many p-values are 0.05 or less. tests/slow/coverage.sh judges. all: also methods that
- * are shown nowhere, for reading: the bootstrap of differences, and clusters that are ignored. Takes three times as long. */
+ * Prints one line a combination: kind (interval, difference, test or mean, which is an interval over tasks), scenario, rows,
+ * method, percent: how many intervals cover the true mean or the true difference, how many p-values are 0.05 or less.
+ * tests/slow/coverage.sh judges. all: also methods that are shown nowhere, for reading: the bootstrap of differences, and
+ * clusters that are ignored. Takes three times as long. */
 #include "cfbench/base.h"
 #include "cfbench/stats.h"
+#include "report/internal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -181,6 +183,42 @@ static void simulate_pair(void *ctx, size_t simulation, int worker) {
     j->bits[simulation] = bits;
 }
 
+/* A suite with a task of each population, and its mean over tasks as a report has it: of intervals by Wilson's formula for few
+ * rows and for right/wrong rows, else by BCa. */
+static cfb_report_interval interval_of(const double *x, size_t n, const cfb_stats_opts *opts, double *mean) {
+    cfb_stats_summary s;
+    cfb_stats_interval v;
+    cfb_stats_bootstrap b;
+    if (cfb_stats_describe(x, n, NULL, 0.95, &s, NULL) != CFB_OK) abort();
+    *mean = s.mean;
+    if (n < FEW || all_right_or_wrong(x, n)) {
+        if (cfb_stats_wilson_mean(s.mean, n, 0.95, &v, NULL) != CFB_OK) abort();
+    } else {
+        if (cfb_stats_bootstrap_mean(x, n, NULL, opts, &b, NULL) != CFB_OK) abort();
+        v = b.bca;
+    }
+    return (cfb_report_interval){.method = "simulated", .lo = v.lo, .hi = v.hi};
+}
+
+static void simulate_suite(void *ctx, size_t simulation, int worker) {
+    (void)worker;
+    const job *j = ctx;
+    source s = {j->seed, simulation + 2, 0};
+    cfb_stats_opts opts = options_of(j, simulation);
+    cfb_report_task tasks[N_POPULATIONS] = {0};
+    report_group g = {.tasks = tasks, .n = N_POPULATIONS};
+    report_mean means[REPORT_MAX_MEANS];
+    double x[MAX_ROWS], truth = 0;
+    for (size_t t = 0; t < N_POPULATIONS; t++) {
+        for (size_t i = 0; i < j->n; i++) x[i] = populations[t].score(&s);
+        tasks[t].interval = interval_of(x, j->n, &opts, &tasks[t].summary.mean_all);
+        truth += populations[t].mean / N_POPULATIONS;
+    }
+    size_t n = report_means(&g, means);
+    if (n == 0) abort();
+    j->bits[simulation] = means[n - 1].lo <= truth && truth <= means[n - 1].hi;
+}
+
 static void simulate(cfb_block_fn fn, job *j, size_t simulations) { cfb_par_blocks(simulations, cfb_cpu_count(), fn, j); }
 
 static bool is_bootstrap(const char *method) {
@@ -219,6 +257,17 @@ static void simulate_all(job *j, size_t simulations) {
     }
 }
 
+static void simulate_suites(size_t simulations, size_t max_rows, uint16_t *bits) {
+    static const size_t rows[] = {10, 25, 100};
+    for (size_t k = 0; k < sizeof rows / sizeof *rows && rows[k] <= max_rows; k++) {
+        job j = {0, rows[k], 0, cfb_rand_u64(2023, N_POPULATIONS, k), bits};
+        size_t hits = 0;
+        simulate(simulate_suite, &j, simulations);
+        for (size_t i = 0; i < simulations; i++) hits += bits[i];
+        printf("mean tasks%s %zu zou-donner %.2f\n", j.n < FEW ? "-few" : "", j.n, 100 * (double)hits / (double)simulations);
+    }
+}
+
 int main(int argc, char **argv) {
     size_t simulations = argc > 1 ? (size_t)strtoull(argv[1], NULL, 10) : 4000;
     size_t max_rows = argc > 2 ? (size_t)strtoull(argv[2], NULL, 10) : MAX_ROWS;
@@ -233,6 +282,7 @@ int main(int argc, char **argv) {
             simulate_all(&j, simulations);
         }
     }
+    if (only == NULL || strcmp(only, "tasks") == 0) simulate_suites(simulations, max_rows, bits);
     free(bits);
     return 0;
 }

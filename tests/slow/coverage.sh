@@ -21,6 +21,8 @@ within "Wilson interval of a rate, 100 rows" 93 97 interval "binary-.*" wilson 1
 within "Wilson interval of a mean score, 5 to 25 rows: at least 95 %" 95 100 interval "(mixed|hard|easy|f1)-few" wilson 5
 within "Wilson interval of a rate, 5 to 25 rows" 90 99 interval "binary-.*-few" wilson 5
 within "BCa interval of a mean score, about 80 clusters" 93 96.5 interval "(mixed|hard|easy|f1|binary-70)-clusters" bca 400
+within "interval of a mean over tasks of different kinds" 93.5 96.5 mean tasks zou-donner 100
+within "interval of a mean over tasks of 10 or 25 rows: at least 95 %" 95 100 mean tasks-few zou-donner 10
 within "t interval of a difference" 93.5 96.5 difference "mixed|hard|easy|f1|binary-.*" t 100
 within "t interval of a difference between models of other shape, 400 rows" 93.5 96.5 difference ".*-other-shape" t 400
 within "permutation test of scores" 4 6 test "mixed|hard|easy|f1" permutation 100
