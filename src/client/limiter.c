@@ -4,9 +4,14 @@
 #include <math.h>
 
 void cfb_limiter_init(cfb_limiter *l, const cfb_limits *limits) {
-    *l = (cfb_limiter){.limits = *limits, .next_call_ns = NAN, .next_token_ns = NAN};
-    l->spacing_ns = (int64_t)(limits->spacing_s * 1e9 + 0.5);
-    l->last_ns = l->paused_until_ns = INT64_MIN / 2;
+/* Entered here too, so that the OpenMP runtime has started before threads that it does not know come in: libomp 14 ends the
+ * program when two of them start it at once. */
+#pragma omp critical(cfb_rate_limiter)
+    {
+        *l = (cfb_limiter){.limits = *limits, .next_call_ns = NAN, .next_token_ns = NAN};
+        l->spacing_ns = (int64_t)(limits->spacing_s * 1e9 + 0.5);
+        l->last_ns = l->paused_until_ns = INT64_MIN / 2;
+    }
 }
 
 static void note_hold(cfb_limiter *l, int64_t entered_ns) {
