@@ -18,7 +18,8 @@ static void settle_job(cfb_config *c, const cfb_jobenv *env) {
     double left_s = c->time_limit;
     if (left_s <= 0 && env->end_wall_ms > 0) {
         left_s = (double)(env->end_wall_ms - cfb_wall_ms()) * 1e-3;
-        if (left_s <= 0 || left_s > 31536000) return; /* no limit, or a variable of another job */
+        if (left_s < -3600 || left_s > 31536000) return; /* no limit, or a variable of another job */
+        if (left_s < 1e-3) left_s = 1e-3; /* it is over, and about to be killed: nothing fits any more */
         cfb_log(CFB_LOG_DEBUG, "job %s ends in %.0f s", env->job_id ? env->job_id : "", left_s);
     }
     if (left_s > 0) c->end_ns = now + (int64_t)(left_s * 1e9);

@@ -27,6 +27,8 @@ SLURM_JOB_ID=5 SLURM_JOB_END_TIME=$(($(date +%s) + 4)) ask --out "$T/slurm" --ti
 check "the end of a Slurm job is known" test $? -eq 5
 SLURM_JOB_ID=5 SLURM_JOB_END_TIME=$(($(date +%s) + 1)) ask --out "$T/late" --time-margin 20
 check "a job without any time left asks nothing" test $? -eq 5 -a "$(sqlite "$T/late" 'select count(*) from answer')" -eq 0
+SLURM_JOB_ID=5 SLURM_JOB_END_TIME=$(($(date +%s) - 5)) ask --out "$T/over" --time-margin 1
+check "nor does one whose end has passed" test $? -eq 5 -a "$(sqlite "$T/over" 'select count(*) from answer')" -eq 0
 
 # two signals at once are one wish: the job's script hands it on, and the process gets it too
 "$CFBENCH" "${asking[@]}" --out "$T/sig" 2>"$T/err" & p=$!
