@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # make install into a scratch prefix, then a small program built against the installed library, and the installed program run from
 # another folder with a suite by name.
 . "$(dirname "$0")/lib.sh"
