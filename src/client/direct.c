@@ -344,16 +344,18 @@ void cfb_direct__on_event(struct call *k, unsigned events) {
         shake(k);
         return;
     }
-    if ((events & EPOLLOUT) && k->waits_to_send && !send_more(k)) {
+    if (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) { /* an answer that comes before all is sent is final: the rest stays here */
+        receive(k);
+    } else if ((events & EPOLLOUT) && k->waits_to_send && !send_more(k)) {
         k->broken = true; /* it will take no more, but may have said why */
         watch(k, EPOLL_CTL_MOD, false);
     }
-    if (events & (EPOLLIN | EPOLLERR | EPOLLHUP)) receive(k);
 }
 
 void cfb_direct__settle(struct call *k) {
     stop_connecting(k);
-    bool keep = k->http.state == CFB_HTTP1_DONE && k->http.keep && !k->unsent && !k->broken;
+    /* After 413 a server may read the rest to throw it away, and whatever follows, too (RFC 9110, 15.5.14). */
+    bool keep = k->http.state == CFB_HTTP1_DONE && k->http.keep && k->http.status != 413 && !k->unsent && !k->broken;
     char c;
     if (keep && k->ssl && SSL_has_pending(k->ssl)) keep = would_wait(get(k, &c, 1)); /* its farewell, mostly */
     if (!keep) cfb_direct__close(k);

@@ -48,7 +48,7 @@ static bool read_request(int fd, char *to, size_t size) {
         to[n] = '\0';
         const char *end = strstr(to, "\r\n\r\n"), *len = strstr(to, "Content-Length: ");
         if (end && len && total >= (size_t)(end - to) + 4 + strtoul(len + 16, NULL, 10)) return true;
-        if (n + 1 >= size && strstr(to, "do:early")) return true; /* answers before it has read all */
+        if (n + 1 >= size && (strstr(to, "do:early") || strstr(to, "do:refuse"))) return true; /* answers before it has read all */
         bool full = n + 1 >= size;
         ssize_t m = full ? recv(fd, rest, sizeof rest, 0) : recv(fd, to + n, size - 1 - n, 0);
         if (m <= 0) return false;
@@ -64,6 +64,13 @@ static bool answer(int fd, const char *request) {
     if (strstr(request, "do:early")) {
         char rest[4096];
         say(fd, "HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}");
+        while (recv(fd, rest, sizeof rest, 0) > 0) continue; /* the request's rest, and what anyone sends after it */
+        return false;
+    }
+    if (strstr(request, "do:refuse")) {
+        char rest[4096];
+        say(fd, "HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}");
+        sleep_ms(300); /* the socket's buffers are full of the request: its end is still with the client */
         while (recv(fd, rest, sizeof rest, 0) > 0) continue;
         return false;
     }
@@ -140,6 +147,8 @@ static int listen_anywhere(char to[64]) {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof a;
+    const int window = 256 << 10; /* takes no large request whole, whatever this machine's limits are */
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window);
     if (bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || getsockname(fd, (struct sockaddr *)&a, &n) != 0) return -1;
     snprintf(to, 64, "http://127.0.0.1:%d/v1", ntohs(a.sin_port));
     return fd;
@@ -387,7 +396,6 @@ static void a_call_can_have_less_time(void **state) {
 /* More than a socket takes at once: the rest follows when there is room. An answer may come before all is sent. */
 static void large_requests_are_sent_in_parts(void **state) {
     (void)state;
-    if (getenv("CFB_TEST_LARGE") == NULL) skip(); /* KNOWN FAULT: at times one of the requests comes to a stop (found late, not yet understood) */
     enum { BYTES = 24 << 20 };
     cfb_client_opts o = base_opts();
     char *prompt = malloc(BYTES + 1);
@@ -406,6 +414,13 @@ static void large_requests_are_sent_in_parts(void **state) {
     start_call(5, "fine"); /* not on the connection that is full of the last one */
     run_all();
     assert_int_equal(got.n_fail[CFB_FAIL_NONE], 5);
+    memcpy(prompt, "do:refuse", 9);
+    start_call(6, prompt);
+    run_all();
+    assert_int_equal(got.last.http_status, 400);
+    start_call(7, "fine");
+    run_all();
+    assert_int_equal(got.n_fail[CFB_FAIL_NONE], 6);
     close_client();
     free(prompt);
 }
