@@ -101,6 +101,8 @@ static void test_describe_edges(void **state) {
     bad[2] = -HUGE_VAL;
     assert_fails(cfb_stats_describe(bad, 3, NULL, 0.95, &s, e_), CFB_EDOMAIN, "inf");
     assert_fails(cfb_stats_describe(same, 3, NULL, 1, &s, e_), CFB_EDOMAIN, "confidence");
+    bad[1] = -2e100; /* the sum of its squares would be infinite, and every result after it */
+    assert_fails(cfb_stats_describe(bad, 2, NULL, 0.95, &s, e_), CFB_EDOMAIN, "score 1 is -2e+100");
     assert_fails(cfb_stats_describe(same, 3, NULL, NAN, &s, e_), CFB_EDOMAIN, "confidence");
     assert_int_equal(cfb_stats_describe(bad, 3, NULL, 0.95, &s, NULL), CFB_EDOMAIN);
     assert_ok(cfb_stats_describe(&one, 1, NULL, 0.95, &s, e_));
