@@ -31,7 +31,7 @@ const char report_css[] =
     ".scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:14px}\n"
     "th,td{padding:6px 8px;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}\n"
     "thead th{color:var(--dim);font-weight:600;font-size:13px;white-space:nowrap;vertical-align:bottom}\n"
-    "tbody th{font-weight:600}tr:last-child>*{border-bottom:0}\n"
+    "thead th.n{white-space:normal;word-break:keep-all}tbody th{font-weight:600}tr:last-child>*{border-bottom:0}\n"
     "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
     "tr.mean>*{background:var(--soft)}tr.all>*{font-weight:650}\n"
     "p.bad,td.bad{color:var(--failed);font-weight:650}.note{border-left:3px solid var(--truncated);padding-left:10px}\n"
@@ -89,6 +89,10 @@ const char report_css[] =
     "@media "
     "print{:root{--bg:#fff;--card:#fff;--fg:#000;--dim:#444;--line:#bbb;--soft:#f0f0f0;--acc:#2764d8;--bar:#cfdffb;--p:#bfe3d6;"
     "--r:#d9d0f5;--failed:#b3261e;--badbg:#fff;color-scheme:light}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}"
-    "body{font-size:11px}main,header,footer{max-width:none;padding-left:0;padding-right:0}.card,.tile,.row{break-inside:avoid}."
-    "card:has(.figs){break-inside:auto}.fig,tr{break-inside:avoid}a{"
-    "color:inherit}}\n";
+    "body{font-size:11px}main,header,footer{max-width:none;padding-left:0;padding-right:0}.tile,.row,.fig,tr,svg,.legend{break-"
+    "inside:"
+    "avoid}h2,h3,h4,.top,figcaption,thead,summary{break-after:avoid}h2{margin-top:20px}h4{font-size:11px;margin:10px 0 "
+    "4px}.card{padding:10px "
+    "12px;margin-bottom:10px}.tile{padding:7px 9px}.tile b{font-size:18px}.tiles{grid-template-columns:repeat(auto-fit,minmax("
+    "96px,1fr));gap:7px}.scroll{overflow:visible}table{font-size:9px}thead th{font-size:9px}th,td{padding:2px 4px}.bar{min-width:"
+    "52px}td.t,th.t{min-width:0}.figs{grid-template-columns:1fr 1fr}a{color:inherit}}\n";

@@ -118,7 +118,13 @@ void report_unmatchable_note(report_out *o, uint64_t n);
 /* One sentence on the calibration; nothing is written if there is none. */
 void report_calibration_note(report_out *o, const cfb_report_calibration *c);
 /* The sentences on a task, in the order they are shown. */
-typedef enum report_note { REPORT_NOTE_UNMATCHABLE, REPORT_NOTE_OPEN, REPORT_NOTE_CALIBRATION, REPORT_NOTE_COUNT } report_note;
+typedef enum report_note {
+    REPORT_NOTE_UNMATCHABLE,
+    REPORT_NOTE_OPEN,
+    REPORT_NOTE_EMPTY,
+    REPORT_NOTE_CALIBRATION,
+    REPORT_NOTE_COUNT
+} report_note;
 bool report_has_note(const cfb_report_task *t, report_note note);
 void report_put_note(report_out *o, const cfb_report_task *t, report_note note);
 

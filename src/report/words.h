@@ -50,6 +50,7 @@
     X(NO_HEADLINE, "no headline: rows are missing", "样本缺失，不给出总分") \
     X(N_ANSWERED, "%" PRIu64 " answered", "已回答 %" PRIu64) \
     X(WITHOUT_ANSWER, "without an answer", "没有得到回答") \
+    X(N_EMPTY, "%" PRIu64 " empty", "空回答 %" PRIu64) \
     X(EVERY_ROW_ANSWERED, "every row has a reply", "每个样本都有回复") \
     X(NO_TASKS, "No tasks.", "没有任务。") \
     X(SKIPPED_ROWS, "Skipped rows", "跳过的行") \
@@ -109,6 +110,8 @@
     X(NO_REPLY, "%" PRIu64 " of %" PRIu64 " rows have no reply", "没有回复的样本：%" PRIu64 "（共 %" PRIu64 " 个）") \
     X(SCORE_BETWEEN, ": score between %.3f and %.3f", "，得分介于 %.3f 与 %.3f 之间") \
     X(NOT_TO_BE_QUOTED, "; not to be quoted", "；不宜引用") \
+    X(MANY_EMPTY, "%" PRIu64 " of %" PRIu64 " outputs are empty and count 0; answered rows score %.3f", \
+      "空输出 %" PRIu64 " 个（共 %" PRIu64 " 个样本），计为 0；已回答样本得分为 %.3f") \
     X(CALIBRATION, "%.4f above mismatched pairs (%.4f); own reference above %.1f %% of the others, nearest in %.1f %% of %zu rows " \
                    "(chance: 50 %% and %.2g %%)", \
       "比错配对（%.4f）高 %.4f；与自身参考答案的相似度平均高于其他参考答案的 %.1f %%，且有 %.1f %% 的样本与之最接近" \
@@ -221,7 +224,8 @@
     X(MODEL, "model", "模型") \
     X(SETTING, "setting", "设置") \
     X(UNKNOWN_MODEL, "unknown model", "未知模型") \
-    X(SHARED_PLACES, "Runs that the data cannot tell apart share places.", "数据无法区分的运行并列同一名次。") \
+    X(SHARED_PLACES, "Runs that the data cannot tell apart share places. Bold: not told from the best.", \
+      "数据无法区分的运行并列同一名次。粗体：与最佳者无法区分。") \
     X(SCORES_AND_PLACES, "Scores and places", "得分与名次") \
     X(MEAN_OF, "mean of ", "平均：") \
     X(DIFFERENCES, "Differences %c − %c", "差值 %c − %c") \

@@ -206,6 +206,28 @@ static void intervals(void **state) {
     cfb_buf_free(&b);
 }
 
+/* Empty outputs that decide a score are named; a single task's score is the headline. */
+static void empty_outputs(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    s.report.n_tasks = 1;
+    for (uint64_t empty = 5; empty <= 40; empty += 35) {
+        s.tasks[0].summary.n_state[CFB_ROW_EMPTY] = empty;
+        s.tasks[0].summary.n_state[CFB_ROW_OK] = s.tasks[0].summary.n_answered = 100 - empty;
+        s.tasks[0].summary.mean_answered = 0.9;
+        for (size_t i = 0; i < 4; i++) {
+            cfb_buf b = write_form(writers[i], &s.report);
+            const char *note = "40 of 100 outputs are empty and count 0; answered rows score 0.900";
+            if (i != 1 && empty > 5) assert_has(&b, note);
+            if (empty == 5) assert_lacks(&b, "outputs are empty");
+            if (i == 3) assert_has(&b, "<div class=\"tile main\"><span class=\"dim\">company</span><b>0.8000</b>");
+            if (i == 3) assert_has(&b, empty == 5 ? ">5 empty<" : ">40 empty<");
+            cfb_buf_free(&b);
+        }
+    }
+}
+
 static void table_fits(void **state) {
     (void)state;
     sample s;
@@ -542,12 +564,13 @@ static void languages(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(display_width),       cmocka_unit_test(display_fit),     cmocka_unit_test(table_whole),
-        cmocka_unit_test(table_parts),         cmocka_unit_test(intervals),       cmocka_unit_test(table_fits),
-        cmocka_unit_test(table_colours),       cmocka_unit_test(groups_and_gaps), cmocka_unit_test(json_members),
-        cmocka_unit_test(hostile_text),        cmocka_unit_test(markdown_cells),  cmocka_unit_test(html_nests),
-        cmocka_unit_test(labels_by_frequency), cmocka_unit_test(limits_are_kept), cmocka_unit_test(differences),
-        cmocka_unit_test(lengths_and_scores),  cmocka_unit_test(confusions),      cmocka_unit_test(languages),
+        cmocka_unit_test(display_width), cmocka_unit_test(display_fit),         cmocka_unit_test(table_whole),
+        cmocka_unit_test(table_parts),   cmocka_unit_test(empty_outputs),       cmocka_unit_test(intervals),
+        cmocka_unit_test(table_fits),    cmocka_unit_test(table_colours),       cmocka_unit_test(groups_and_gaps),
+        cmocka_unit_test(json_members),  cmocka_unit_test(hostile_text),        cmocka_unit_test(markdown_cells),
+        cmocka_unit_test(html_nests),    cmocka_unit_test(labels_by_frequency), cmocka_unit_test(limits_are_kept),
+        cmocka_unit_test(differences),   cmocka_unit_test(lengths_and_scores),  cmocka_unit_test(confusions),
+        cmocka_unit_test(languages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
