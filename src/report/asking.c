@@ -129,32 +129,35 @@ static void put_number(report_out *o, const char *before, cfb_str s, const char 
 static void put_classes(report_out *o, const cfb_report_asking *a) {
     char scratch[48];
     for (size_t i = 0; i < a->n_classes && i < 3; i++) {
-        report_put(o, i == 0 ? " (" : ", ");
+        report_put(o, i == 0 ? WORD(o, PAREN) : WORD(o, COMMA));
         report_textz(o, REPORT_TERMINAL, a->classes[i]);
         put_number(o, " ", report_count(a->all.n_by_class[i], scratch), "");
     }
-    if (a->n_classes > 3) report_put(o, ", ...");
-    if (a->n_classes > 0) report_put(o, ")");
+    if (a->n_classes > 3) report_putf(o, "%s...", WORD(o, COMMA));
+    if (a->n_classes > 0) report_put(o, WORD(o, PAREN_END));
 }
 
 void report_asking_lines(report_out *o, const cfb_report_asking *a) {
     const cfb_report_asked *t = &a->all;
     char scratch[48];
-    put_number(o, "asking: ", report_count(t->n_calls, scratch), t->n_calls == 1 ? " call in " : " calls in ");
+    put_number(o, WORD(o, ASKING_LINE), report_count(t->n_calls, scratch),
+               t->n_calls == 1 ? WORD(o, CALL_IN) : WORD(o, CALLS_IN));
     put_number(o, "", report_seconds(t->busy_s, scratch), "");
-    put_number(o, ", ", report_count(t->n_failed_calls, scratch), " failed");
+    put_number(o, WORD(o, FAILED_BEFORE), report_count(t->n_failed_calls, scratch), WORD(o, FAILED_BEHIND));
     put_classes(o, a);
-    put_number(o, ", ", report_count(t->n_retries, scratch), t->n_retries == 1 ? " retry" : " retries");
-    if (t->n_from_cache) put_number(o, ", ", report_count(t->n_from_cache, scratch), " from the cache");
-    put_number(o, ", waited ", report_seconds(t->waited_s, scratch), "\n");
-    put_number(o, "        latency p50 ", report_seconds(t->latency.s[CFB_REPORT_P50], scratch), "");
-    put_number(o, ", p99 ", report_seconds(t->latency.s[CFB_REPORT_P99], scratch), "");
-    put_number(o, "; tokens in ", count(t->prompt_tokens, scratch), "");
-    put_number(o, ", out ", count(t->completion_tokens, scratch), "");
-    if (t->cached_tokens) put_number(o, ", cached ", count(t->cached_tokens, scratch), "");
-    if (t->tokens_per_s == t->tokens_per_s) put_number(o, " (", report_rate(t->tokens_per_s, scratch), "/s)");
+    put_number(o, WORD(o, COMMA), report_count(t->n_retries, scratch),
+               t->n_retries == 1 ? WORD(o, RETRY) : WORD(o, RETRIES_UNIT));
+    if (t->n_from_cache) put_number(o, WORD(o, COMMA), report_count(t->n_from_cache, scratch), WORD(o, FROM_THE_CACHE));
+    put_number(o, WORD(o, WAITED_BEFORE), report_seconds(t->waited_s, scratch), "\n");
+    put_number(o, WORD(o, LATENCY_LINE), report_seconds(t->latency.s[CFB_REPORT_P50], scratch), "");
+    put_number(o, WORD(o, P99_BEFORE), report_seconds(t->latency.s[CFB_REPORT_P99], scratch), "");
+    put_number(o, WORD(o, TOKENS_BEFORE), count(t->prompt_tokens, scratch), "");
+    put_number(o, WORD(o, OUT_BEFORE), count(t->completion_tokens, scratch), "");
+    if (t->cached_tokens) put_number(o, WORD(o, CACHED_BEFORE), count(t->cached_tokens, scratch), "");
+    if (t->tokens_per_s == t->tokens_per_s)
+        put_number(o, WORD(o, PAREN), report_rate(t->tokens_per_s, scratch), WORD(o, A_SECOND));
     if (t->cost == t->cost) {
-        put_number(o, "; cost ", report_cost(t->cost, scratch), "");
+        put_number(o, WORD(o, COST_BEFORE), report_cost(t->cost, scratch), "");
         report_put(o, a->currency ? " " : "");
         report_textz(o, REPORT_TERMINAL, a->currency);
     }
@@ -169,7 +172,10 @@ static void put_row(report_out *o, const cfb_report_asked *t, unsigned mask) {
     for (int c = 0; c < REPORT_ASKED_COUNT; c++) {
         if ((mask >> c & 1) == 0) continue;
         report_put(o, " ");
-        (void)report_text(o, REPORT_MARKDOWN, report_asked_cell(t, (report_asked_column)c, scratch), 0);
+        if (c == REPORT_ASKED_TASK && t->task == NULL)
+            report_put(o, WORD(o, ALL));
+        else
+            (void)report_text(o, REPORT_MARKDOWN, report_asked_cell(t, (report_asked_column)c, scratch), 0);
         report_put(o, " |");
     }
     report_put(o, "\n");
@@ -186,10 +192,10 @@ static void put_times(report_out *o, const char *name, const cfb_report_times *t
 
 static void put_markdown(report_out *o, const cfb_report *r, const cfb_report_asking *a) {
     unsigned mask = report_asked_columns(a);
-    char scratch[48];
-    report_put(o, "\n## Asking");
+    char scratch[48], name[64];
+    report_putf(o, "\n## %s", WORD(o, ASKING));
     if (r->n_asking > 1) {
-        report_put(o, ": ");
+        report_put(o, WORD(o, COLON));
         report_textz(o, REPORT_MARKDOWN, a->source);
     }
     report_put(o, "\n\n|");
@@ -201,20 +207,24 @@ static void put_markdown(report_out *o, const cfb_report *r, const cfb_report_as
     report_put(o, "\n");
     for (size_t i = 0; i < a->n_tasks; i++) put_row(o, &a->tasks[i], mask);
     put_row(o, &a->all, mask);
-    report_put(
-        o, "\n| latency of replies | replies | p50 | p90 | p99 | p99.9 | longest |\n| --- | ---: | ---: | ---: | ---: | ---: | "
-           "---: |\n");
+    report_putf(o, "\n| %s | %s |", WORD(o, LATENCY_OF_REPLIES), WORD(o, REPLIES));
+    for (int q = 0; q < CFB_REPORT_QUANTILE_COUNT; q++) report_putf(o, " %s |", report_quantile_label(o, q));
+    report_put(o, "\n| --- | ---: |");
+    report_repeat(o, " ---: |", CFB_REPORT_QUANTILE_COUNT);
+    report_put(o, "\n");
     for (size_t i = 0; i < a->n_tasks; i++) put_times(o, a->tasks[i].task, &a->tasks[i].latency);
-    put_times(o, "all", &a->all.latency);
-    if (a->all.ttft.n) put_times(o, "all: to the first text", &a->all.ttft);
-    put_number(o, "\nAsked for ", report_seconds(a->all.busy_s, scratch), "");
-    put_number(o, ", ", report_rate(a->all.calls_per_s, scratch), " calls/s.");
+    put_times(o, WORD(o, ALL), &a->all.latency);
+    snprintf(name, sizeof name, "%s%s%s", WORD(o, ALL), WORD(o, COLON), WORD(o, TO_FIRST_TEXT));
+    if (a->all.ttft.n) put_times(o, name, &a->all.ttft);
+    report_put(o, "\n");
+    put_number(o, WORD(o, ASKED_FOR_LINE), report_seconds(a->all.busy_s, scratch), "");
+    put_number(o, WORD(o, COMMA), report_rate(a->all.calls_per_s, scratch), WORD(o, CALLS_PER_S));
     for (size_t i = 0; i < a->n_classes; i++) {
-        report_put(o, i == 0 ? " Failed calls: " : ", ");
+        report_put(o, i == 0 ? WORD(o, FAILED_CALLS_LINE) : WORD(o, COMMA));
         report_textz(o, REPORT_MARKDOWN, a->classes[i]);
         put_number(o, " ", report_count(a->all.n_by_class[i], scratch), "");
     }
-    report_put(o, a->n_classes ? ".\n" : "\n");
+    report_putf(o, "%s\n", a->n_classes ? WORD(o, STOP) : "");
 }
 
 void report_asking_markdown(report_out *o, const cfb_report *r) {

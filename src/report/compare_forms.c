@@ -155,8 +155,9 @@ cfb_code cfb_compare_json(const cfb_compare *c, cfb_buf *out, cfb_err *err) {
 /* ---- Markdown ---- */
 
 static void md_name(report_out *o, const cfb_compare_line *l) {
-    report_put(o, l->n_tasks ? "| **mean of " : "| ");
-    report_textz(o, REPORT_MARKDOWN, l->name);
+    report_put(o, l->n_tasks ? "| **" : "| ");
+    if (l->n_tasks) report_put(o, WORD(o, MEAN_OF));
+    report_textz(o, REPORT_MARKDOWN, compare_line_name(o, l));
     report_put(o, l->n_tasks ? "** |" : " |");
 }
 
@@ -165,7 +166,7 @@ static void md_rank(report_out *o, const cfb_compare_rank *r) {
 }
 
 static void md_scores(report_out *o, const cfb_compare *c) {
-    report_put(o, "\n## Scores and places\n\n| task | rows |");
+    report_putf(o, "\n## %s\n\n| %s | %s |", WORD(o, SCORES_AND_PLACES), WORD(o, TASK), WORD(o, ROWS));
     for (size_t r = 0; r < c->n_runs; r++) report_putf(o, " %c |", (int)('A' + r));
     report_put(o, "\n| --- | ---: |");
     report_repeat(o, " ---: |", c->n_runs);
@@ -192,8 +193,11 @@ static void md_scores(report_out *o, const cfb_compare *c) {
 static void md_pair(report_out *o, const cfb_compare *c, size_t k) {
     const cfb_compare_pair *p = &c->lines[0].pairs[k];
     char one[16], two[16];
-    report_putf(o, "\n## %c and %c\n\n| task | %c − %c | interval | p | Holm | rows won | lost | d | better |\n",
-                (int)('A' + p->a), (int)('A' + p->b), (int)('A' + p->b), (int)('A' + p->a));
+    int a = (int)('A' + p->a), b = (int)('A' + p->b);
+    report_put(o, "\n## ");
+    report_putf(o, WORD(o, PAIR), a, b);
+    report_putf(o, "\n\n| %s | %c − %c | %s | %s | %s | %s | %s | d | %s |\n", WORD(o, TASK), b, a, WORD(o, INTERVAL),
+                WORD(o, P_VALUE), WORD(o, HOLM), WORD(o, ROWS_WON), WORD(o, LOST), WORD(o, BETTER));
     report_put(o, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n");
     for (size_t i = 0; i < c->n_lines; i++) {
         p = &c->lines[i].pairs[k];
@@ -219,10 +223,11 @@ static void md_pair(report_out *o, const cfb_compare *c, size_t k) {
 }
 
 cfb_code cfb_compare_markdown(const cfb_compare *c, cfb_buf *out, cfb_err *err) {
-    report_out o = {out, err, CFB_OK, false};
+    report_out o = {out, err, CFB_OK, c->language == CFB_REPORT_ZH};
     report_put(&o, "# ");
     report_textz(&o, REPORT_MARKDOWN, c->title);
-    report_put(&o, "\n\n| run | model | setting | source |\n| --- | --- | --- | --- |\n");
+    report_putf(&o, "\n\n| %s | %s | %s | %s |\n| --- | --- | --- | --- |\n", WORD(&o, RUN), WORD(&o, MODEL), WORD(&o, SETTING),
+                WORD(&o, SOURCE_HEAD));
     for (size_t r = 0; r < c->n_runs; r++) {
         const char *parts[] = {c->runs[r].model, c->runs[r].setting, c->runs[r].source};
         report_putf(&o, "| %c |", (int)('A' + r));

@@ -15,9 +15,11 @@ static void put_meta(report_out *o, const char *label, const char *value) {
 
 #define DOCTYPE "<!doctype html>\n<html lang=\""
 
-cfb_report_language cfb_report_html_language(cfb_str page) {
-    const size_t n = sizeof DOCTYPE REPORT_LANG_ZH - 1;
-    return page.len > n && memcmp(page.ptr, DOCTYPE REPORT_LANG_ZH, n) == 0 ? CFB_REPORT_ZH : CFB_REPORT_EN;
+cfb_report_language cfb_report_language_of(cfb_str text) {
+    const cfb_str page = CFB_STR_LIT(DOCTYPE REPORT_LANG_ZH), table = {REPORT_ZH_MD_TABLE, sizeof REPORT_ZH_MD_TABLE - 1};
+    if (text.len >= page.len && memcmp(text.ptr, page.ptr, page.len) == 0) return CFB_REPORT_ZH;
+    bool markdown = text.len > 1 && memcmp(text.ptr, "# ", 2) == 0;
+    return markdown && cfb_str_find(text, table, 0) != SIZE_MAX ? CFB_REPORT_ZH : CFB_REPORT_EN;
 }
 
 void report_html_head(report_out *o, const char *title) {
@@ -195,7 +197,7 @@ static void put_skipped(report_out *o, const cfb_report *r) {
     size_t n = r->n_skipped_listed < MAX_SKIPPED_SHOWN ? r->n_skipped_listed : MAX_SKIPPED_SHOWN;
     report_putf(o, "<section>\n<h2>%s</h2>\n<p class=\"note\">", WORD(o, SKIPPED_ROWS));
     report_putf(o, r->n_skipped == 1 ? WORD(o, SKIPPED_ROW) : WORD(o, SKIPPED_MANY), r->n_skipped);
-    report_put(o, "</p>\n<ul>\n");
+    report_putf(o, "%s</p>\n<ul>\n", WORD(o, STOP));
     for (size_t i = 0; i < n; i++) {
         report_put(o, "<li><bdi>");
         report_textz(o, REPORT_HTML, r->skipped[i].message);

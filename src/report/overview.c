@@ -5,12 +5,19 @@
 #include <math.h>
 #include <stdio.h>
 
-#define REPORT_X(NAME, two, word, right) two,
-const char *const report_column_head[REPORT_COLUMN_COUNT] = {REPORT_COLUMN_MAP(REPORT_X)};
-#undef REPORT_X
 #define REPORT_X(NAME, two, word, right) right,
 const bool report_column_right[REPORT_COLUMN_COUNT] = {REPORT_COLUMN_MAP(REPORT_X)};
 #undef REPORT_X
+
+const char *report_column_head(const report_out *o, report_column c) {
+    switch (c) {
+#define REPORT_X(NAME, two, word, right) \
+    case REPORT_COL_##NAME: return WORD(o, two);
+        REPORT_COLUMN_MAP(REPORT_X)
+#undef REPORT_X
+    default: return "";
+    }
+}
 
 const char *report_column_name(const report_out *o, report_column c) {
     switch (c) {

@@ -552,11 +552,31 @@ static void languages(void **state) {
     assert_has(&zh, "个任务的平均");
     assert_lacks(&zh, "Lowest scores");
     assert_lacks(&zh, ">rows<");
-    assert_has(&other, "| recall |"); /* only pages are translated */
-    assert_int_equal(cfb_report_html_language(cfb_buf_str(&en)), CFB_REPORT_EN);
-    assert_int_equal(cfb_report_html_language(cfb_buf_str(&zh)), CFB_REPORT_ZH);
-    assert_int_equal(cfb_report_html_language((cfb_str){zh.ptr, 20}), CFB_REPORT_EN);
-    assert_int_equal(cfb_report_html_language(CFB_STR_NULL), CFB_REPORT_EN);
+    assert_has(&other, "| 召回率 |");
+    assert_has(&other, "失败样本 15 个：");
+    assert_has(&other, "，样本 17（编号 doc-17）：server");
+    assert_lacks(&other, " more");
+    assert_int_equal(cfb_report_language_of(cfb_buf_str(&other)), CFB_REPORT_ZH);
+    cfb_buf md = write_form(cfb_report_markdown, &(cfb_report){.tasks = s.tasks, .n_tasks = 4}), term;
+    assert_int_equal(cfb_report_language_of(cfb_buf_str(&md)), CFB_REPORT_EN);
+    cfb_buf_free(&md);
+    term = write_form(plain_table, &s.report);
+    assert_has(&term, "─ 样本数 ─");
+    assert_has(&term, "任务  "); /* 4 columns wide */
+    assert_has(&term, "说明：company：3 个参考答案");
+    assert_lacks(&term, "rows");
+    cfb_buf_free(&term);
+    for (int width = 60; width <= 140; width += 40) {
+        cfb_table_style style = {.width = width};
+        cfb_buf b = CFB_BUF_INIT(1 << 20);
+        assert_ok(cfb_report_table(&s.report, &style, &b, e_));
+        assert_true(widest_line(&b) <= (size_t)(width < 92 ? 92 : width));
+        cfb_buf_free(&b);
+    }
+    assert_int_equal(cfb_report_language_of(cfb_buf_str(&en)), CFB_REPORT_EN);
+    assert_int_equal(cfb_report_language_of(cfb_buf_str(&zh)), CFB_REPORT_ZH);
+    assert_int_equal(cfb_report_language_of((cfb_str){zh.ptr, 20}), CFB_REPORT_EN);
+    assert_int_equal(cfb_report_language_of(CFB_STR_NULL), CFB_REPORT_EN);
     cfb_buf_free(&en);
     cfb_buf_free(&zh);
     cfb_buf_free(&other);
