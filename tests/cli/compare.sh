@@ -52,6 +52,26 @@ p = P(); p.feed(text); p.close(); assert not stack' "$T/files/compare.html"
 same "--out writes the three forms" "$(cd "$T/files" && cmp compare.json ../json && cmp compare.md ../markdown && cmp compare.tex ../latex && echo yes)" yes
 for threads in 1 2 64; do "$CFBENCH" compare "$T/r0" "$T/r0.5" "$T/r0.1" --json --threads $threads | cksum; done >"$T/sums"
 same "the same bytes for 1, 2 and 64 threads" "$(sort -u "$T/sums" | wc -l)" 1
+check "colour on a terminal, not in a file, and not with NO_COLOR" python3 - "$CFBENCH" "$T" <<'E2'
+import os, pty, subprocess, sys
+program, folder = sys.argv[1:]
+def shown(args, **env):
+    m, s = pty.openpty()
+    run = subprocess.Popen([program, *args], stdin=subprocess.DEVNULL, stdout=s, stderr=subprocess.DEVNULL,
+                           env={k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {"TERM": "xterm"} | env)
+    os.close(s)
+    out = b""
+    while True:
+        try: got = os.read(m, 65536)
+        except OSError: got = b""
+        if not got: break
+        out += got
+    assert run.wait() == 0, (args, out)
+    return out.replace(b"\r\n", b"\n")
+for args in (["compare", f"{folder}/r0", f"{folder}/r0.5"], ["score", f"{folder}/r0", f"{folder}/r0.5"]):
+    plain = subprocess.run([program, *args], capture_output=True, check=True).stdout
+    assert b"\x1b[" not in plain and b"\x1b[" not in shown(args, NO_COLOR="1") and b"\x1b[1m" in shown(args), args
+E2
 before=$(cksum <"$T/r0/run.db")
 "$CFBENCH" compare "$T/r0/cfbenchmark-response" "$T/r0.5" --suite datasets/sample --json >"$T/mixed"
 check "a run's files beside a run store: the same numbers" python3 -c '
