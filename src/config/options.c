@@ -393,7 +393,7 @@ const cfb_opt cfb_opts[] = {
      .commands = SCORE,
      .help = "the N answered rows of each task with the lowest scores, in reports and --rows-out; 0 = 5, in reports only"},
     {AT("language", language), .type = OPT_ENUM, .choices = "en|zh", .def = "en", .group = GROUP_OUTPUT,
-     .commands = RUN | SCORE | REPORT | COMPARE | MERGE, .help = "language of report.html and compare.html: English or Chinese"},
+     .commands = RUN | SCORE | REPORT | COMPARE | MERGE, .help = "language of reports and tables: English or Chinese"},
     {AT("csv", csv), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = RUN | SCORE | REPORT,
      .help = "CSV file that gets the summary: a line for each model, setting and task"},
     {AT("dry-run", dry_run), .type = OPT_BOOL, .flags = OPT_NO_FILE | OPT_NO_ENV, .group = GROUP_OUTPUT, .commands = RUNS,
