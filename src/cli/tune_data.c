@@ -28,12 +28,7 @@ void tune_remove_folder(const char *path) {
 }
 
 static cfb_code put_field(cfb_buf *b, cfb_str v, char end, cfb_err *err) {
-    cfb_code rc = cfb_buf_append_char(b, '"', err);
-    for (size_t i = 0; i < v.len && rc == CFB_OK; i++) {
-        if (v.ptr[i] == '"') rc = cfb_buf_append_char(b, '"', err);
-        if (rc == CFB_OK) rc = cfb_buf_append_char(b, v.ptr[i], err);
-    }
-    if (rc == CFB_OK) rc = cfb_buf_append_char(b, '"', err);
+    cfb_code rc = cfb_csv_append_field(b, v, false, err);
     return rc == CFB_OK ? cfb_buf_append_char(b, end, err) : rc;
 }
 

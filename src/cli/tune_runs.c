@@ -100,6 +100,7 @@ static void score_line(const tune_sweep *s, const tune_point *p, struct line *l)
     const char *const options[] = {"--suite", s->c->suite, "--verbose", "--json", "--progress", "off"};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) word(l, options[i]);
     if (s->c->data) word(l, "--data"), word(l, s->c->data);
+    if (s->c->tasks) word(l, "--tasks"), word(l, s->c->tasks);
     if (s->c->task) word(l, "--task"), word(l, s->c->task);
     if (s->c->metric) word(l, "--metric"), word(l, s->c->metric);
     if (s->c->label_set) word(l, "--label-set"), word(l, s->c->label_set);
@@ -131,6 +132,7 @@ static void client_line(const tune_sweep *s, const tune_point *p, const char *ou
                                    "--no-adaptive"};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) word(l, options[i]);
     if (s->url && c->data) word(l, "--data"), word(l, c->data);
+    if (s->url && c->tasks) word(l, "--tasks"), word(l, c->tasks);
     if (s->url && c->api_key_file) word(l, "--api-key-file"), word(l, c->api_key_file);
     size_t rows = (size_t)p->in_flight * 8;
     number(l, "--limit", (long long)(rows < 200 ? 200 : rows));

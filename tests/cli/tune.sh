@@ -38,6 +38,8 @@ check "tune: nothing is left in TMPDIR" bash -c "mkdir '$T/tmp' && TMPDIR='$T/tm
 if tune everything --out "$T/d" 2>"$T/d.err"; then not_ok "tune: an unknown subject" "exit 0"; else check "tune: an unknown subject" grep -q 'none of: score, client, all' "$T/d.err"; fi
 if tune score "$T/none" --no-roofline --out "$T/d" 2>"$T/d.err"; then not_ok "tune: data that is not there" "exit 0"; else check "tune: data that is not there" grep -q "$T/none" "$T/d.err"; fi
 
+if tune score "$T/run/cfbenchmark-response" --tasks nonesuch --no-roofline --out "$T/d" 2>"$T/d.err"; then not_ok "tune: --tasks holds for the runs" "exit 0"; else check "tune: --tasks holds for the runs" grep -q "nonesuch: none of these" "$T/d.err"; fi
+
 # the profile: below the config file, variables and options; keyed to the machine
 set_of() { "$CFBENCH" generate --mock --suite sample --print-config "$@" 2>"$T/e.err" | python3 -c 'import json,sys; print(json.load(sys.stdin)["in-flight"])'; }
 here=$(python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["x-machine"])' "$T/a/profile.json")
