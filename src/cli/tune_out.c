@@ -98,35 +98,17 @@ static cfb_code put_roofs(const tune_sweep *sweeps, size_t n, const cfb_tune_roo
 
 /* ---- JSON ---- */
 
-static void num(cfb_jw *w, const char *key, double v) {
-    cfb_jw_key(w, key);
-    if (isnan(v) || isinf(v))
-        cfb_jw_null(w);
-    else
-        cfb_jw_num(w, v);
-}
-
-static void whole(cfb_jw *w, const char *key, int64_t v) {
-    cfb_jw_key(w, key);
-    cfb_jw_int(w, v);
-}
-
-static void text(cfb_jw *w, const char *key, const char *v) {
-    cfb_jw_key(w, key);
-    cfb_jw_strz(w, v);
-}
-
 static void json_point(const tune_sweep *s, size_t i, cfb_jw *w) {
     const cfb_tune_result *r = &s->results[i];
     char what[160];
     tune_describe(s, i, what, sizeof what);
     cfb_jw_obj(w);
-    text(w, "options", what);
-    text(w, "fate", fate(s, i));
-    whole(w, "runs", (int64_t)r->n);
-    num(w, "median", r->n ? r->median : (double)NAN);
-    num(w, "low", r->n ? r->low : (double)NAN);
-    num(w, "high", r->n ? r->high : (double)NAN);
+    cfb_jw_put_str(w, "options", what);
+    cfb_jw_put_str(w, "fate", fate(s, i));
+    cfb_jw_put_int(w, "runs", (int64_t)r->n);
+    cfb_jw_put_num(w, "median", r->n ? r->median : (double)NAN);
+    cfb_jw_put_num(w, "low", r->n ? r->low : (double)NAN);
+    cfb_jw_put_num(w, "high", r->n ? r->high : (double)NAN);
     cfb_jw_key(w, "rates");
     cfb_jw_arr(w);
     for (size_t k = 0; k < r->n; k++) cfb_jw_num(w, r->rates[k]);
@@ -139,25 +121,25 @@ static void json_sweep(const tune_sweep *s, cfb_jw *w) {
     char what[160];
     tune_describe(s, s->best, what, sizeof what);
     cfb_jw_obj(w);
-    text(w, "what", tune_kind_name(s->kind));
-    text(w, "unit", tune_unit(s->kind));
-    text(w, "choice", what);
-    num(w, "rate", s->results[s->best].median);
-    num(w, "noise", s->noise);
+    cfb_jw_put_str(w, "what", tune_kind_name(s->kind));
+    cfb_jw_put_str(w, "unit", tune_unit(s->kind));
+    cfb_jw_put_str(w, "choice", what);
+    cfb_jw_put_num(w, "rate", s->results[s->best].median);
+    cfb_jw_put_num(w, "noise", s->noise);
     cfb_jw_key(w, "points");
     cfb_jw_arr(w);
     for (size_t i = 0; i < s->n; i++) json_point(s, i, w);
     cfb_jw_end_arr(w);
-    num(w, "amdahl_serial_fraction", c.amdahl);
+    cfb_jw_put_num(w, "amdahl_serial_fraction", c.amdahl);
     cfb_jw_key(w, "speedup");
     cfb_jw_arr(w);
     for (size_t i = 0; i < c.n; i++) {
         cfb_jw_obj(w);
-        whole(w, "threads", (int64_t)c.p[i]);
-        num(w, "rate", c.rate[i]);
-        num(w, "speedup", c.s[i]);
-        num(w, "efficiency", c.s[i] / c.p[i]);
-        num(w, "karp_flatt", cfb_tune_karp_flatt(c.s[i], c.p[i]));
+        cfb_jw_put_int(w, "threads", (int64_t)c.p[i]);
+        cfb_jw_put_num(w, "rate", c.rate[i]);
+        cfb_jw_put_num(w, "speedup", c.s[i]);
+        cfb_jw_put_num(w, "efficiency", c.s[i] / c.p[i]);
+        cfb_jw_put_num(w, "karp_flatt", cfb_tune_karp_flatt(c.s[i], c.p[i]));
         cfb_jw_end_obj(w);
     }
     cfb_jw_end_arr(w);
@@ -171,9 +153,9 @@ static cfb_code make_json(const tune_sweep *sweeps, size_t n, const cfb_tune_roo
     cfb_machine_key(machine);
     cfb_jw_init(&w, b, 2);
     cfb_jw_obj(&w);
-    text(&w, "schema", "cfbench.tune/1");
-    text(&w, "version", CFB_VERSION);
-    text(&w, "machine", machine);
+    cfb_jw_put_str(&w, "schema", "cfbench.tune/1");
+    cfb_jw_put_str(&w, "version", CFB_VERSION);
+    cfb_jw_put_str(&w, "machine", machine);
     cfb_jw_key(&w, "sweeps");
     cfb_jw_arr(&w);
     for (size_t i = 0; i < n; i++) json_sweep(&sweeps[i], &w);
@@ -182,10 +164,10 @@ static cfb_code make_json(const tune_sweep *sweeps, size_t n, const cfb_tune_roo
     cfb_jw_arr(&w);
     for (size_t i = 0; i < n_roofs; i++) {
         cfb_jw_obj(&w);
-        whole(&w, "threads", roofs[i].threads);
-        num(&w, "read_gbs", roofs[i].read_gbs);
-        num(&w, "triad_gbs", roofs[i].triad_gbs);
-        num(&w, "gemm_gflops", roofs[i].gemm_gflops);
+        cfb_jw_put_int(&w, "threads", roofs[i].threads);
+        cfb_jw_put_num(&w, "read_gbs", roofs[i].read_gbs);
+        cfb_jw_put_num(&w, "triad_gbs", roofs[i].triad_gbs);
+        cfb_jw_put_num(&w, "gemm_gflops", roofs[i].gemm_gflops);
         cfb_jw_end_obj(&w);
     }
     cfb_jw_end_arr(&w);
@@ -277,23 +259,23 @@ static cfb_code make_profile(const tune_sweep *sweeps, size_t n, cfb_buf *b, cfb
     cfb_machine_key(machine);
     cfb_jw_init(&w, b, 2);
     cfb_jw_obj(&w);
-    text(&w, "x-profile", "cfbench.profile/1");
-    text(&w, "x-machine", machine);
+    cfb_jw_put_str(&w, "x-profile", "cfbench.profile/1");
+    cfb_jw_put_str(&w, "x-machine", machine);
     for (size_t i = 0; i < n; i++) {
         const tune_point *p = &sweeps[i].points[sweeps[i].best];
         char key[48];
         snprintf(key, sizeof key, "x-noise-%s", tune_kind_name(sweeps[i].kind));
-        num(&w, key, sweeps[i].noise);
-        if (p->threads) whole(&w, "threads", p->threads);
-        if (p->memory) whole(&w, "memory", p->memory);
-        if (p->in_flight) whole(&w, "in-flight", p->in_flight);
-        if (p->calls_per_thread) whole(&w, "calls-per-thread", p->calls_per_thread);
+        cfb_jw_put_num(&w, key, sweeps[i].noise);
+        if (p->threads) cfb_jw_put_int(&w, "threads", p->threads);
+        if (p->memory) cfb_jw_put_int(&w, "memory", p->memory);
+        if (p->in_flight) cfb_jw_put_int(&w, "in-flight", p->in_flight);
+        if (p->calls_per_thread) cfb_jw_put_int(&w, "calls-per-thread", p->calls_per_thread);
         if (p->variable) bound = p;
     }
     if (bound) {
         cfb_jw_key(&w, "x-environment");
         cfb_jw_obj(&w);
-        text(&w, bound->variable, bound->value);
+        cfb_jw_put_str(&w, bound->variable, bound->value);
         cfb_jw_end_obj(&w);
     }
     cfb_jw_end_obj(&w);
