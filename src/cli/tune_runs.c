@@ -244,7 +244,9 @@ cfb_code tune_measure(void *ctx, size_t i, double *rate, cfb_err *err) {
         score_line(s, &s->points[i], &l);
     else
         client_line(s, &s->points[i], out, &l);
+    int64_t begin_ns = cfb_cli_stage_begin();
     cfb_code rc = run_child(s, &s->points[i], &l, &text, err);
+    cfb_cli_stage_end("run", begin_ns);
     if (rc == CFB_OK) rc = read_rate(s, cfb_buf_str(&text), rate, err);
     if (s->kind == TUNE_CLIENT) tune_remove_folder(out);
     cfb_buf_free(&text);

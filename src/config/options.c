@@ -410,7 +410,7 @@ const cfb_opt cfb_opts[] = {
     {AT("hash", hash), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = PROMPT,
      .help = "print the SHA-256 of each prompt instead of its text"},
     {AT("json", json), .type = OPT_BOOL, .group = GROUP_OUTPUT,
-     .commands = ASK | BATCH | SCORE | REPORT | COMPARE | PROMPT | CACHE | TUNE | MERGE,
+     .commands = ASK | BATCH | SCORE | REPORT | COMPARE | PROMPT | CACHE | TUNE | MERGE | EMBED,
      .help = "standard output is one JSON document"},
     {AT("quiet", quiet), .letter = 'q', .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ALL,
      .help = "no progress; on standard error only warnings and errors"},
@@ -419,7 +419,8 @@ const cfb_opt cfb_opts[] = {
     {AT("log", log_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = RUNS,
      .help = "append everything that --verbose says to this file, with times; every failed call and every change of the calls in "
              "flight"},
-    {AT("profile-out", profile_out), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = RUNS | SCORE,
+    {AT("profile-out", profile_out), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT,
+     .commands = RUNS | SCORE | REPORT | COMPARE | VERIFY | EXPORT | CONVERT | MERGE | BATCH | EMBED | TUNE,
      .help = "trace of tasks, rows, calls, waits, blocks and commits, as JSON for ui.perfetto.dev or chrome://tracing"},
     {AT("progress", progress), .type = OPT_ENUM, .choices = "auto|bar|log|off", .def = "auto", .group = GROUP_OUTPUT,
      .commands = RUNS | SCORE, .help = "progress on standard error; auto = bar on a terminal, else log"},
