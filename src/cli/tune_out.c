@@ -16,7 +16,7 @@ struct curve {
 
 static struct curve speedup(const tune_sweep *s) {
     struct curve c = {.amdahl = (double)NAN};
-    for (int t = 1; s->kind == TUNE_SCORE && t <= cfb_cpu_count() && c.n < 16; t++) {
+    for (int t = 1; t <= cfb_cpu_count() && c.n < 16; t++) {
         double best = 0;
         for (size_t i = 0; i < s->n; i++)
             if (s->points[i].threads == t && s->results[i].n && s->results[i].median > best) best = s->results[i].median;
@@ -57,15 +57,15 @@ static cfb_code put_curve(const tune_sweep *s, cfb_buf *b, cfb_err *err) {
 
 static cfb_code put_sweep(const tune_sweep *s, cfb_buf *b, cfb_err *err) {
     char what[160];
-    cfb_code rc = cfb_buf_printf(b, err, "%s: %zu points, %llu runs\n%-48s %10s %21s  %4s\n", tune_kind_name(s->kind), s->n,
+    cfb_code rc = cfb_buf_printf(b, err, "%s: %zu points, %llu runs\n%-62s %10s %21s  %4s\n", tune_kind_name(s->kind), s->n,
                                  (unsigned long long)s->n_runs, "", tune_unit(s->kind), "interval", "runs");
     for (size_t i = 0; i < s->n && rc == CFB_OK; i++) {
         const cfb_tune_result *r = &s->results[i];
         tune_describe(s, i, what, sizeof what);
         if (r->n == 0)
-            rc = cfb_buf_printf(b, err, "%-48s %10s  %s\n", what, "-", r->failed ? r->why : "not measured");
+            rc = cfb_buf_printf(b, err, "%-62s %10s  %s\n", what, "-", r->failed ? r->why : "not measured");
         else
-            rc = cfb_buf_printf(b, err, "%-48s %10.1f %10.1f %10.1f  %4zu%s\n", what, r->median, r->low, r->high, r->n,
+            rc = cfb_buf_printf(b, err, "%-62s %10.1f %10.1f %10.1f  %4zu%s\n", what, r->median, r->low, r->high, r->n,
                                 i == s->best ? "  <- chosen"
                                 : r->dropped ? "  (given up)"
                                              : "");
@@ -207,8 +207,8 @@ static cfb_code make_csv(const tune_sweep *sweeps, size_t n, cfb_buf *b, cfb_err
 }
 
 #define ROW_H 18
-#define LEFT 400
-#define WIDTH 900
+#define LEFT 440
+#define WIDTH 940
 
 /* A bar for each point's median, a line for its interval. */
 static cfb_code draw_sweep(const tune_sweep *s, int y, cfb_buf *b, cfb_err *err) {
@@ -252,6 +252,25 @@ static cfb_code make_svg(const tune_sweep *sweeps, size_t n, cfb_buf *b, cfb_err
     return rc == CFB_OK ? cfb_buf_printf(b, err, "</svg>\n") : rc;
 }
 
+static void put_settings(const tune_point *p, cfb_jw *w) {
+    if (p->threads) cfb_jw_put_int(w, "threads", p->threads);
+    if (p->memory) cfb_jw_put_int(w, "memory", p->memory);
+    if (p->in_flight) cfb_jw_put_int(w, "in-flight", p->in_flight);
+    if (p->calls_per_thread) cfb_jw_put_int(w, "calls-per-thread", p->calls_per_thread);
+    if (p->task_workers) cfb_jw_put_int(w, "task-workers", p->task_workers);
+}
+
+static void put_environment(const tune_point *p, cfb_jw *w) {
+    if (p->variables[0].name == NULL) return;
+    cfb_jw_key(w, "x-environment");
+    cfb_jw_obj(w);
+    for (int v = 0; v < TUNE_VARIABLES && p->variables[v].name; v++)
+        cfb_jw_put_str(w, p->variables[v].name, p->variables[v].value);
+    cfb_jw_end_obj(w);
+}
+
+/* Scoring and embedding have settings of the same names: beside scoring's, those for embedding stand in an object of their own.
+ */
 static cfb_code make_profile(const tune_sweep *sweeps, size_t n, cfb_buf *b, cfb_err *err) {
     cfb_jw w;
     char machine[CFB_MACHINE_KEY_SIZE];
@@ -266,18 +285,18 @@ static cfb_code make_profile(const tune_sweep *sweeps, size_t n, cfb_buf *b, cfb
         char key[48];
         snprintf(key, sizeof key, "x-noise-%s", tune_kind_name(sweeps[i].kind));
         cfb_jw_put_num(&w, key, sweeps[i].noise);
-        if (p->threads) cfb_jw_put_int(&w, "threads", p->threads);
-        if (p->memory) cfb_jw_put_int(&w, "memory", p->memory);
-        if (p->in_flight) cfb_jw_put_int(&w, "in-flight", p->in_flight);
-        if (p->calls_per_thread) cfb_jw_put_int(&w, "calls-per-thread", p->calls_per_thread);
-        if (p->variable) bound = p;
+        if (sweeps[i].kind == TUNE_EMBED && i > 0) {
+            cfb_jw_key(&w, "x-embed");
+            cfb_jw_obj(&w);
+            put_settings(p, &w);
+            put_environment(p, &w);
+            cfb_jw_end_obj(&w);
+            continue;
+        }
+        put_settings(p, &w);
+        if (p->variables[0].name) bound = p;
     }
-    if (bound) {
-        cfb_jw_key(&w, "x-environment");
-        cfb_jw_obj(&w);
-        cfb_jw_put_str(&w, bound->variable, bound->value);
-        cfb_jw_end_obj(&w);
-    }
+    if (bound) put_environment(bound, &w);
     cfb_jw_end_obj(&w);
     cfb_code rc = cfb_jw_finish(&w, err);
     return rc == CFB_OK ? cfb_buf_append_char(b, '\n', err) : rc;
