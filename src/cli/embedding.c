@@ -97,6 +97,11 @@ cfb_code cfb_cli_embed_texts(const cfb_str *texts, size_t n, float *out, cfb_err
     return cfb_embed_with(cfb_cli_remote_embed, NULL, model.dim, model.cache, texts, n, out, err);
 }
 
+const char *cfb_cli_embed_source(cfb_encoder_work *work) {
+    *work = model.encoder ? cfb_encoder_work_done(model.encoder) : (cfb_encoder_work){0};
+    return model.source;
+}
+
 /* ---- the metric bge ---- */
 
 static bool is_blank(cfb_str s) { return s.len == 0 || cfb_text_strip(s).len == 0; }

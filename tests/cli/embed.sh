@@ -153,6 +153,10 @@ echo '{"do_lower_case": true}' >"$from/resolve/main/tokenizer_config.json"
 echo '{}' >"$from/resolve/main/tokenizer.json"
 sum=$(sha256sum "$T/model/model.safetensors" | cut -c 1-64)
 printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n' "$sum" "$(stat -c %s "$T/model/model.safetensors")" >"$from/raw/main/model.safetensors"
+for url in http://example.invalid http://127.0.0.1.example.invalid http://localhost.example.invalid http://127.0.0.1:80@example.invalid; do
+    CFB_BGE_URL=$url scripts/get-bge.sh small "$T/elsewhere" 2>"$T/err"
+    if [ $? -eq 1 ] && grep -q 'this machine only' "$T/err" && [ ! -e "$T/elsewhere.part" ]; then ok "get-bge.sh refuses $url"; else not_ok "get-bge.sh refuses $url" "$(cat "$T/err")"; fi
+done
 get() { CFB_BGE_URL=file://$T/site scripts/get-bge.sh "$@" 2>"$T/err"; }
 if get --sha256 "$sum" small "$T/got" && cmp -s "$T/model/model.safetensors" "$T/got/model.safetensors" && get small "$T/got" && grep -q 'is complete' "$T/err"; then ok "get-bge.sh"; else not_ok "get-bge.sh" "$(cat "$T/err")"; fi
 sed -i 's/oid sha256:../oid sha256:00/' "$from/raw/main/model.safetensors"
