@@ -120,6 +120,8 @@ void cfb_cli_remote_close(void);
 CFB_MUST_CHECK cfb_code cfb_cli_embed_pairs(const cfb_config *c, cfb_score_pairs *out, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_cli_embed_calibrate(void *ctx, const cfb_str *responses, const cfb_str *outputs, size_t n,
                                                 cfb_report_calibration *out, double *percentiles, cfb_err *err);
+/* --precision */
+cfb_precision cfb_cli_precision(const cfb_config *c);
 /* The threads of a scan come each with a part of its file: an encoder works for one at a time, with all threads. */
 void cfb_cli_embed_lock(void);
 void cfb_cli_embed_unlock(void);

@@ -103,6 +103,18 @@ refused() { # NAME STATUS MESSAGE COMMAND...
     if [ $status -eq "$want" ] && grep -qF -- "$message" "$T/err"; then ok "$name"; else not_ok "$name" "exit $status: $(cat "$T/err")"; fi
 }
 refused "no model named" 1 "scripts/get-bge.sh fetches one), or choose --metric tf" score
+# bfloat16 where it can be had, else an error that says what to do; never another precision instead
+if embed "$T/lines.txt" "$T/h.npy" --precision bf16; then
+    score --embed-model "$T/model" --precision bf16 >"$T/h.json"
+    check "--precision bf16: named" grep -Eq '"bge cosine \(model, sha256 [0-9a-f]{12}, cls, 512 tokens, bf16\)"' "$T/h.json"
+    embed "$T/lines.txt" "$T/h1.npy" --precision bf16 --embed-cache off --threads 1
+    if cmp -s "$T/h.npy" "$T/h1.npy" && ! cmp -s "$T/h.npy" "$T/a.npy"; then ok "--precision bf16: a cache of its own, the same bytes"; else not_ok "--precision bf16: a cache of its own, the same bytes" "$(cat "$T/err")"; fi
+    bf16_off() { ONEDNN_MAX_CPU_ISA=AVX2 embed "$@"; }
+    refused "--precision bf16: the processor refuses" 1 "use --precision f32" bf16_off "$T/lines.txt" "$T/h2.npy" --precision bf16
+else
+    refused "--precision bf16: not there" 1 "use --precision f32" "$CFBENCH" embed --embed-model "$T/model" "$T/lines.txt" "$T/h2.npy" --precision bf16
+fi
+refused "--precision bf16: not for servers" 1 "is for --embed-model" score --embed-url http://127.0.0.1:1/v1 --embed-name x --precision bf16
 bertscore() { "$CFBENCH" score "$T/mine/brief-output.csv" --suite "$T/mine" --task brief --metric bertscore --json "$@"; }
 refused "bertscore: no model named" 1 "name its folder with --bert-model" bertscore
 refused "bertscore: no such layer" 1 "has 2 layers" bertscore --bert-model "$T/model" --bert-layer 3
