@@ -33,22 +33,31 @@ static void stop_in_order(void) {
     sigaction(SIGTERM, &a, NULL);
 }
 
-cfb_code cfb_cmd_score(const cfb_config *c, cfb_err *err) {
+cfb_code cfb_cli_score(const cfb_config *c, cfb_score_shards_t *shards, cfb_err *err) {
     cfb_scoring_t *s = NULL;
     cfb_buf performance = CFB_BUF_INIT(0);
     cfb_watch_t *w = cfb_watch_start(c);
     stop_in_order();
     cfb_code rc = cfb_scoring_new(c, &s, err);
-    if (rc == CFB_OK) rc = cfb_scoring_add_sources(s, c->out, CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS, err);
+    if (rc == CFB_OK) s->shards_in = shards;
+    if (rc == CFB_OK)
+        rc = cfb_scoring_add_sources(s, c->shard_count ? NULL : c->out, CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS, err);
     if (rc == CFB_OK && cfb_scoring_n_results(s) == 0 && cfb_scoring_n_skipped(s) == 0)
         rc = c->tasks ? cfb_err_set(err, CFB_EUSAGE, "--tasks %s: none of these is in what was given", c->tasks)
                       : cfb_err_set(err, CFB_EDATA, "there is no row to score in what was given");
     if (rc == CFB_OK) rc = cfb_scoring_check_metrics(s, err);
+    if (rc == CFB_OK && shards) rc = cfb_scoring_check_looked_up(s, err);
     cfb_cli_release_signals();
     cfb_watch_stop(w, rc == CFB_OK ? s : NULL, &performance);
-    if (rc == CFB_OK) rc = cfb_scoring_publish(s, c->out, c->verbose && performance.len ? performance.ptr : NULL, err);
-    if (rc == CFB_OK) rc = partial(s, err);
+    if (rc == CFB_OK && s->shard_out) {
+        rc = cfb_scoring_end_shard(s, err);
+    } else if (rc == CFB_OK) {
+        rc = cfb_scoring_publish(s, c->out, c->verbose && performance.len ? performance.ptr : NULL, err);
+        if (rc == CFB_OK) rc = partial(s, err);
+    }
     cfb_scoring_free(s);
     cfb_buf_free(&performance);
     return rc;
 }
+
+cfb_code cfb_cmd_score(const cfb_config *c, cfb_err *err) { return cfb_cli_score(c, NULL, err); }

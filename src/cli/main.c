@@ -123,6 +123,8 @@ int main(int argc, char **argv) {
     } else if (rc == CFB_OK && want == CFB_WANT_PRINT_CONFIG) {
         rc = print_config(&config, &err);
     } else if (rc == CFB_OK) {
+        config.words = (const char *const *)argv + 1;
+        config.n_words = (size_t)argc - 1;
         cfb_cli_log_to_stderr(&config);
         rc = cfb_cli_log_to_file(&config, &err);
         if (rc == CFB_OK) rc = join_ranks(&argc, &argv, &config, &err);

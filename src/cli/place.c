@@ -19,7 +19,7 @@ static void settle_job(cfb_config *c, const cfb_jobenv *env) {
     if (left_s <= 0 && env->end_wall_ms > 0) {
         left_s = (double)(env->end_wall_ms - cfb_wall_ms()) * 1e-3;
         if (left_s < -3600 || left_s > 31536000) return; /* no limit, or a variable of another job */
-        if (left_s < 1e-3) left_s = 1e-3; /* it is over, and about to be killed: nothing fits any more */
+        if (left_s < 1e-3) left_s = 1e-3;                /* it is over, and about to be killed: nothing fits any more */
         cfb_log(CFB_LOG_DEBUG, "job %s ends in %.0f s", env->job_id ? env->job_id : "", left_s);
     }
     if (left_s > 0) c->end_ns = now + (int64_t)(left_s * 1e9);
@@ -56,12 +56,15 @@ cfb_code cfb_cli_place(cfb_config *c, cfb_err *err) {
     cfb_shard shard;
     char name[48], path[PATH_MAX];
     cfb_str copy;
-    if (c->command != CFB_CMD_RUN && c->command != CFB_CMD_GENERATE) return CFB_OK;
+    bool asks = c->command == CFB_CMD_RUN || c->command == CFB_CMD_GENERATE;
+    if (!asks && c->command != CFB_CMD_SCORE) return CFB_OK;
     cfb_jobenv_read(&env);
-    settle_job(c, &env);
+    if (asks) settle_job(c, &env);
     if (c->rank > 0) return scratch_run(c, err);
     if (c->shard == NULL) return CFB_OK;
     cfb_code rc = cfb_shard_parse(c->shard, &env, &shard, err);
+    if (rc == CFB_OK && c->out == NULL)
+        rc = cfb_err_set(err, CFB_EUSAGE, "--shard needs --out: the folder that all shards are written into");
     if (rc != CFB_OK) return rc;
     cfb_shard_folder(shard, name);
     rc = cfb_path_join(path, sizeof path, c->out, name, err);

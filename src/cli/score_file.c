@@ -28,7 +28,7 @@ struct part {
     uint32_t *row_at, *place; /* the part's row at a place; the place of a row, or NO_PLACE */
     unsigned char *selected;
     cfb_target **target;  /* of each row; NULL: it is not scored */
-    uint64_t *same_input; /* of each row: a hash of its input */
+    uint64_t *same_input; /* of each row: a hash of its input; of a shard's row: of what was scored */
     size_t cap;
     struct group *groups;
     size_t n_groups, cap_groups;
@@ -71,8 +71,9 @@ static size_t want_if(struct columns *c, const char *name) { return name ? want(
 /* Of most rows nobody looks at input and id: they are checked only where they are written or shown. */
 static void choose_columns(const cfb_scoring_t *s, struct columns *c) {
     const cfb_config *o = s->c;
-    bool every = s->rows_out && !s->pick_only;
-    bool input = cfb_where_uses_input(s->where) || (every && cfb_rows_out_has_texts(s->rows_out)) || (s->export_dir && s->what);
+    bool every = o->rows_out && !s->pick_only; /* a shard reads as the one process would, that writes them */
+    bool input = cfb_where_uses_input(s->where) || (s->rows_out && every && cfb_rows_out_has_texts(s->rows_out)) ||
+                 (s->export_dir && s->what);
     bool id = cfb_where_uses_id(s->where) || every || s->keep_rows;
     want(c, o->response_column, true, false);
     want(c, o->output_column, true, false);
@@ -306,12 +307,46 @@ static cfb_code look_at_rows(struct file_job *j, struct part *p, const cfb_scan_
     return rc;
 }
 
+/* Rows of other shards are passed over. */
+static void drop_others(struct file_job *j, struct part *p, const cfb_scan_part *rows) {
+    for (size_t i = 0; i < rows->n_rows; i++) {
+        cfb_target *t = p->target[i];
+        cfb_str id = rows->cells[i * rows->n_columns + j->columns.id];
+        if (t && cfb_scoring_shard_of(j->s, t->name, id, rows->numbers[i]) != (uint64_t)j->s->c->shard_index) p->target[i] = NULL;
+    }
+}
+
+static cfb_code look_up_rows(struct file_job *j, struct part *p, const cfb_scan_part *rows, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    for (size_t i = 0; i < rows->n_rows && rc == CFB_OK; i++) {
+        uint32_t at = p->place[i];
+        if (at == NO_PLACE) continue;
+        cfb_str id = rows->cells[i * rows->n_columns + j->columns.id];
+        rc = cfb_scoring_look_up(j->s, p->target[i], id, rows->numbers[i], &p->in[at], &p->out[at], err);
+        if (rc != CFB_OK) cfb_err_add_context(err, "%s:%llu", j->source->path, (unsigned long long)cfb_scan_line(rows, i));
+    }
+    return rc;
+}
+
+static cfb_code write_rows(struct file_job *j, const struct part *p, const cfb_scan_part *rows, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    for (size_t i = 0; i < rows->n_rows && rc == CFB_OK; i++) {
+        uint32_t at = p->place[i];
+        if (at == NO_PLACE) continue;
+        rc = cfb_score_shard_put(j->s->shard_out, j->s->now, CFB_STR_LIT(""), rows->numbers[i], &p->out[at], p->same_input[i],
+                                 err);
+        j->s->n_put++;
+    }
+    return rc;
+}
+
 static cfb_code score_groups(struct file_job *j, struct part *p, const cfb_scan_part *rows, int worker, cfb_err *err) {
     for (size_t i = 0; i < rows->n_rows; i++) {
         if (p->place[i] == NO_PLACE) continue;
         const cfb_str *cell = rows->cells + i * rows->n_columns;
         p->in[p->place[i]] = (cfb_score_row_in){cell[0], cell[1], cell[1].len == 0 ? CFB_ROW_EMPTY : CFB_ROW_OK};
     }
+    if (j->s->shards_in) return look_up_rows(j, p, rows, err);
     for (size_t g = 0; g < p->n_groups; g++) {
         const struct group *of = &p->groups[g];
         cfb_code rc = cfb_sink_score(of->t->sink, worker, p->in + of->begin, of->n, p->out + of->begin, err);
@@ -335,14 +370,29 @@ static void hash_inputs(const struct file_job *j, struct part *p, const cfb_scan
     }
 }
 
+static void hash_texts(struct part *p, const cfb_scan_part *rows) {
+    for (size_t i = 0; i < rows->n_rows; i++) {
+        const cfb_score_row_in *in = p->place[i] == NO_PLACE ? NULL : &p->in[p->place[i]];
+        if (in) p->same_input[i] = cfb_scoring_texts(in->response, in->output, in->state);
+    }
+}
+
 static cfb_code work_part(void *ctx, const cfb_scan_part *rows, int worker, cfb_err *err) {
     struct file_job *j = ctx;
     struct part *p = &j->parts[rows->slot];
     bool plain = false;
     cfb_code rc = reserve_part(p, rows->n_rows, err);
     if (rc == CFB_OK) rc = find_targets(j, p, rows, worker, &plain, err);
+    if (rc == CFB_OK && j->s->shard_out) {
+        drop_others(j, p, rows);
+        plain = false;
+    }
     if (rc == CFB_OK) rc = plain ? one_group(j, p, rows->n_rows, err) : make_groups(p, rows->n_rows, err);
     if (rc == CFB_OK) rc = score_groups(j, p, rows, worker, err);
+    if (rc == CFB_OK && j->s->shard_out) {
+        hash_texts(p, rows);
+        return CFB_OK;
+    }
     if (rc == CFB_OK) hash_inputs(j, p, rows);
     if (rc == CFB_OK && (j->s->where || j->s->rows_out)) rc = look_at_rows(j, p, rows, err);
     return rc;
@@ -376,7 +426,8 @@ static cfb_code commit_part(void *ctx, const cfb_scan_part *rows, cfb_err *err) 
     cfb_code rc = CFB_OK;
     j->now = rows;
     j->now_mine = p;
-    for (size_t g = 0; g < p->n_groups && rc == CFB_OK; g++) {
+    if (j->s->shard_out) rc = write_rows(j, p, rows, err);
+    for (size_t g = 0; g < p->n_groups && rc == CFB_OK && !j->s->shard_out; g++) {
         j->group = &p->groups[g];
         rc = cfb_sink_take(j->group->t->sink, p->out + j->group->begin, j->s->where ? p->selected + j->group->begin : NULL,
                            j->group->n, text_of_row, j, err);
@@ -453,6 +504,7 @@ cfb_code cfb_scoring_read_file(cfb_scoring_t *s, const cfb_source *source, cfb_e
     o.meter = &s->meter;
     o.stop = &cfb_cli_stop;
     cfb_scan_t *scan = NULL;
+    if (s->shards_in) cfb_score_shards_select(s->shards_in, s->now, CFB_STR_LIT(""));
     cfb_code rc = by_columns ? CFB_OK : open_only(&j, err);
     if (rc != CFB_OK || (j.only && j.only->sink == NULL)) return rc;
     rc = cfb_scan_open(source->path, &o, &scan, err);

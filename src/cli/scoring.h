@@ -49,6 +49,13 @@ struct cfb_scoring {
     uint64_t n_missing; /* rows without an output, in the source that is being read */
     cfb_scan_meter meter;
     cfb_cli_bytes progress;
+    /* score_shard.c */
+    uint64_t shard_count;                /* 0: one process scores all */
+    cfb_score_shard_head shard_head;     /* of: */
+    cfb_score_shard_writer_t *shard_out; /* this is a shard: rows of others are passed over, and there is no report */
+    uint64_t n_put;                      /* rows in it */
+    cfb_score_shards_t *shards_in;       /* shards are joined: rows are not scored, but looked up */
+    atomic_ullong n_looked_up;
 };
 
 /* The result that rows of this model, setting and task belong to, opened if it is new. text: NULL = unknown. task: where the
@@ -70,6 +77,25 @@ cfb_row_view cfb_scoring_view(const cfb_scoring_t *s, const cfb_target *t, const
 CFB_MUST_CHECK cfb_code cfb_scoring_skip(cfb_scoring_t *s, uint64_t row, uint64_t line, const char *message, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_scoring_keep_text(cfb_scoring_t *s, const char *text, const char **out, cfb_err *err);
 void cfb_scoring_set_title(cfb_scoring_t *s, const char *title);
+
+/* How it was scored, as a command line: without --out, --shard, and what does not change scores. Borrowed from s. */
+CFB_MUST_CHECK cfb_code cfb_scoring_command(cfb_scoring_t *s, const char **out, cfb_err *err);
+
+/* ---- score_shard.c ---- */
+/* Once the sources are known: opens the shard's file, or compares the shards with the sources. */
+CFB_MUST_CHECK cfb_code cfb_scoring_begin_shard(cfb_scoring_t *s, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_scoring_end_shard(cfb_scoring_t *s, cfb_err *err);
+/* Were all rows of the shards there? EDATA. */
+CFB_MUST_CHECK cfb_code cfb_scoring_check_looked_up(const cfb_scoring_t *s, cfb_err *err);
+/* The shard of a row: by its id, or by its number where it has none. id: as it stands in the file. Pure. */
+uint64_t cfb_scoring_shard_of(const cfb_scoring_t *s, const char *task, cfb_str id, uint64_t number);
+uint64_t cfb_scoring_texts(cfb_str response, cfb_str output, cfb_row_state state); /* a hash of what is scored. Pure. */
+/* What a row scored, from the shards. Any thread. Errors: ENOTFOUND, EDATA. */
+CFB_MUST_CHECK cfb_code cfb_scoring_look_up(cfb_scoring_t *s, const cfb_target *t, cfb_str id, uint64_t number,
+                                            const cfb_score_row_in *texts, cfb_score_row *out, cfb_err *err);
+/* What was counted for a result, to the shard's file, or from the shards. */
+CFB_MUST_CHECK cfb_code cfb_scoring_put_counts(cfb_scoring_t *s, cfb_target *t, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_scoring_add_counts(cfb_scoring_t *s, cfb_target *t, cfb_err *err);
 
 CFB_MUST_CHECK cfb_code cfb_scoring_read_store(cfb_scoring_t *s, const char *path, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_scoring_read_file(cfb_scoring_t *s, const cfb_source *source, cfb_err *err);

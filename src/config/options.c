@@ -273,7 +273,7 @@ const cfb_opt cfb_opts[] = {
      .help = "prune what was not used for longest until the cache is at most so large, such as 1G"},
 
     /* Cluster jobs */
-    {AT("shard", shard), .type = OPT_STRING, .metavar = "i/N|auto", .group = GROUP_CLUSTER, .commands = ASK,
+    {AT("shard", shard), .type = OPT_STRING, .metavar = "i/N|auto", .group = GROUP_CLUSTER, .commands = ASK | SCORE,
      .help =
          "only the rows of shard i of N (from 0), into OUT/shard-i-of-N; auto = by the job array or step of Slurm, PBS, LSF or "
          "Grid Engine. 'cfbench merge' joins the shards"},
