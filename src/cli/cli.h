@@ -116,6 +116,22 @@ CFB_MUST_CHECK cfb_code cfb_cli_merge_scores(const cfb_config *c, const char *ou
 CFB_MUST_CHECK cfb_code cfb_cli_embed_open(const cfb_config *c, size_t *dim, cfb_err *err);
 /* Vectors of texts, of length 1, through the cache: out (n, dim). Errors: as cfb_encoder_embed, and those of the network. */
 CFB_MUST_CHECK cfb_code cfb_cli_embed_texts(const cfb_str *texts, size_t n, float *out, cfb_err *err);
+void cfb_cli_embed_hash(char hash[65]); /* of all that decides a vector but its text, once the model is open */
+/* ---- embed_shard.c ---- */
+#define CFB_NPY_HEADER 128 /* bytes */
+CFB_MUST_CHECK cfb_code cfb_cli_npy_header(cfb_file_writer_t *w, size_t n, size_t dim, cfb_err *err);
+/* Which vectors a file holds: those of texts cfb_cli_embed_first(index, ...) to cfb_cli_embed_first(index + 1, ...) of n. */
+typedef struct cfb_embed_shard {
+    uint64_t index, count, input; /* input: a hash of all texts */
+    size_t n, dim;
+    char model[65]; /* cfb_cli_embed_hash */
+} cfb_embed_shard;
+size_t cfb_cli_embed_first(uint64_t index, uint64_t count, size_t n); /* count 0: one process has all. Pure. */
+CFB_MUST_CHECK cfb_code cfb_cli_embed_shard_end(cfb_file_writer_t *w, const cfb_embed_shard *s, cfb_err *err);
+bool cfb_cli_is_npy(const char *path);
+/* All shards of one embedding, in any order, become the file out. */
+CFB_MUST_CHECK cfb_code cfb_cli_merge_vectors(const cfb_config *c, const char *out, const char *const *paths, size_t n,
+                                              cfb_err *err);
 /* ---- embed_remote.c ---- */
 CFB_MUST_CHECK cfb_code cfb_cli_remote_open(const cfb_config *c, size_t *dim, char name[320], char hash[65], cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_cli_remote_embed(void *ctx, const cfb_str *texts, size_t n, float *out, size_t *index, cfb_err *err);

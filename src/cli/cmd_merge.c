@@ -102,18 +102,26 @@ static cfb_code merge_runs(const cfb_config *c, const char *out, const char *con
 
 cfb_code cfb_cmd_merge(const cfb_config *c, cfb_err *err) {
     struct found f = {0};
-    size_t n_scores = 0;
+    size_t n_scores = 0, n_vectors = 0;
     const char *out = c->args[0];
     cfb_code rc = find(c, &f, err);
     settle(&f);
     const char *const *paths = (const char *const *)f.paths;
-    for (size_t i = 0; i < f.n; i++) n_scores += cfb_score_shard_is_one(paths[i]);
-    if (rc == CFB_OK && n_scores > 0 && n_scores < f.n)
-        rc = cfb_err_set(err, CFB_EUSAGE, "shards of 'run' or 'generate' and shards of 'score' do not go together");
+    for (size_t i = 0; i < f.n; i++) {
+        n_scores += cfb_score_shard_is_one(paths[i]);
+        n_vectors += cfb_cli_is_npy(paths[i]);
+    }
+    if (rc == CFB_OK && n_scores + n_vectors > 0 && n_scores < f.n && n_vectors < f.n)
+        rc = cfb_err_set(err, CFB_EUSAGE, "shards of runs, of 'score' and of 'embed' do not go together");
+    if (rc == CFB_OK && n_vectors) {
+        rc = cfb_cli_merge_vectors(c, out, paths, f.n, err);
+        goto out;
+    }
     if (rc == CFB_OK && cfb_path_exists(out) && !cfb_path_is_dir(out))
         rc = cfb_err_set(err, CFB_EUSAGE, "%s is a file; merge writes a folder", out);
     if (rc == CFB_OK) rc = cfb_mkdir_p(out, err);
     if (rc == CFB_OK) rc = n_scores ? cfb_cli_merge_scores(c, out, paths, f.n, err) : merge_runs(c, out, paths, f.n, err);
+out:
     for (size_t i = 0; i < f.n; i++) free(f.paths[i]);
     free(f.paths);
     return rc;

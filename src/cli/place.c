@@ -57,12 +57,17 @@ cfb_code cfb_cli_place(cfb_config *c, cfb_err *err) {
     char name[48], path[PATH_MAX];
     cfb_str copy;
     bool asks = c->command == CFB_CMD_RUN || c->command == CFB_CMD_GENERATE;
-    if (!asks && c->command != CFB_CMD_SCORE) return CFB_OK;
+    if (!asks && c->command != CFB_CMD_SCORE && c->command != CFB_CMD_EMBED) return CFB_OK;
     cfb_jobenv_read(&env);
     if (asks) settle_job(c, &env);
     if (c->rank > 0) return scratch_run(c, err);
     if (c->shard == NULL) return CFB_OK;
     cfb_code rc = cfb_shard_parse(c->shard, &env, &shard, err);
+    if (rc == CFB_OK && c->command == CFB_CMD_EMBED) { /* it names its file itself */
+        c->shard_index = shard.index;
+        c->shard_count = shard.count;
+        return CFB_OK;
+    }
     if (rc == CFB_OK && c->out == NULL)
         rc = cfb_err_set(err, CFB_EUSAGE, "--shard needs --out: the folder that all shards are written into");
     if (rc != CFB_OK) return rc;
