@@ -38,7 +38,8 @@ typedef struct cfb_score_shard_head {
 /* ---- writing ---- */
 
 typedef struct cfb_score_shard_writer cfb_score_shard_writer_t;
-/* head is borrowed until the commit. Errors: EIO, ENOSPACE, EACCESS, ENOMEM. Owns: *out. One thread at a time. */
+/* head is borrowed until the commit. path NULL: into memory, for cfb_score_shard_take. Errors: EIO, ENOSPACE, EACCESS, ENOMEM.
+ * Owns: *out. One thread at a time. */
 CFB_MUST_CHECK cfb_code cfb_score_shard_create(const char *path, const cfb_score_shard_head *head, cfb_score_shard_writer_t **out,
                                                cfb_err *err);
 /* A row of a source; numbers of one source and task rise. task: empty where the source numbers its rows over all tasks. texts:
@@ -54,7 +55,14 @@ CFB_MUST_CHECK cfb_code cfb_score_shard_put_counts(cfb_score_shard_writer_t *w, 
                                                    cfb_err *err);
 /* Makes the file appear. w is freed in every case. */
 CFB_MUST_CHECK cfb_code cfb_score_shard_commit(cfb_score_shard_writer_t *w, cfb_err *err);
-void cfb_score_shard_abort(cfb_score_shard_writer_t *w); /* NULL is fine */
+CFB_MUST_CHECK cfb_code cfb_score_shard_take(cfb_score_shard_writer_t *w, cfb_buf *out, cfb_err *err); /* the same, into out */
+void cfb_score_shard_abort(cfb_score_shard_writer_t *w);                                               /* NULL is fine */
+
+/* A row as its CFB_SCORE_SHARD_RECORD bytes, and back. False: not such bytes, or of other texts. Pure. */
+#define CFB_SCORE_SHARD_RECORD 64
+void cfb_score_shard_pack(uint64_t number, const cfb_score_row *row, uint64_t texts, unsigned char out[CFB_SCORE_SHARD_RECORD]);
+bool cfb_score_shard_unpack(const unsigned char record[CFB_SCORE_SHARD_RECORD], uint64_t texts, cfb_score_row *out);
+uint64_t cfb_score_shard_number(const unsigned char record[CFB_SCORE_SHARD_RECORD]);
 
 /* ---- reading ---- */
 

@@ -60,7 +60,9 @@ cfb_code cfb_cli_place(cfb_config *c, cfb_err *err) {
     if (!asks && c->command != CFB_CMD_SCORE && c->command != CFB_CMD_EMBED) return CFB_OK;
     cfb_jobenv_read(&env);
     if (asks) settle_job(c, &env);
-    if (c->rank > 0) return scratch_run(c, err);
+    if (c->rank > 0 && asks) return scratch_run(c, err);
+    if (c->n_ranks > 0 && !asks && c->shard)
+        return cfb_err_set(err, CFB_EUSAGE, "--shard: the ranks of a job over MPI share the rows by themselves");
     if (c->shard == NULL) return CFB_OK;
     cfb_code rc = cfb_shard_parse(c->shard, &env, &shard, err);
     if (rc == CFB_OK && c->command == CFB_CMD_EMBED) { /* it names its file itself */

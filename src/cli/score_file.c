@@ -28,6 +28,7 @@ struct part {
     uint32_t *row_at, *place; /* the part's row at a place; the place of a row, or NO_PLACE */
     unsigned char *selected;
     cfb_target **target;  /* of each row; NULL: it is not scored */
+    uint64_t *number;     /* of the row at a place, where ranks share the rows */
     uint64_t *same_input; /* of each row: a hash of its input; of a shard's row: of what was scored */
     size_t cap;
     struct group *groups;
@@ -127,8 +128,8 @@ static cfb_code reserve_part(struct part *p, size_t n, cfb_err *err) {
     p->n_groups = p->n_bad = 0;
     p->n_missing = p->missing_line = 0;
     if (n <= p->cap) return CFB_OK;
-    void *old[] = {p->in, p->out, p->row_at, p->place, p->selected, p->target, p->same_input};
-    for (size_t i = 0; i < 7; i++) free(old[i]);
+    void *old[] = {p->in, p->out, p->row_at, p->place, p->selected, p->target, p->same_input, p->number};
+    for (size_t i = 0; i < 8; i++) free(old[i]);
     p->in = malloc(n * sizeof *p->in);
     p->out = malloc(n * sizeof *p->out);
     p->row_at = malloc(n * sizeof *p->row_at);
@@ -136,12 +137,13 @@ static cfb_code reserve_part(struct part *p, size_t n, cfb_err *err) {
     p->selected = malloc(n);
     p->target = malloc(n * sizeof *p->target);
     p->same_input = malloc(n * sizeof *p->same_input);
-    p->cap = p->in && p->out && p->row_at && p->place && p->selected && p->target && p->same_input ? n : 0;
+    p->number = malloc(n * sizeof *p->number);
+    p->cap = p->in && p->out && p->row_at && p->place && p->selected && p->target && p->same_input && p->number ? n : 0;
     return p->cap ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
 }
 
 static void free_part(struct part *p) {
-    void *all[] = {p->in, p->out, p->row_at, p->place, p->selected, p->target, p->same_input, p->groups, p->bad};
+    void *all[] = {p->in, p->out, p->row_at, p->place, p->selected, p->target, p->same_input, p->number, p->groups, p->bad};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     cfb_arena_free(p->texts);
     cfb_buf_free(&p->lines);
@@ -312,7 +314,7 @@ static void drop_others(struct file_job *j, struct part *p, const cfb_scan_part 
     for (size_t i = 0; i < rows->n_rows; i++) {
         cfb_target *t = p->target[i];
         cfb_str id = rows->cells[i * rows->n_columns + j->columns.id];
-        if (t && cfb_scoring_shard_of(j->s, t->name, id, rows->numbers[i]) != (uint64_t)j->s->c->shard_index) p->target[i] = NULL;
+        if (t && !cfb_scoring_is_mine(j->s, t->name, id, rows->numbers[i])) p->target[i] = NULL;
     }
 }
 
@@ -333,9 +335,28 @@ static cfb_code write_rows(struct file_job *j, const struct part *p, const cfb_s
     for (size_t i = 0; i < rows->n_rows && rc == CFB_OK; i++) {
         uint32_t at = p->place[i];
         if (at == NO_PLACE) continue;
-        rc = cfb_score_shard_put(j->s->shard_out, j->s->now, CFB_STR_LIT(""), rows->numbers[i], &p->out[at], p->same_input[i],
-                                 err);
+        uint64_t number = rows->numbers[i], texts = p->same_input[i];
+        rc = j->s->ranks ? cfb_ranks_put(j->s->ranks, number, &p->out[at], texts, err)
+                         : cfb_score_shard_put(j->s->shard_out, j->s->now, CFB_STR_LIT(""), number, &p->out[at], texts, err);
         j->s->n_put++;
+    }
+    return rc;
+}
+
+/* Rank 0: its own rows are scored; those of the others come from them. */
+static cfb_code score_shared(struct file_job *j, struct part *p, const cfb_scan_part *rows, const struct group *of, int worker,
+                             cfb_err *err) {
+    cfb_ranks_t *ranks = j->s->ranks;
+    cfb_code rc = CFB_OK;
+    for (size_t at = of->begin, end = of->begin + of->n; at < end && rc == CFB_OK;) {
+        int owner = cfb_ranks_owner(ranks, rows->numbers[p->row_at[at]]);
+        size_t n = 0;
+        for (; at + n < end && cfb_ranks_owner(ranks, rows->numbers[p->row_at[at + n]]) == owner; n++)
+            p->number[at + n] = rows->numbers[p->row_at[at + n]];
+        rc = owner == 0 ? cfb_sink_score(of->t->sink, worker, p->in + at, n, p->out + at, err)
+                        : cfb_ranks_look_up(ranks, owner, p->number + at, p->in + at, n, p->out + at, err);
+        if (rc != CFB_OK && err) err->offset += at - of->begin;
+        at += n;
     }
     return rc;
 }
@@ -349,7 +370,9 @@ static cfb_code score_groups(struct file_job *j, struct part *p, const cfb_scan_
     if (j->s->shards_in) return look_up_rows(j, p, rows, err);
     for (size_t g = 0; g < p->n_groups; g++) {
         const struct group *of = &p->groups[g];
-        cfb_code rc = cfb_sink_score(of->t->sink, worker, p->in + of->begin, of->n, p->out + of->begin, err);
+        bool shared = j->s->ranks && !j->s->shard_out;
+        cfb_code rc = shared ? score_shared(j, p, rows, of, worker, err)
+                             : cfb_sink_score(of->t->sink, worker, p->in + of->begin, of->n, p->out + of->begin, err);
         if (rc == CFB_OK) continue;
         if (err->offset < of->n && (rc == CFB_EENCODING || rc == CFB_ELIMIT)) {
             size_t row = p->row_at[of->begin + (size_t)err->offset];
@@ -435,6 +458,7 @@ static cfb_code commit_part(void *ctx, const cfb_scan_part *rows, cfb_err *err) 
     struct bad_rows bad = {rows->bad, p->bad, rows->n_bad, p->n_bad};
     for (const cfb_scan_bad *b; rc == CFB_OK && (b = next_bad(&bad, UINT64_MAX)) != NULL;)
         rc = cfb_scoring_skip(j->s, b->number, b->line, b->message, err);
+    if (j->s->ranks && rows->n_rows) cfb_ranks_forget(j->s->ranks, rows->numbers[rows->n_rows - 1]);
     if (rc == CFB_OK && p->lines.len) rc = cfb_rows_out_write(j->s->rows_out, cfb_buf_str(&p->lines), err);
     if (j->n_missing == 0) j->missing_line = p->missing_line;
     j->n_missing += p->n_missing;

@@ -16,6 +16,10 @@ uint64_t cfb_scoring_shard_of(const cfb_scoring_t *s, const char *task, cfb_str 
     return id.len > 0 ? (uint64_t)cfb_shard_of((int64_t)s->shard_count, cfb_str_from(task), id) : number % s->shard_count;
 }
 
+bool cfb_scoring_is_mine(const cfb_scoring_t *s, const char *task, cfb_str id, uint64_t number) {
+    return s->ranks ? cfb_ranks_has(s->ranks, number) : cfb_scoring_shard_of(s, task, id, number) == (uint64_t)s->c->shard_index;
+}
+
 static cfb_code look_up(cfb_scoring_t *s, uint64_t shard, uint64_t number, uint64_t texts, cfb_score_row *out, cfb_err *err) {
     cfb_code rc = cfb_score_shards_find(s->shards_in, shard, number, texts, out, err);
     if (rc == CFB_OK) atomic_fetch_add_explicit(&s->n_looked_up, 1, memory_order_relaxed);
@@ -28,20 +32,22 @@ cfb_code cfb_scoring_look_up(cfb_scoring_t *s, const cfb_target *t, cfb_str id, 
                    cfb_scoring_texts(texts->response, texts->output, texts->state), out, err);
 }
 
-static cfb_score_shard_key key_of(const cfb_target *t) {
-    return (cfb_score_shard_key){.source = t->source_index,
+/* Where sources are joined, the one that a result was met in first says nothing. */
+static cfb_score_shard_key key_of(const cfb_scoring_t *s, const cfb_target *t) {
+    return (cfb_score_shard_key){.source = strcmp(s->c->duplicates, "join") == 0 ? 0 : t->source_index,
                                  .model = t->key_model ? cfb_str_from(t->key_model) : CFB_STR_NULL,
                                  .setting = t->setting ? cfb_str_from(t->setting) : CFB_STR_NULL,
                                  .task = cfb_str_from(t->name)};
 }
 
 cfb_code cfb_scoring_put_counts(cfb_scoring_t *s, cfb_target *t, cfb_err *err) {
-    cfb_score_shard_key key = key_of(t);
+    cfb_score_shard_key key = key_of(s, t);
     return cfb_score_shard_put_counts(s->shard_out, &key, cfb_sink_scorer(t->sink), err);
 }
 
 cfb_code cfb_scoring_add_counts(cfb_scoring_t *s, cfb_target *t, cfb_err *err) {
-    cfb_score_shard_key key = key_of(t);
+    cfb_score_shard_key key = key_of(s, t);
+    if (s->ranks) return cfb_ranks_add_counts(s->ranks, &key, cfb_sink_scorer(t->sink), err);
     return cfb_score_shards_add_counts(s->shards_in, &key, cfb_sink_scorer(t->sink), err);
 }
 

@@ -80,8 +80,7 @@ static cfb_code on_result(void *ctx, const cfb_store_result *r, cfb_err *err) {
     struct store_job *j = ctx;
     if (j->s->c->command == CFB_CMD_SCORE && cfb_stop_is_on(&cfb_cli_stop))
         return cfb_err_set(err, CFB_EINTERRUPTED, "interrupted");
-    if (j->s->shard_out && cfb_scoring_shard_of(j->s, j->target->name, r->id, (uint64_t)r->row) != (uint64_t)j->s->c->shard_index)
-        return CFB_OK;
+    if (j->s->shard_out && !cfb_scoring_is_mine(j->s, j->target->name, r->id, (uint64_t)r->row)) return CFB_OK;
     cfb_sink_row *row = &j->batch[j->n];
     bool never_asked = r->n_attempts == 0;
     *row = (cfb_sink_row){.row = (uint64_t)r->row, .source = j->s->now, .state = state_by_name(r->state)};

@@ -15,7 +15,7 @@ cfb_code cfb_scoring_new(const cfb_config *c, cfb_scoring_t **out, cfb_err *err)
     s->pick_only = c->sample > 0 || c->worst > 0;
     cfb_code rc = cfb_arena_new(0, &s->arena, err);
     if (rc == CFB_OK) rc = cfb_where_parse(c, &s->where, err);
-    if (rc == CFB_OK && c->shard_count == 0) rc = cfb_rows_out_open(c, &s->rows_out, err);
+    if (rc == CFB_OK && c->shard_count == 0 && c->rank == 0) rc = cfb_rows_out_open(c, &s->rows_out, err);
     if (rc == CFB_OK)
         *out = s;
     else
@@ -31,6 +31,7 @@ void cfb_scoring_free(cfb_scoring_t *s) {
         free(s->targets[i]);
     }
     cfb_score_shard_abort(s->shard_out);
+    cfb_ranks_free(s->ranks);
     cfb_rows_out_abort(s->rows_out);
     cfb_expr_free(s->where);
     cfb_suite_free(s->suite);
@@ -252,7 +253,7 @@ static cfb_code finish_target(cfb_scoring_t *s, cfb_target *t, cfb_err *err) {
     if (t->done || t->sink == NULL) return CFB_OK;
     t->done = true;
     if (s->shard_out) return cfb_scoring_put_counts(s, t, err);
-    cfb_code rc = s->shards_in ? cfb_scoring_add_counts(s, t, err) : CFB_OK;
+    cfb_code rc = s->shards_in || s->ranks ? cfb_scoring_add_counts(s, t, err) : CFB_OK;
     if (rc != CFB_OK) return rc;
     t->result.model = t->model;
     t->result.setting = t->setting;
@@ -356,14 +357,19 @@ cfb_code cfb_scoring_add_sources(cfb_scoring_t *s, const char *export_dir, unsig
     cfb_cli_progress_t *display = cfb_cli_progress_start_bytes(s->c, &s->progress);
     for (s->now = 0; s->now < s->n_sources && rc == CFB_OK; s->now++) {
         const cfb_source *from = &s->sources[s->now];
-        if (from->is_store) {
-            rc = cfb_scoring_read_store(s, from->path, err);
+        bool other_rank = s->ranks && !cfb_ranks_is_first(s->ranks);
+        if (s->ranks) rc = cfb_ranks_begin(s, err);
+        if (rc != CFB_OK) break;
+        if (from->is_store) { /* by one rank: its file is locked, and its scores go back into it */
+            if (!other_rank) rc = cfb_scoring_read_store(s, from->path, err);
             atomic_fetch_add(&s->progress.done, from->bytes);
         } else {
             rc = load_suite(s, err);
             if (rc == CFB_OK) rc = cfb_scoring_read_file(s, from, err);
         }
+        if (rc == CFB_OK && s->ranks && !other_rank) rc = cfb_ranks_end(s, err);
         if (rc == CFB_OK) rc = cfb_scoring_source_done(s, err);
+        if (rc == CFB_OK && other_rank) rc = cfb_ranks_end(s, err);
         atomic_fetch_add(&s->progress.n_sources_done, 1);
     }
     cfb_cli_progress_stop(display);

@@ -86,7 +86,9 @@ static uint64_t get_count(struct cursor *c, uint64_t n, size_t least) {
 
 static uint64_t number_of(const struct section *s, uint64_t i) { return get(s->records + i * SHARD_RECORD, 8); }
 
-/* False: not what shard_pack writes. */
+uint64_t cfb_score_shard_number(const unsigned char record[SHARD_RECORD]) { return get(record, 8); }
+
+/* False: not what cfb_score_shard_pack writes. */
 static bool unpack(const unsigned char *p, cfb_score_row *row, uint32_t *texts) {
     double reals[4];
     uint32_t wholes[6];
@@ -110,6 +112,11 @@ static bool unpack(const unsigned char *p, cfb_score_row *row, uint32_t *texts) 
                            .reference_unmatchable = (wholes[5] & SHARD_UNMATCHABLE) != 0};
     *texts = wholes[5] >> SHARD_TEXTS_SHIFT;
     return true;
+}
+
+bool cfb_score_shard_unpack(const unsigned char record[SHARD_RECORD], uint64_t texts, cfb_score_row *out) {
+    uint32_t have;
+    return unpack(record, out, &have) && have == (uint32_t)(texts >> 44);
 }
 
 static cfb_code check_rows(const struct shard *s, const struct section *of, uint64_t check, cfb_err *err) {
@@ -403,10 +410,9 @@ cfb_code cfb_score_shards_find(const cfb_score_shards_t *s, uint64_t shard, uint
                                cfb_err *err) {
     const struct shard *x = shard < s->n ? &s->shards[shard] : NULL;
     uint64_t at = x && x->now && x->now->n > 0 ? place_of(x->now, number) : 0;
-    uint32_t have = 0;
     if (x == NULL || x->now == NULL || at == x->now->n)
         return cfb_err_set(err, CFB_ENOTFOUND, "%.200s: row %llu is not in it", x ? x->name : "?", (unsigned long long)number);
-    if (!unpack(x->now->records + at * SHARD_RECORD, out, &have) || have != (uint32_t)(texts >> 44))
+    if (!cfb_score_shard_unpack(x->now->records + at * SHARD_RECORD, texts, out))
         return cfb_err_set(err, CFB_EDATA, "%.200s: row %llu has other texts now", x->name, (unsigned long long)number);
     return CFB_OK;
 }

@@ -6,7 +6,8 @@
 #define OUT_BYTES ((size_t)1 << 20)
 
 struct cfb_score_shard_writer {
-    cfb_file_writer_t *file;
+    cfb_file_writer_t *file; /* NULL: into memory: */
+    cfb_buf memory;
     cfb_score_shard_head head;
     cfb_buf out, sections, counts;
     uint32_t n_sections, n_counts;
@@ -33,7 +34,7 @@ static cfb_code put_text(cfb_buf *b, cfb_str s, cfb_err *err) {
     return rc == CFB_OK && s.len ? cfb_buf_append_str(b, s, err) : rc;
 }
 
-void shard_pack(uint64_t number, const cfb_score_row *row, uint64_t texts, unsigned char out[SHARD_RECORD]) {
+void cfb_score_shard_pack(uint64_t number, const cfb_score_row *row, uint64_t texts, unsigned char out[SHARD_RECORD]) {
     const double reals[4] = {row->score, row->set_precision, row->set_recall, row->set_f1};
     const uint32_t wholes[6] = {row->true_positives,
                                 row->predicted_positives,
@@ -52,6 +53,10 @@ void shard_pack(uint64_t number, const cfb_score_row *row, uint64_t texts, unsig
         for (int i = 0; i < 4; i++) out[40 + 4 * k + i] = (unsigned char)(wholes[k] >> 8 * i);
 }
 
+static cfb_code emit(cfb_score_shard_writer_t *w, const void *data, size_t len, cfb_err *err) {
+    return w->file ? cfb_file_writer_write(w->file, data, len, err) : cfb_buf_append(&w->memory, data, len, err);
+}
+
 cfb_code cfb_score_shard_create(const char *path, const cfb_score_shard_head *head, cfb_score_shard_writer_t **out,
                                 cfb_err *err) {
     cfb_score_shard_writer_t *w = calloc(1, sizeof *w);
@@ -60,8 +65,9 @@ cfb_code cfb_score_shard_create(const char *path, const cfb_score_shard_head *he
     w->out = CFB_BUF_INIT(2 * OUT_BYTES);
     w->sections = w->counts = w->task = CFB_BUF_INIT(SHARD_TAIL_MAX);
     w->source = SIZE_MAX;
-    cfb_code rc = cfb_file_writer_open(path, &w->file, err);
-    if (rc == CFB_OK) rc = cfb_file_writer_write(w->file, CFB_SCORE_SHARD_MAGIC, 16, err);
+    w->memory = CFB_BUF_INIT(SHARD_TAIL_MAX);
+    cfb_code rc = path ? cfb_file_writer_open(path, &w->file, err) : CFB_OK;
+    if (rc == CFB_OK) rc = emit(w, CFB_SCORE_SHARD_MAGIC, 16, err);
     if (rc == CFB_OK)
         *out = w;
     else
@@ -72,6 +78,7 @@ cfb_code cfb_score_shard_create(const char *path, const cfb_score_shard_head *he
 void cfb_score_shard_abort(cfb_score_shard_writer_t *w) {
     if (w == NULL) return;
     cfb_file_writer_abort(w->file);
+    cfb_buf_free(&w->memory);
     cfb_buf_free(&w->out);
     cfb_buf_free(&w->sections);
     cfb_buf_free(&w->counts);
@@ -80,7 +87,7 @@ void cfb_score_shard_abort(cfb_score_shard_writer_t *w) {
 }
 
 static cfb_code flush_rows(cfb_score_shard_writer_t *w, cfb_err *err) {
-    cfb_code rc = w->out.len ? cfb_file_writer_write(w->file, w->out.ptr, w->out.len, err) : CFB_OK;
+    cfb_code rc = w->out.len ? emit(w, w->out.ptr, w->out.len, err) : CFB_OK;
     cfb_buf_clear(&w->out);
     return rc;
 }
@@ -114,7 +121,7 @@ cfb_code cfb_score_shard_put(cfb_score_shard_writer_t *w, size_t source, cfb_str
     if (w->source != source || !cfb_str_eq(cfb_buf_str(&w->task), task)) rc = begin_section(w, source, task, err);
     if (rc != CFB_OK) return rc;
     if (w->n_rows > 0 && number <= w->last) return cfb_err_set(err, CFB_EBUG, "rows of a shard out of order");
-    shard_pack(number, row, texts, record);
+    cfb_score_shard_pack(number, row, texts, record);
     w->check = cfb_hash64(record, sizeof record, w->check);
     w->last = number;
     w->n_rows++;
@@ -169,7 +176,7 @@ static cfb_code put_head(cfb_buf *b, const cfb_score_shard_head *h, cfb_err *err
     return rc;
 }
 
-cfb_code cfb_score_shard_commit(cfb_score_shard_writer_t *w, cfb_err *err) {
+static cfb_code put_tail(cfb_score_shard_writer_t *w, cfb_err *err) {
     cfb_buf tail = CFB_BUF_INIT(SHARD_TAIL_MAX);
     cfb_code rc = end_section(w, err);
     if (rc == CFB_OK) rc = flush_rows(w, err);
@@ -181,8 +188,20 @@ cfb_code cfb_score_shard_commit(cfb_score_shard_writer_t *w, cfb_err *err) {
     uint64_t len = tail.len, check = rc == CFB_OK ? cfb_hash64(tail.ptr, tail.len, SHARD_CHECK_SEED) : 0;
     if (rc == CFB_OK) rc = put_u64(&tail, len, err);
     if (rc == CFB_OK) rc = put_u64(&tail, check, err);
-    if (rc == CFB_OK) rc = cfb_file_writer_write(w->file, tail.ptr, tail.len, err);
+    if (rc == CFB_OK) rc = emit(w, tail.ptr, tail.len, err);
     cfb_buf_free(&tail);
+    return rc;
+}
+
+cfb_code cfb_score_shard_take(cfb_score_shard_writer_t *w, cfb_buf *out, cfb_err *err) {
+    cfb_code rc = put_tail(w, err);
+    if (rc == CFB_OK) rc = cfb_buf_append_str(out, cfb_buf_str(&w->memory), err);
+    cfb_score_shard_abort(w);
+    return rc;
+}
+
+cfb_code cfb_score_shard_commit(cfb_score_shard_writer_t *w, cfb_err *err) {
+    cfb_code rc = put_tail(w, err);
     if (rc == CFB_OK) {
         rc = cfb_file_writer_commit(w->file, err);
         w->file = NULL;
