@@ -277,10 +277,10 @@ const cfb_opt cfb_opts[] = {
      .help = "prune what was not used for longest until the cache is at most so large, such as 1G"},
 
     /* Cluster jobs */
-    {AT("shard", shard), .type = OPT_STRING, .metavar = "i/N|auto", .group = GROUP_CLUSTER, .commands = ASK,
-     .help =
-         "only the rows of shard i of N (from 0), into OUT/shard-i-of-N; auto = by the job array or step of Slurm, PBS, LSF or "
-         "Grid Engine. 'cfbench merge' joins the shards"},
+    {AT("shard", shard), .type = OPT_STRING, .metavar = "i/N|auto", .group = GROUP_CLUSTER, .commands = ASK | SCORE | EMBED,
+     .help = "only the rows of shard i of N (from 0), into OUT/shard-i-of-N (embed: OUT.shard-i-of-N); auto = by the job array "
+             "or step of Slurm, PBS, LSF or "
+             "Grid Engine. 'cfbench merge' joins the shards"},
     {AT("share-rate", share_rate), .type = OPT_INT, .def = "0", RANGE(0, 1000000), .unit = "processes", .metavar = "N",
      .group = GROUP_CLUSTER, .commands = ASK,
      .help = "N processes share the limits: this one takes 1/N of --rps, --rpm, --tpm, and of the starts that --api-rate-limit "
