@@ -187,14 +187,18 @@ void cfb_jw_member_strz(cfb_jw *w, const char *key, const char *v) {
     cfb_jw_strz(w, v);
 }
 
+void cfb_jw_member_int(cfb_jw *w, const char *key, int64_t v) {
+    cfb_jw_key(w, key);
+    cfb_jw_int(w, v);
+}
+
 void cfb_jw_member_num(cfb_jw *w, const char *key, double v) {
     cfb_jw_key(w, key);
     cfb_jw_num(w, v);
 }
 
 void cfb_jw_member_count(cfb_jw *w, const char *key, uint64_t v) {
-    cfb_jw_key(w, key);
-    cfb_jw_int(w, v > INT64_MAX ? INT64_MAX : (int64_t)v);
+    cfb_jw_member_int(w, key, v > INT64_MAX ? INT64_MAX : (int64_t)v);
 }
 
 cfb_code cfb_jw_finish(cfb_jw *w, cfb_err *err) {

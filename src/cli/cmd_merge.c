@@ -87,7 +87,9 @@ cfb_code cfb_cmd_merge(const cfb_config *c, cfb_err *err) {
         rc = cfb_err_set(err, CFB_EUSAGE, "%s is a file; merge writes a folder", out);
     if (rc == CFB_OK) rc = cfb_mkdir_p(out, err);
     if (rc == CFB_OK) rc = cfb_path_join(path, sizeof path, out, "run.db", err);
+    int64_t begin_ns = cfb_cli_stage_begin();
     if (rc == CFB_OK) rc = cfb_store_merge(path, c->force, (const char *const *)f.paths, f.n, &sum, err);
+    cfb_cli_stage_end("join shards", begin_ns);
     if (rc == CFB_OK && !c->quiet)
         fprintf(stderr, "merged %zu shards: %zu tasks, %lld rows, %lld replies, %lld failed calls; run store: %s\n", sum.n_stores,
                 sum.n_tasks, (long long)sum.n_rows, (long long)sum.n_replies, (long long)sum.n_failures, path);

@@ -127,7 +127,9 @@ static cfb_code export_jsonl(const char *path, const char *dir, bool force, cfb_
     struct jsonl_job j = {.dir = dir, .force = force, .line = CFB_BUF_INIT(0)};
     cfb_code rc = cfb_mkdir_p(dir, err);
     if (rc == CFB_OK) rc = cfb_store_open(path, CFB_STORE_READ, &j.store, err);
+    int64_t begin_ns = cfb_cli_stage_begin();
     if (rc == CFB_OK) rc = cfb_store_each_task(j.store, jsonl_task, &j, err);
+    cfb_cli_stage_end("copy rows", begin_ns);
     cfb_store_close(j.store, NULL);
     cfb_buf_free(&j.line);
     return rc;

@@ -180,7 +180,9 @@ cfb_code cfb_cmd_verify(const cfb_config *c, cfb_err *err) {
     snprintf(dir, sizeof dir, "%.*s", base == store ? 1 : (int)(base - store), base == store ? "." : store);
     if (mkdtemp(to) == NULL) return cfb_err_set_errno(err, errno, "cannot make the folder %s", to);
     rc = make_again(c, store, dir, to, err);
+    int64_t begin_ns = cfb_cli_stage_begin();
     cfb_code compared = compare_and_remove(to, dir, "", 0, rc == CFB_OK, &n, rc == CFB_OK ? err : NULL);
+    cfb_cli_stage_end("compare files", begin_ns);
     if (rc == CFB_OK) rc = compared;
     if (rc == CFB_OK && !c->quiet) rc = cfb_cli_print(cfb_buf_str(&n.text), err);
     if (rc == CFB_OK) rc = judge(dir, &n, err);
