@@ -14,14 +14,14 @@ declare -A may=(
 # public header: the room it belongs to
 declare -A room_of=(
     [error]=base [buf]=base [json]=base [base]=base [trace]=base [utf8]=base [metric_list]=base [text]=text [wordpiece]=text [dataset]=dataset [suite]=dataset [scan]=dataset [prompt]=prompt
-    [client]=client [pace]=client [store]=store [generate]=generate [metrics]=metrics [score]=score [speed]=score [report]=report [config]=config [mock]=mock [expr]=expr [embed]=embed
+    [client]=client [pace]=client [store]=store [generate]=generate [metrics]=metrics [score]=score [score_shard]=score [speed]=score [report]=report [config]=config [mock]=mock [expr]=expr [embed]=embed
     [cluster]=cluster [team]=mpi [doctor]=doctor [tune]=tune [probe]=client [batch]=batch [files]=client [cache]=store [ledger]=store [price]=store [stats]=stats [compare]=report
 )
 # library header: the rooms that may use it
 declare -A library=(
     [curl/curl.h]="client" [sqlite3.h]="store" [cjson/cJSON.h]="base" [cblas.h]="base"
     [utf8proc.h]="text report" [zlib.h]="dataset mock client" [zstd.h]="dataset" [lz4frame.h]="dataset" [openssl/evp.h]="base"
-    [mpi.h]="mpi" [openssl/ssl.h]="client" [openssl/err.h]="client" [openssl/x509v3.h]="client"
+    [mpi.h]="mpi" [oneapi/dnnl/dnnl.h]="embed" [openssl/ssl.h]="client" [openssl/err.h]="client" [openssl/x509v3.h]="client"
 )
 
 complain() { echo "$1: $2"; bad=$((bad + 1)); }

@@ -156,6 +156,7 @@ typedef struct cfb_config {
     const char *embed_cache;   /* folder, "off", or NULL: below the user's cache folder */
     const char *vocab;         /* vocabulary file in place of the model's, or NULL */
     const char *pooling;       /* auto, cls, mean */
+    const char *precision;     /* f32, bf16 */
     const char *bert_model;    /* folder of the model for bertscore, or NULL */
     int64_t bert_layer;        /* -1: two thirds of the model's */
     const char *bert_baseline; /* file, or NULL: not rescaled */
@@ -202,6 +203,8 @@ typedef struct cfb_config {
     const char *config_file;
     const char *const *args; /* positional arguments */
     size_t n_args;
+    const char *const *words; /* (n_words) the command line behind the program's name, as it was given; set by the program */
+    size_t n_words;
     cfb_arena_t *arena; /* owns all strings */
 } cfb_config;
 

@@ -184,11 +184,11 @@ static cfb_code print_json(const struct visit *v, cfb_err *err) {
     cfb_jw_arr(&w);
     for (size_t i = 0; i < n; i++) {
         cfb_jw_obj(&w);
-        cfb_jw_put_str(&w, "id", findings[i].id);
-        cfb_jw_put_str(&w, "level", findings[i].level == FAULT ? "fault" : "hint");
-        cfb_jw_put_str(&w, "what", findings[i].what);
-        cfb_jw_put_str(&w, "why", findings[i].why);
-        cfb_jw_put_str(&w, "mend", findings[i].mend);
+        cfb_jw_member_strz(&w, "id", findings[i].id);
+        cfb_jw_member_strz(&w, "level", findings[i].level == FAULT ? "fault" : "hint");
+        cfb_jw_member_strz(&w, "what", findings[i].what);
+        cfb_jw_member_strz(&w, "why", findings[i].why);
+        cfb_jw_member_strz(&w, "mend", findings[i].mend);
         cfb_jw_end_obj(&w);
     }
     cfb_jw_end_arr(&w);
@@ -198,8 +198,8 @@ static cfb_code print_json(const struct visit *v, cfb_err *err) {
         double number = 0;
         int64_t whole;
         cfb_jw_obj(&w);
-        cfb_jw_put_str(&w, "group", facts[i].group);
-        cfb_jw_put_str(&w, "name", facts[i].name);
+        cfb_jw_member_strz(&w, "group", facts[i].group);
+        cfb_jw_member_strz(&w, "name", facts[i].name);
         cfb_jw_key(&w, "value");
         if (facts[i].is_number && cfb_parse_int(facts[i].text, &whole))
             cfb_jw_int(&w, whole);

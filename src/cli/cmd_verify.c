@@ -122,15 +122,16 @@ static cfb_code source_of(const char *dir, cfb_buf *out, cfb_err *err) {
     return rc;
 }
 
-/* The language that the run's page says it is in. Without a page: English. */
+/* The language of the run's page, or of its Markdown where there is no page. Without both: English. */
 static cfb_code language_of(const char *dir, cfb_report_language *language, cfb_err *err) {
     char path[PATH_MAX];
     cfb_buf text = CFB_BUF_INIT(MAX_FILE);
     *language = CFB_REPORT_EN;
     cfb_code rc = cfb_path_join(path, sizeof path, dir, "report.html", err);
+    if (rc == CFB_OK && !cfb_path_exists(path)) rc = cfb_path_join(path, sizeof path, dir, "report.md", err);
     if (rc != CFB_OK || !cfb_path_exists(path)) return rc;
     rc = cfb_file_read(path, MAX_FILE, &text, err);
-    if (rc == CFB_OK) *language = cfb_report_html_language(cfb_buf_str(&text));
+    if (rc == CFB_OK) *language = cfb_report_language_of(cfb_buf_str(&text));
     cfb_buf_free(&text);
     return rc;
 }

@@ -15,7 +15,7 @@ static struct {
     cfb_embed_cache_t *cache;
     size_t dim;
     int n_threads;
-    char source[320], name[340];
+    char source[320], name[340], hash[65];
 } model;
 
 void cfb_cli_embed_close(void) {
@@ -44,6 +44,10 @@ static bool cache_folder(const cfb_config *c, char path[PATH_MAX]) {
     return true;
 }
 
+cfb_precision cfb_cli_precision(const cfb_config *c) {
+    return c->precision && strcmp(c->precision, "bf16") == 0 ? CFB_PRECISION_BF16 : CFB_PRECISION_F32;
+}
+
 static cfb_code open_encoder(const cfb_config *c, char hash[65], cfb_err *err) {
     cfb_encoder_opts o = CFB_ENCODER_OPTS_INIT;
     if (c->embed_model == NULL)
@@ -57,6 +61,7 @@ static cfb_code open_encoder(const cfb_config *c, char hash[65], cfb_err *err) {
         o.pooling = strcmp(c->pooling, "cls") == 0    ? CFB_POOL_CLS
                     : strcmp(c->pooling, "mean") == 0 ? CFB_POOL_MEAN
                                                       : CFB_POOL_AUTO;
+    o.precision = cfb_cli_precision(c);
     cfb_code rc = cfb_encoder_open(c->embed_model, &o, &model.encoder, err);
     if (rc != CFB_OK) return rc;
     model.dim = cfb_encoder_dim(model.encoder);
@@ -83,6 +88,7 @@ cfb_code cfb_cli_embed_open(const cfb_config *c, size_t *dim, cfb_err *err) {
         model.n_threads = (int)c->threads;
         rc = c->embed_url ? cfb_cli_remote_open(c, &model.dim, model.source, hash, err) : open_encoder(c, hash, err);
         if (rc == CFB_OK) rc = open_cache(c, hash, err);
+        if (rc == CFB_OK) memcpy(model.hash, hash, sizeof model.hash);
         if (rc != CFB_OK)
             cfb_cli_embed_close();
         else
@@ -91,6 +97,8 @@ cfb_code cfb_cli_embed_open(const cfb_config *c, size_t *dim, cfb_err *err) {
     *dim = model.dim;
     return rc;
 }
+
+void cfb_cli_embed_hash(char hash[65]) { memcpy(hash, model.hash, sizeof model.hash); }
 
 cfb_code cfb_cli_embed_texts(const cfb_str *texts, size_t n, float *out, cfb_err *err) {
     if (model.encoder) return cfb_embed_texts(model.encoder, model.cache, texts, n, out, err);

@@ -103,12 +103,12 @@ static void json_point(const tune_sweep *s, size_t i, cfb_jw *w) {
     char what[160];
     tune_describe(s, i, what, sizeof what);
     cfb_jw_obj(w);
-    cfb_jw_put_str(w, "options", what);
-    cfb_jw_put_str(w, "fate", fate(s, i));
-    cfb_jw_put_int(w, "runs", (int64_t)r->n);
-    cfb_jw_put_num(w, "median", r->n ? r->median : (double)NAN);
-    cfb_jw_put_num(w, "low", r->n ? r->low : (double)NAN);
-    cfb_jw_put_num(w, "high", r->n ? r->high : (double)NAN);
+    cfb_jw_member_strz(w, "options", what);
+    cfb_jw_member_strz(w, "fate", fate(s, i));
+    cfb_jw_member_int(w, "runs", (int64_t)r->n);
+    cfb_jw_member_num(w, "median", r->n ? r->median : (double)NAN);
+    cfb_jw_member_num(w, "low", r->n ? r->low : (double)NAN);
+    cfb_jw_member_num(w, "high", r->n ? r->high : (double)NAN);
     cfb_jw_key(w, "rates");
     cfb_jw_arr(w);
     for (size_t k = 0; k < r->n; k++) cfb_jw_num(w, r->rates[k]);
@@ -121,25 +121,25 @@ static void json_sweep(const tune_sweep *s, cfb_jw *w) {
     char what[160];
     tune_describe(s, s->best, what, sizeof what);
     cfb_jw_obj(w);
-    cfb_jw_put_str(w, "what", tune_kind_name(s->kind));
-    cfb_jw_put_str(w, "unit", tune_unit(s->kind));
-    cfb_jw_put_str(w, "choice", what);
-    cfb_jw_put_num(w, "rate", s->results[s->best].median);
-    cfb_jw_put_num(w, "noise", s->noise);
+    cfb_jw_member_strz(w, "what", tune_kind_name(s->kind));
+    cfb_jw_member_strz(w, "unit", tune_unit(s->kind));
+    cfb_jw_member_strz(w, "choice", what);
+    cfb_jw_member_num(w, "rate", s->results[s->best].median);
+    cfb_jw_member_num(w, "noise", s->noise);
     cfb_jw_key(w, "points");
     cfb_jw_arr(w);
     for (size_t i = 0; i < s->n; i++) json_point(s, i, w);
     cfb_jw_end_arr(w);
-    cfb_jw_put_num(w, "amdahl_serial_fraction", c.amdahl);
+    cfb_jw_member_num(w, "amdahl_serial_fraction", c.amdahl);
     cfb_jw_key(w, "speedup");
     cfb_jw_arr(w);
     for (size_t i = 0; i < c.n; i++) {
         cfb_jw_obj(w);
-        cfb_jw_put_int(w, "threads", (int64_t)c.p[i]);
-        cfb_jw_put_num(w, "rate", c.rate[i]);
-        cfb_jw_put_num(w, "speedup", c.s[i]);
-        cfb_jw_put_num(w, "efficiency", c.s[i] / c.p[i]);
-        cfb_jw_put_num(w, "karp_flatt", cfb_tune_karp_flatt(c.s[i], c.p[i]));
+        cfb_jw_member_int(w, "threads", (int64_t)c.p[i]);
+        cfb_jw_member_num(w, "rate", c.rate[i]);
+        cfb_jw_member_num(w, "speedup", c.s[i]);
+        cfb_jw_member_num(w, "efficiency", c.s[i] / c.p[i]);
+        cfb_jw_member_num(w, "karp_flatt", cfb_tune_karp_flatt(c.s[i], c.p[i]));
         cfb_jw_end_obj(w);
     }
     cfb_jw_end_arr(w);
@@ -153,9 +153,9 @@ static cfb_code make_json(const tune_sweep *sweeps, size_t n, const cfb_tune_roo
     cfb_machine_key(machine);
     cfb_jw_init(&w, b, 2);
     cfb_jw_obj(&w);
-    cfb_jw_put_str(&w, "schema", "cfbench.tune/1");
-    cfb_jw_put_str(&w, "version", CFB_VERSION);
-    cfb_jw_put_str(&w, "machine", machine);
+    cfb_jw_member_strz(&w, "schema", "cfbench.tune/1");
+    cfb_jw_member_strz(&w, "version", CFB_VERSION);
+    cfb_jw_member_strz(&w, "machine", machine);
     cfb_jw_key(&w, "sweeps");
     cfb_jw_arr(&w);
     for (size_t i = 0; i < n; i++) json_sweep(&sweeps[i], &w);
@@ -164,10 +164,10 @@ static cfb_code make_json(const tune_sweep *sweeps, size_t n, const cfb_tune_roo
     cfb_jw_arr(&w);
     for (size_t i = 0; i < n_roofs; i++) {
         cfb_jw_obj(&w);
-        cfb_jw_put_int(&w, "threads", roofs[i].threads);
-        cfb_jw_put_num(&w, "read_gbs", roofs[i].read_gbs);
-        cfb_jw_put_num(&w, "triad_gbs", roofs[i].triad_gbs);
-        cfb_jw_put_num(&w, "gemm_gflops", roofs[i].gemm_gflops);
+        cfb_jw_member_int(&w, "threads", roofs[i].threads);
+        cfb_jw_member_num(&w, "read_gbs", roofs[i].read_gbs);
+        cfb_jw_member_num(&w, "triad_gbs", roofs[i].triad_gbs);
+        cfb_jw_member_num(&w, "gemm_gflops", roofs[i].gemm_gflops);
         cfb_jw_end_obj(&w);
     }
     cfb_jw_end_arr(&w);
@@ -253,11 +253,11 @@ static cfb_code make_svg(const tune_sweep *sweeps, size_t n, cfb_buf *b, cfb_err
 }
 
 static void put_settings(const tune_point *p, cfb_jw *w) {
-    if (p->threads) cfb_jw_put_int(w, "threads", p->threads);
-    if (p->memory) cfb_jw_put_int(w, "memory", p->memory);
-    if (p->in_flight) cfb_jw_put_int(w, "in-flight", p->in_flight);
-    if (p->calls_per_thread) cfb_jw_put_int(w, "calls-per-thread", p->calls_per_thread);
-    if (p->task_workers) cfb_jw_put_int(w, "task-workers", p->task_workers);
+    if (p->threads) cfb_jw_member_int(w, "threads", p->threads);
+    if (p->memory) cfb_jw_member_int(w, "memory", p->memory);
+    if (p->in_flight) cfb_jw_member_int(w, "in-flight", p->in_flight);
+    if (p->calls_per_thread) cfb_jw_member_int(w, "calls-per-thread", p->calls_per_thread);
+    if (p->task_workers) cfb_jw_member_int(w, "task-workers", p->task_workers);
 }
 
 static void put_environment(const tune_point *p, cfb_jw *w) {
@@ -265,7 +265,7 @@ static void put_environment(const tune_point *p, cfb_jw *w) {
     cfb_jw_key(w, "x-environment");
     cfb_jw_obj(w);
     for (int v = 0; v < TUNE_VARIABLES && p->variables[v].name; v++)
-        cfb_jw_put_str(w, p->variables[v].name, p->variables[v].value);
+        cfb_jw_member_strz(w, p->variables[v].name, p->variables[v].value);
     cfb_jw_end_obj(w);
 }
 
@@ -278,13 +278,13 @@ static cfb_code make_profile(const tune_sweep *sweeps, size_t n, cfb_buf *b, cfb
     cfb_machine_key(machine);
     cfb_jw_init(&w, b, 2);
     cfb_jw_obj(&w);
-    cfb_jw_put_str(&w, "x-profile", "cfbench.profile/1");
-    cfb_jw_put_str(&w, "x-machine", machine);
+    cfb_jw_member_strz(&w, "x-profile", "cfbench.profile/1");
+    cfb_jw_member_strz(&w, "x-machine", machine);
     for (size_t i = 0; i < n; i++) {
         const tune_point *p = &sweeps[i].points[sweeps[i].best];
         char key[48];
         snprintf(key, sizeof key, "x-noise-%s", tune_kind_name(sweeps[i].kind));
-        cfb_jw_put_num(&w, key, sweeps[i].noise);
+        cfb_jw_member_num(&w, key, sweeps[i].noise);
         if (sweeps[i].kind == TUNE_EMBED && i > 0) {
             cfb_jw_key(&w, "x-embed");
             cfb_jw_obj(&w);

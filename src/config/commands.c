@@ -131,8 +131,11 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
          "Joins the shards of a run (made with --shard) into the run store of OUT, scores it and writes its reports, as one "
          "process would have. SHARD is a shard's folder, its run.db, or a folder that holds shards. All must be of one "
          "configuration, and together hold every row once. Give the --seed of the shards, where they had one: intervals "
-         "depend on it.",
-         {"A run of 8 shards, made with --out runs/qwen --shard i/8:", "cfbench merge runs/qwen-whole runs/qwen"}},
+         "depend on it. Shards of 'score' are joined too: their options are taken from them, the scored files are read once "
+         "more, "
+         "and OUT gets what one process would have written. Shards of 'embed' become the .npy file OUT.",
+         {"A run of 8 shards, made with --out runs/qwen --shard i/8:", "cfbench merge runs/qwen-whole runs/qwen",
+          "Files scored by 4 processes, with score --out part --shard i/4:", "cfbench merge scores part"}},
     [CFB_CMD_LIMITER] =
         {"",
          0,

@@ -247,6 +247,10 @@ const cfb_opt cfb_opts[] = {
      .help = "vocab.txt or tokenizer.json in place of the embedding model's own"},
     {AT("pooling", pooling), .type = OPT_ENUM, .choices = "auto|cls|mean", .def = "auto", .group = GROUP_SCORE,
      .commands = WITH_MODEL | TUNE, .help = "how a text's vectors become one; auto = as the model says, else cls"},
+    {AT("precision", precision), .type = OPT_ENUM, .choices = "f32|bf16", .def = "f32", .group = GROUP_SCORE,
+     .commands = WITH_MODEL,
+     .help = "numbers that the model's products are computed in; bf16 is faster on some processors and changes scores a little "
+             "(builds with DNNL=1 only)"},
     {AT("bert-model", bert_model), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_SCORE, .commands = WITH_BERT,
      .help = "folder of the model for --metric bertscore, such as bert-base-chinese"},
     {AT("bert-layer", bert_layer), .type = OPT_INT, .def = "-1", RANGE(-1, 1000), .metavar = "N", .group = GROUP_SCORE,
@@ -273,10 +277,10 @@ const cfb_opt cfb_opts[] = {
      .help = "prune what was not used for longest until the cache is at most so large, such as 1G"},
 
     /* Cluster jobs */
-    {AT("shard", shard), .type = OPT_STRING, .metavar = "i/N|auto", .group = GROUP_CLUSTER, .commands = ASK,
-     .help =
-         "only the rows of shard i of N (from 0), into OUT/shard-i-of-N; auto = by the job array or step of Slurm, PBS, LSF or "
-         "Grid Engine. 'cfbench merge' joins the shards"},
+    {AT("shard", shard), .type = OPT_STRING, .metavar = "i/N|auto", .group = GROUP_CLUSTER, .commands = ASK | SCORE | EMBED,
+     .help = "only the rows of shard i of N (from 0), into OUT/shard-i-of-N (embed: OUT.shard-i-of-N); auto = by the job array "
+             "or step of Slurm, PBS, LSF or "
+             "Grid Engine. 'cfbench merge' joins the shards"},
     {AT("share-rate", share_rate), .type = OPT_INT, .def = "0", RANGE(0, 1000000), .unit = "processes", .metavar = "N",
      .group = GROUP_CLUSTER, .commands = ASK,
      .help = "N processes share the limits: this one takes 1/N of --rps, --rpm, --tpm, and of the starts that --api-rate-limit "
@@ -393,7 +397,7 @@ const cfb_opt cfb_opts[] = {
      .commands = SCORE,
      .help = "the N answered rows of each task with the lowest scores, in reports and --rows-out; 0 = 5, in reports only"},
     {AT("language", language), .type = OPT_ENUM, .choices = "en|zh", .def = "en", .group = GROUP_OUTPUT,
-     .commands = RUN | SCORE | REPORT | COMPARE | MERGE, .help = "language of report.html and compare.html: English or Chinese"},
+     .commands = RUN | SCORE | REPORT | COMPARE | MERGE, .help = "language of reports and tables: English or Chinese"},
     {AT("csv", csv), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = RUN | SCORE | REPORT,
      .help = "CSV file that gets the summary: a line for each model, setting and task"},
     {AT("dry-run", dry_run), .type = OPT_BOOL, .flags = OPT_NO_FILE | OPT_NO_ENV, .group = GROUP_OUTPUT, .commands = RUNS,

@@ -32,6 +32,28 @@ embed "$T/lines.txt" "$T/a.npy"
 if [ $? -eq 1 ] && grep -q -- "--force replaces it" "$T/err"; then ok "files are not replaced"; else not_ok "files are not replaced" "$(cat "$T/err")"; fi
 check "NumPy reads it" /usr/bin/python3 -c "import numpy, sys; a = numpy.load(sys.argv[1]); assert a.shape == (4, 32) and a.dtype == 'float32'" "$T/a.npy"
 
+# shards
+for i in $(seq 1 50); do printf '第%s行 营收\n' "$i"; done >"$T/fifty.txt"
+printf 'response\n' | cat - "$T/fifty.txt" >"$T/fifty.csv"
+embed "$T/fifty.txt" "$T/fifty.npy"
+for i in 0 1 2 3; do embed --shard $i/4 "$T/fifty.txt" "$T/parts.npy" && embed --shard $i/4 --column response "$T/fifty.csv" "$T/column.npy" || not_ok "embed --shard $i/4" "$(cat "$T/err")"; done
+merge() { "$CFBENCH" merge "$@" 2>"$T/err"; }
+refused() { merge "$@" && return 1; tail -1 "$T/err"; }
+merge "$T/joined.npy" "$T"/parts.npy.shard-* && cmp -s "$T/fifty.npy" "$T/joined.npy" && ok "4 shards, joined: the bytes of one process" || not_ok "4 shards, joined" "$(cat "$T/err")"
+merge "$T/joined2.npy" "$T"/column.npy.shard-*[2301]-of-0004 && cmp -s "$T/fifty.npy" "$T/joined2.npy" && ok "shards of a column, joined" || not_ok "shards of a column, joined" "$(cat "$T/err")"
+check "NumPy reads a shard" /usr/bin/python3 -c "import numpy, sys; assert sum(len(numpy.load(p)) for p in sys.argv[1:]) == 50" "$T"/parts.npy.shard-*
+check "joined: not replaced by itself" grep -q 'force replaces' <(refused "$T/joined.npy" "$T"/parts.npy.shard-*)
+check "a missing shard is named" grep -q 'not given: shard 2/4' <(refused "$T/x.npy" "$T"/parts.npy.shard-*[013]-of-0004)
+cp "$T/parts.npy.shard-0001-of-0004" "$T/again.npy"
+check "a shard given twice is named" grep -q 'shard 1/4 is given twice' <(refused "$T/x.npy" "$T"/parts.npy.shard-* "$T/again.npy")
+head -c 1000 "$T/again.npy" >"$T/short.npy"
+check "a short file is refused" grep -q 'not a shard' <(refused "$T/x.npy" "$T"/parts.npy.shard-*[023]-of-0004 "$T/short.npy")
+check "a whole array is no shard" grep -q 'not a shard' <(refused "$T/x.npy" "$T/fifty.npy")
+sed -i 1s/1/7/ "$T/fifty.txt"
+embed --force --shard 1/4 "$T/fifty.txt" "$T/parts.npy"
+check "shards of other texts are refused" grep -q 'other texts' <(refused "$T/x.npy" "$T"/parts.npy.shard-*)
+check "nothing is written then" test ! -e "$T/x.npy"
+
 mkdir -p "$T/mine"
 cat >"$T/mine/suite.json" <<'E2'
 {"schema": "cfbench.suite/1", "name": "mine", "tasks": [{"name": "brief", "kind": "generation", "metric": "tf", "prompt": {"zero": "{input}"}}]}
@@ -103,6 +125,18 @@ refused() { # NAME STATUS MESSAGE COMMAND...
     if [ $status -eq "$want" ] && grep -qF -- "$message" "$T/err"; then ok "$name"; else not_ok "$name" "exit $status: $(cat "$T/err")"; fi
 }
 refused "no model named" 1 "scripts/get-bge.sh fetches one), or choose --metric tf" score
+# bfloat16 where it can be had, else an error that says what to do; never another precision instead
+if embed "$T/lines.txt" "$T/h.npy" --precision bf16; then
+    score --embed-model "$T/model" --precision bf16 >"$T/h.json"
+    check "--precision bf16: named" grep -Eq '"bge cosine \(model, sha256 [0-9a-f]{12}, cls, 512 tokens, bf16\)"' "$T/h.json"
+    embed "$T/lines.txt" "$T/h1.npy" --precision bf16 --embed-cache off --threads 1
+    if cmp -s "$T/h.npy" "$T/h1.npy" && ! cmp -s "$T/h.npy" "$T/a.npy"; then ok "--precision bf16: a cache of its own, the same bytes"; else not_ok "--precision bf16: a cache of its own, the same bytes" "$(cat "$T/err")"; fi
+    bf16_off() { ONEDNN_MAX_CPU_ISA=AVX2 embed "$@"; }
+    refused "--precision bf16: the processor refuses" 1 "use --precision f32" bf16_off "$T/lines.txt" "$T/h2.npy" --precision bf16
+else
+    refused "--precision bf16: not there" 1 "use --precision f32" "$CFBENCH" embed --embed-model "$T/model" "$T/lines.txt" "$T/h2.npy" --precision bf16
+fi
+refused "--precision bf16: not for servers" 1 "is for --embed-model" score --embed-url http://127.0.0.1:1/v1 --embed-name x --precision bf16
 bertscore() { "$CFBENCH" score "$T/mine/brief-output.csv" --suite "$T/mine" --task brief --metric bertscore --json "$@"; }
 refused "bertscore: no model named" 1 "name its folder with --bert-model" bertscore
 refused "bertscore: no such layer" 1 "has 2 layers" bertscore --bert-model "$T/model" --bert-layer 3
