@@ -1,5 +1,5 @@
 # cfbench - one Makefile, not recursive but for the steps that install what is missing first.
-# Variables: CC, CFLAGS, LDFLAGS, SERIAL=1 (no OpenMP), MPI=1 (several ranks; MPICC=mpicc.openmpi or the like), WERROR=1, SANITIZE=address,undefined, prefix, DESTDIR.
+# Variables: CC, CFLAGS, LDFLAGS, SERIAL=1 (no OpenMP), MPI=1 (several ranks; MPICC=mpicc.openmpi or the like), DNNL=1 (--precision bf16 on oneDNN), WERROR=1, SANITIZE=address,undefined, prefix, DESTDIR.
 
 VERSION := 0.1.0
 CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
@@ -20,7 +20,7 @@ LAZY ?= $(if $(filter -static,$(LDFLAGS) $(CFLAGS) $(CC)),,$(filter Linux FreeBS
 # One build folder per set of flags, so that switching never mixes objects.
 cc_name := $(notdir $(firstword $(CC)))
 comma := ,
-flag_set := $(cc_name)$(if $(SERIAL),-serial)$(if $(MPI),-mpi)$(if $(LAZY),,-linked)$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)
+flag_set := $(cc_name)$(if $(SERIAL),-serial)$(if $(MPI),-mpi)$(if $(DNNL),-dnnl)$(if $(LAZY),,-linked)$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(COVERAGE),-coverage)
 BUILD ?= build/$(flag_set)
 
 # Looked up once, when first needed: `make demo` on a bare machine must get as far as installing pkg-config.
@@ -29,7 +29,7 @@ once = $(eval $(1) := $$(shell $(2)))$($(1))
 PKG_CONFIG ?= pkg-config
 PKG_CFLAGS = $(call once,PKG_CFLAGS,$(PKG_CONFIG) --cflags $(PKGS) && ($(PKG_CONFIG) --cflags openblas 2>/dev/null || test ! -d /usr/include/openblas || echo -I/usr/include/openblas))
 # Fedora's openblas-devel has no .pc file; its OpenMP build is libopenblaso.
-PKG_LIBS = $(call once,PKG_LIBS,$(PKG_CONFIG) --libs $(PKGS) && ($(PKG_CONFIG) --libs openblas 2>/dev/null || echo -lopenblaso))
+PKG_LIBS = $(call once,PKG_LIBS,$(PKG_CONFIG) --libs $(PKGS) && ($(PKG_CONFIG) --libs openblas 2>/dev/null || echo -lopenblaso) && echo $(if $(DNNL),-ldnnl))
 LAZY_FILES = $(call once,LAZY_FILES,scripts/lazy-files.sh $(CC) $(LDFLAGS) $(PKG_LIBS))
 CMOCKA_LIBS = $(call once,CMOCKA_LIBS,$(PKG_CONFIG) --libs cmocka)
 
@@ -37,7 +37,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wvla -Wno-u
 # -ffp-contract=off: a fused multiply-add would give other last digits on machines that have it.
 ALL_CFLAGS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -fPIC -ffp-contract=off $(CFLAGS) $(WARNINGS) \
              $(if $(MPI),-DCFB_MPI) $(if $(SERIAL),,-fopenmp) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer) $(if $(COVERAGE),--coverage) \
-             $(if $(LAZY),-DCFB_LAZY) $(MORE_CFLAGS) -Iinclude -Isrc -DCFB_VERSION='"$(VERSION)"' -DCFB_DATADIR='"$(datadir)/suites"' $(PKG_CFLAGS)
+             $(if $(LAZY),-DCFB_LAZY) $(if $(DNNL),-DCFB_DNNL) $(MORE_CFLAGS) -Iinclude -Isrc -DCFB_VERSION='"$(VERSION)"' -DCFB_DATADIR='"$(datadir)/suites"' $(PKG_CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS) $(if $(SERIAL),,-fopenmp) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(COVERAGE),--coverage) -pthread
 LIBS = $(if $(LAZY),-Wl$(comma)--as-needed) $(PKG_LIBS) $(if $(LAZY),-ldl) -lm
 

@@ -5,14 +5,15 @@
 #   --growth also files of 1, 2, 4 and 8 GB (GROWTH_ARGS: see tests/bench/growth.py --help); the plot goes to build/growth.svg, and with
 #            --write to docs/growth.svg
 # SCORE_ARGS and CLIENT_ARGS are passed on to tests/bench/score.py and client.py (see --help there), such as CLIENT_ARGS='--rounds 50'.
-# A side whose libraries are missing (python3-pandas, python3-numpy, python3-httpx) is left out and said so. Sides that compute
+# EMBED_BUILD: folder of a build with DNNL=1 (build/gcc-dnnl, made by `make DNNL=1 all test-build`), for bfloat16; EMBED_ARGS: see tests/bench/torch_embed.py.
+# A side whose libraries are missing (python3-pandas, python3-numpy, python3-httpx, python3-torch) is left out and said so. Sides that compute
 # different results end this script with status 1.
 set -eu -o pipefail
 cd "$(dirname "$0")/.."
 export BUILD=${BUILD:-build/gcc}
 case $BUILD in /*) CFBENCH=$BUILD/cfbench ;; *) CFBENCH=$PWD/$BUILD/cfbench ;; esac
 export CFBENCH BENCH_PYTHON="${PYTHON:-/usr/bin/python3}" PYTHONDONTWRITEBYTECODE=1
-write= growth= kernels=() metrics=() score=() client=(--wide) stats=() pace=() tls=() stop=()
+write= growth= kernels=() metrics=() score=() client=(--wide) stats=() pace=() tls=() stop=() embed=()
 for arg; do
     case $arg in
         --write) write=1 ;;
@@ -26,11 +27,13 @@ for arg; do
             pace=(--seconds 2 --rates 1000)
             tls=(--reps 1 --rows 2400)
             stop=(--reps 1)
+            embed=(--shapes small --texts 32 --rounds 1)
             ;;
         *) echo "usage: scripts/bench.sh [--write] [--growth] [--quick]" >&2; exit 1 ;;
     esac
 done
 read -ra more_score <<<"${SCORE_ARGS:-}"
+read -ra more_embed <<<"${EMBED_ARGS:-}"
 read -ra more_client <<<"${CLIENT_ARGS:-}"
 
 module_version() { "$BENCH_PYTHON" -c "import $1; print('$1', $1.__version__)" 2>/dev/null || echo "no $1"; }
@@ -68,6 +71,9 @@ trap 'rm -f "$report"' EXIT
     echo
     "$BENCH_PYTHON" tests/bench/bench_stats.py ${stats[@]+"${stats[@]}"}
     echo
+    echo "## Embeddings"
+    echo
+    "$BENCH_PYTHON" tests/bench/torch_embed.py ${embed[@]+"${embed[@]}"} ${more_embed[@]+"${more_embed[@]}"}
     if [ "$growth" ]; then "$BENCH_PYTHON" tests/bench/growth.py --svg build/growth.svg ${GROWTH_ARGS:-}; fi
     "$BENCH_PYTHON" tests/bench/client.py ${client[@]+"${client[@]}"} ${more_client[@]+"${more_client[@]}"}
     "$BENCH_PYTHON" tests/bench/pace.py ${pace[@]+"${pace[@]}"}

@@ -21,7 +21,7 @@ declare -A room_of=(
 declare -A library=(
     [curl/curl.h]="client" [sqlite3.h]="store" [cjson/cJSON.h]="base" [cblas.h]="base"
     [utf8proc.h]="text report" [zlib.h]="dataset mock client" [zstd.h]="dataset" [lz4frame.h]="dataset" [openssl/evp.h]="base"
-    [mpi.h]="mpi" [openssl/ssl.h]="client" [openssl/err.h]="client" [openssl/x509v3.h]="client"
+    [mpi.h]="mpi" [oneapi/dnnl/dnnl.h]="embed" [openssl/ssl.h]="client" [openssl/err.h]="client" [openssl/x509v3.h]="client"
 )
 
 complain() { echo "$1: $2"; bad=$((bad + 1)); }

@@ -156,6 +156,7 @@ typedef struct cfb_config {
     const char *embed_cache;   /* folder, "off", or NULL: below the user's cache folder */
     const char *vocab;         /* vocabulary file in place of the model's, or NULL */
     const char *pooling;       /* auto, cls, mean */
+    const char *precision;     /* f32, bf16 */
     const char *bert_model;    /* folder of the model for bertscore, or NULL */
     int64_t bert_layer;        /* -1: two thirds of the model's */
     const char *bert_baseline; /* file, or NULL: not rescaled */

@@ -13,6 +13,10 @@ extern "C" {
 /* How the last hidden states become one vector. AUTO: as the folder's 1_Pooling/config.json says, else CLS. */
 typedef enum cfb_pooling { CFB_POOL_AUTO, CFB_POOL_CLS, CFB_POOL_MEAN } cfb_pooling;
 
+/* Of the products with weights; all else is binary32. BF16: weights and their inputs are rounded to bfloat16, sums are binary32;
+ * on oneDNN, in programs built with DNNL=1, on processors that have bfloat16 instructions. Never chosen unasked. */
+typedef enum cfb_precision { CFB_PRECISION_F32, CFB_PRECISION_BF16 } cfb_precision;
+
 typedef struct cfb_encoder_opts {
     const char *vocab; /* vocab.txt or *.json to use instead of the folder's; NULL: tokenizer.json, else vocab.txt */
     const cfb_wordpiece_opts *switches; /* NULL: the model's own (tokenizer.json; tokenizer_config.json for a vocab.txt) */
@@ -20,9 +24,10 @@ typedef struct cfb_encoder_opts {
     cfb_pooling pooling;
     size_t max_tokens; /* [CLS] and [SEP] counted; 0: 512, or fewer if the model has fewer positions */
     int n_threads;     /* 0 = all cores */
+    cfb_precision precision;
 } cfb_encoder_opts;
 #define CFB_ENCODER_OPTS_INIT \
-    { NULL, NULL, CFB_WORDPIECE_KEEP_SEP, CFB_POOL_AUTO, 0, 0 }
+    { NULL, NULL, CFB_WORDPIECE_KEEP_SEP, CFB_POOL_AUTO, 0, 0, CFB_PRECISION_F32 }
 #define CFB_ENCODER_MAX_TOKENS 512
 
 typedef struct cfb_encoder cfb_encoder_t;
@@ -30,7 +35,8 @@ typedef struct cfb_encoder cfb_encoder_t;
 /* Opens DIR: config.json, model.safetensors (or the shards of model.safetensors.index.json; F32, F16 or BF16), tokenizer.json or
  * vocab.txt, 1_Pooling/config.json. Every tensor's shape is checked; binary32 weights are used where they lie in the mapped file,
  * others are unpacked layer by layer. Errors: ENOTFOUND (says how to get a model), EDATA, EUNSUPPORTED, ETRUNCATED, ELIMIT,
- * ENOMEM; messages name the file and the tensor. Owns: *out, freed with cfb_encoder_free. */
+ * ECONFIG (a library is missing; BF16 cannot be had), ENOMEM; messages name the file and the tensor. Owns: *out,
+ * freed with cfb_encoder_free. */
 CFB_MUST_CHECK cfb_code cfb_encoder_open(const char *dir, const cfb_encoder_opts *opts, cfb_encoder_t **out, cfb_err *err);
 void cfb_encoder_free(cfb_encoder_t *e);
 

@@ -14,12 +14,16 @@
 #ifndef CFB_BLAS_FILE
 #define CFB_BLAS_FILE "libopenblas.so.0"
 #endif
+#ifndef CFB_DNNL_FILE
+#define CFB_DNNL_FILE "libdnnl.so.2"
+#endif
 
 static const struct {
     const char *file, *name;
 } libraries[CFB_LAZY_COUNT] = {[CFB_LAZY_CURL] = {CFB_CURL_FILE, "libcurl"},
                                [CFB_LAZY_SSL] = {CFB_SSL_FILE, "OpenSSL"},
-                               [CFB_LAZY_BLAS] = {CFB_BLAS_FILE, "OpenBLAS"}};
+                               [CFB_LAZY_BLAS] = {CFB_BLAS_FILE, "OpenBLAS"},
+                               [CFB_LAZY_DNNL] = {CFB_DNNL_FILE, "oneDNN"}};
 
 cfb_code cfb_lazy_open(cfb_lazy_library library, const cfb_lazy_symbol *symbols, size_t n, cfb_err *err) {
     const char *file = libraries[library].file, *name = libraries[library].name;
@@ -39,7 +43,7 @@ cfb_code cfb_lazy_open(cfb_lazy_library library, const cfb_lazy_symbol *symbols,
 }
 
 void cfb_lazy_open_all(void) {
-    for (int i = 0; i < CFB_LAZY_COUNT; i++) (void)dlopen(libraries[i].file, RTLD_LAZY | RTLD_GLOBAL);
+    for (int i = 0; i < CFB_LAZY_DNNL; i++) (void)dlopen(libraries[i].file, RTLD_LAZY | RTLD_GLOBAL);
 }
 #else
 cfb_code cfb_lazy_open(cfb_lazy_library library, const cfb_lazy_symbol *symbols, size_t n, cfb_err *err) {

@@ -9,7 +9,7 @@
 
 #include "cfbench/error.h"
 
-typedef enum cfb_lazy_library { CFB_LAZY_CURL, CFB_LAZY_SSL, CFB_LAZY_BLAS, CFB_LAZY_COUNT } cfb_lazy_library;
+typedef enum cfb_lazy_library { CFB_LAZY_CURL, CFB_LAZY_SSL, CFB_LAZY_BLAS, CFB_LAZY_DNNL, CFB_LAZY_COUNT } cfb_lazy_library;
 
 typedef struct cfb_lazy_symbol {
     const char *name;
@@ -21,7 +21,8 @@ typedef struct cfb_lazy_symbol {
  * pointers are the caller's to guard. */
 CFB_MUST_CHECK cfb_code cfb_lazy_open(cfb_lazy_library library, const cfb_lazy_symbol *symbols, size_t n, cfb_err *err);
 
-/* Opens all that are there, for those who tell what this machine has. Without CFB_LAZY: they were opened. */
+/* Opens all that are there, for those who tell what this machine has (but oneDNN, which only one option needs). Without CFB_LAZY:
+ * they were opened. */
 void cfb_lazy_open_all(void);
 
 #endif

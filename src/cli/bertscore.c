@@ -37,6 +37,7 @@ static cfb_code open_model(const cfb_config *c, cfb_err *err) {
             "model.safetensors and vocab.txt from huggingface.co), or choose --metric tf, which needs none");
     o.n_threads = (int)c->threads;
     o.pooling = CFB_POOL_CLS; /* not used */
+    o.precision = cfb_cli_precision(c);
     cfb_code rc = cfb_encoder_open(c->bert_model, &o, &bert.encoder, err);
     if (rc != CFB_OK) return rc;
     size_t layers = cfb_encoder_layers(bert.encoder);

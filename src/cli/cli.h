@@ -68,6 +68,10 @@ cfb_report_language cfb_cli_language(const cfb_config *c); /* --language; Englis
 void cfb_cli_stderr_begin(void);
 void cfb_cli_stderr_end(size_t n_drawn);
 
+/* A stage of a command on the main thread, for --profile-out: begin gives what end wants; name lives as long as the program. */
+int64_t cfb_cli_stage_begin(void);
+void cfb_cli_stage_end(const char *name, int64_t begin_ns);
+
 /* ---- pick.c: options -> suite, tasks, rows ---- */
 
 cfb_shot cfb_cli_shot(const cfb_config *c);
@@ -116,6 +120,8 @@ CFB_MUST_CHECK cfb_code cfb_cli_merge_scores(const cfb_config *c, const char *ou
 CFB_MUST_CHECK cfb_code cfb_cli_embed_open(const cfb_config *c, size_t *dim, cfb_err *err);
 /* Vectors of texts, of length 1, through the cache: out (n, dim). Errors: as cfb_encoder_embed, and those of the network. */
 CFB_MUST_CHECK cfb_code cfb_cli_embed_texts(const cfb_str *texts, size_t n, float *out, cfb_err *err);
+/* What the vectors are of, and what the encoder has computed so far (zeros: a server's). While it is open. */
+const char *cfb_cli_embed_source(cfb_encoder_work *work);
 void cfb_cli_embed_hash(char hash[65]); /* of all that decides a vector but its text, once the model is open */
 /* ---- embed_shard.c ---- */
 #define CFB_NPY_HEADER 128 /* bytes */
@@ -140,6 +146,8 @@ void cfb_cli_remote_close(void);
 CFB_MUST_CHECK cfb_code cfb_cli_embed_pairs(const cfb_config *c, cfb_score_pairs *out, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_cli_embed_calibrate(void *ctx, const cfb_str *responses, const cfb_str *outputs, size_t n,
                                                 cfb_report_calibration *out, double *percentiles, cfb_err *err);
+/* --precision */
+cfb_precision cfb_cli_precision(const cfb_config *c);
 /* The threads of a scan come each with a part of its file: an encoder works for one at a time, with all threads. */
 void cfb_cli_embed_lock(void);
 void cfb_cli_embed_unlock(void);

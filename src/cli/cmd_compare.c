@@ -318,11 +318,17 @@ cfb_code cfb_cmd_compare(const cfb_config *c, cfb_err *err) {
     cli_gate gate;
     cfb_code rc = cfb_arena_new(0, &j.arena, err);
     for (size_t i = 0; i < c->fail_if.n && rc == CFB_OK; i++) rc = cli_gate_parse(c->fail_if.items[i], &gate, err);
+    int64_t begin_ns = cfb_cli_stage_begin();
     if (rc == CFB_OK) rc = load(&j, err);
+    cfb_cli_stage_end("score", begin_ns);
+    begin_ns = cfb_cli_stage_begin();
     if (rc == CFB_OK) rc = add_tasks(&j, err);
     if (rc == CFB_OK) rc = add_means(&j, err);
+    cfb_cli_stage_end("statistics", begin_ns);
     if (rc == CFB_OK) rc = add_gates(&j, err);
+    begin_ns = cfb_cli_stage_begin();
     if (rc == CFB_OK) rc = publish(&j, err);
+    cfb_cli_stage_end("write reports", begin_ns);
     if (rc == CFB_OK) rc = judge(&j, err);
     for (size_t t = 0; t < j.n_tasks; t++) cli_rows_free(&j.rows[t]);
     for (size_t i = 0; i < j.n_scoring; i++) cfb_scoring_free(j.scoring[i]);

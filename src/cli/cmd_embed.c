@@ -1,6 +1,7 @@
 /* cfbench embed IN OUT: texts -> vectors, as a NumPy array. */
 #include "cfbench/cluster.h"
 #include "cfbench/dataset.h"
+#include "cfbench/json.h"
 #include "cli/cli.h"
 
 #include <stdio.h>
@@ -10,7 +11,8 @@
 #define GROUP 4096 /* texts at a time */
 
 struct out {
-    size_t dim;
+    size_t dim, n;
+    int64_t open_ns, embed_ns; /* time spent */
     cfb_file_writer_t *file;
     float *vectors;        /* (GROUP, dim) */
     cfb_embed_shard shard; /* n: all texts; count 0: this process embeds them all */
@@ -32,7 +34,11 @@ static cfb_code put_texts(struct out *o, const cfb_str *texts, size_t n, size_t 
     if (o->end - first < n) n = o->end - first;
     for (size_t at = skip; at < n; at += GROUP) {
         size_t m = n - at < GROUP ? n - at : GROUP;
+        int64_t begin_ns = cfb_now_ns();
         cfb_code rc = cfb_cli_embed_texts(texts + at, m, o->vectors, err);
+        cfb_cli_stage_end("embed", begin_ns);
+        o->embed_ns += cfb_now_ns() - begin_ns;
+        o->n += m;
         if (rc == CFB_EENCODING)
             cfb_err_add_context(err, "text %llu", (unsigned long long)first + at + (err ? err->offset : 0) + 1);
         if (rc == CFB_OK) rc = cfb_file_writer_write(o->file, o->vectors, m * dim * sizeof *o->vectors, err);
@@ -105,6 +111,30 @@ static cfb_code embed_column(struct out *o, const char *in, const char *column, 
     return rc;
 }
 
+/* What was computed, and how fast: without opening the model, reading and writing. */
+static cfb_code print_summary(const struct out *o, cfb_err *err) {
+    cfb_buf b = CFB_BUF_INIT(0);
+    cfb_jw w;
+    cfb_encoder_work work;
+    const char *source = cfb_cli_embed_source(&work);
+    cfb_jw_init(&w, &b, 2);
+    cfb_jw_obj(&w);
+    cfb_jw_member_strz(&w, "schema", "cfbench.embed/1");
+    cfb_jw_member_strz(&w, "model", source);
+    cfb_jw_member_int(&w, "dimension", (int64_t)o->dim);
+    cfb_jw_member_int(&w, "texts", (int64_t)o->n);
+    cfb_jw_member_int(&w, "computed_texts", (int64_t)work.texts);
+    cfb_jw_member_int(&w, "computed_tokens", (int64_t)work.tokens);
+    cfb_jw_member_num(&w, "open_s", (double)o->open_ns * 1e-9);
+    cfb_jw_member_num(&w, "embed_s", (double)o->embed_ns * 1e-9);
+    cfb_jw_end_obj(&w);
+    cfb_code rc = cfb_jw_finish(&w, err);
+    if (rc == CFB_OK) rc = cfb_buf_append_char(&b, '\n', err);
+    if (rc == CFB_OK) rc = cfb_cli_print(cfb_buf_str(&b), err);
+    cfb_buf_free(&b);
+    return rc;
+}
+
 cfb_code cfb_cmd_embed(const cfb_config *c, cfb_err *err) {
     const char *in = c->args[0], *to = c->args[1];
     struct out o = {.shard = {.index = (uint64_t)c->shard_index, .count = (uint64_t)c->shard_count}};
@@ -117,7 +147,10 @@ cfb_code cfb_cmd_embed(const cfb_config *c, cfb_err *err) {
         to = path;
     }
     if (cfb_path_exists(to) && !c->force) return cfb_err_set(err, CFB_EUSAGE, "%s is there already; --force replaces it", to);
+    int64_t begin_ns = cfb_now_ns();
     cfb_code rc = cfb_cli_embed_open(c, &o.dim, err);
+    cfb_cli_stage_end("open the model", begin_ns);
+    o.open_ns = cfb_now_ns() - begin_ns;
     if (rc != CFB_OK) return rc;
     o.vectors = malloc(GROUP * o.dim * sizeof *o.vectors);
     if (o.vectors == NULL) rc = cfb_err_set(err, CFB_ENOMEM, "out of memory (vectors)");
@@ -132,5 +165,5 @@ cfb_code cfb_cmd_embed(const cfb_config *c, cfb_err *err) {
     else
         cfb_file_writer_abort(o.file);
     free(o.vectors);
-    return rc;
+    return rc == CFB_OK && c->json ? print_summary(&o, err) : rc;
 }

@@ -88,7 +88,9 @@ static cfb_code merge_runs(const cfb_config *c, const char *out, const char *con
     char path[PATH_MAX];
     uint64_t n_failed = 0;
     cfb_code rc = cfb_path_join(path, sizeof path, out, "run.db", err);
+    int64_t begin_ns = cfb_cli_stage_begin();
     if (rc == CFB_OK) rc = cfb_store_merge(path, c->force, paths, n, &sum, err);
+    cfb_cli_stage_end("join shards", begin_ns);
     if (rc == CFB_OK && !c->quiet)
         fprintf(stderr, "merged %zu shards: %zu tasks, %lld rows, %lld replies, %lld failed calls; run store: %s\n", sum.n_stores,
                 sum.n_tasks, (long long)sum.n_rows, (long long)sum.n_replies, (long long)sum.n_failures, path);

@@ -39,6 +39,8 @@ static cfb_code probe(cfb_err *err) {
 
 cfb_code cfb_cli_remote_open(const cfb_config *c, size_t *dim, char name[320], char hash[65], cfb_err *err) {
     if (c->embed_model) return cfb_err_set(err, CFB_EUSAGE, "--embed-url and --embed-model exclude each other");
+    if (cfb_cli_precision(c) != CFB_PRECISION_F32)
+        return cfb_err_set(err, CFB_EUSAGE, "--precision bf16 is for --embed-model; the server of --embed-url chooses its own");
     if (c->embed_name == NULL)
         return cfb_err_set(err, CFB_EUSAGE, "--embed-url needs --embed-name: what the model is called at the server");
     remote.c = c;

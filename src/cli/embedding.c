@@ -44,6 +44,10 @@ static bool cache_folder(const cfb_config *c, char path[PATH_MAX]) {
     return true;
 }
 
+cfb_precision cfb_cli_precision(const cfb_config *c) {
+    return c->precision && strcmp(c->precision, "bf16") == 0 ? CFB_PRECISION_BF16 : CFB_PRECISION_F32;
+}
+
 static cfb_code open_encoder(const cfb_config *c, char hash[65], cfb_err *err) {
     cfb_encoder_opts o = CFB_ENCODER_OPTS_INIT;
     if (c->embed_model == NULL)
@@ -57,6 +61,7 @@ static cfb_code open_encoder(const cfb_config *c, char hash[65], cfb_err *err) {
         o.pooling = strcmp(c->pooling, "cls") == 0    ? CFB_POOL_CLS
                     : strcmp(c->pooling, "mean") == 0 ? CFB_POOL_MEAN
                                                       : CFB_POOL_AUTO;
+    o.precision = cfb_cli_precision(c);
     cfb_code rc = cfb_encoder_open(c->embed_model, &o, &model.encoder, err);
     if (rc != CFB_OK) return rc;
     model.dim = cfb_encoder_dim(model.encoder);
@@ -98,6 +103,11 @@ void cfb_cli_embed_hash(char hash[65]) { memcpy(hash, model.hash, sizeof model.h
 cfb_code cfb_cli_embed_texts(const cfb_str *texts, size_t n, float *out, cfb_err *err) {
     if (model.encoder) return cfb_embed_texts(model.encoder, model.cache, texts, n, out, err);
     return cfb_embed_with(cfb_cli_remote_embed, NULL, model.dim, model.cache, texts, n, out, err);
+}
+
+const char *cfb_cli_embed_source(cfb_encoder_work *work) {
+    *work = model.encoder ? cfb_encoder_work_done(model.encoder) : (cfb_encoder_work){0};
+    return model.source;
 }
 
 /* ---- the metric bge ---- */

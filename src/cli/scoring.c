@@ -315,8 +315,11 @@ cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path, const char *e
     s->n_sources = 1;
     s->export_dir = export_dir;
     s->what = what;
+    int64_t begin_ns = cfb_cli_stage_begin();
     if (rc == CFB_OK) rc = cfb_scoring_read_store(s, path, err);
-    return rc == CFB_OK ? cfb_scoring_source_done(s, err) : rc;
+    if (rc == CFB_OK) rc = cfb_scoring_source_done(s, err);
+    cfb_cli_stage_end("score", begin_ns);
+    return rc;
 }
 
 static cfb_code load_suite(cfb_scoring_t *s, cfb_err *err) {
@@ -597,12 +600,14 @@ cfb_code cfb_scoring_write(cfb_scoring_t *s, const char *dir, cfb_err *err) {
     cfb_buf text = CFB_BUF_INIT(0);
     cfb_code rc = cfb_scoring_report(s, true, &r, err);
     if (rc == CFB_OK) rc = cfb_mkdir_p(dir, err);
+    int64_t begin_ns = cfb_cli_stage_begin();
     for (size_t i = 0; i < 3 && rc == CFB_OK; i++) {
         cfb_buf_clear(&text);
         rc = files[i].render(r, &text, err);
         if (rc == CFB_OK) rc = cfb_path_join(path, sizeof path, dir, files[i].name, err);
         if (rc == CFB_OK) rc = cfb_file_write(path, cfb_buf_str(&text), err);
     }
+    cfb_cli_stage_end("write reports", begin_ns);
     cfb_buf_free(&text);
     return rc;
 }

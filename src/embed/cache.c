@@ -37,17 +37,25 @@ struct cfb_embed_cache {
     unsigned char *one; /* room for a record */
 };
 
-static void sha256(const void *data, size_t len, unsigned char out[32]) {
-    char hex[65];
-    cfb_sha256_hex(data, len, hex);
+/* 64 lower-case digits to bytes; false if they are none. */
+static bool read_hash(const char *hex, unsigned char out[32]) {
+    bool ok = true;
     for (size_t i = 0; i < 32; i++) {
         unsigned byte = 0;
         for (size_t k = 0; k < 2; k++) {
             unsigned c = (unsigned char)hex[2 * i + k];
+            ok = ok && ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'));
             byte = byte << 4 | (c <= '9' ? c - '0' : c - 'a' + 10);
         }
         out[i] = (unsigned char)byte;
     }
+    return ok;
+}
+
+static void sha256(const void *data, size_t len, unsigned char out[32]) {
+    char hex[65];
+    cfb_sha256_hex(data, len, hex);
+    (void)read_hash(hex, out);
 }
 
 void cfb_embed_key(cfb_str text, unsigned char key[32]) { sha256(text.ptr ? text.ptr : "", text.len, key); }
@@ -157,15 +165,6 @@ static cfb_code read_records(cfb_embed_cache_t *c, cfb_err *err) {
 
 /* ---- open ---- */
 
-static bool hex_to_bytes(const char *hex, unsigned char *out, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        unsigned v;
-        if (sscanf(hex + 2 * i, "%2x", &v) != 1) return false;
-        out[i] = (unsigned char)v;
-    }
-    return true;
-}
-
 static void make_head(cfb_embed_cache_t *c, const unsigned char *model) {
     unsigned char sum[32];
     memcpy(c->head, "CFBEMB1\n", 8);
@@ -220,7 +219,7 @@ cfb_code cfb_embed_cache_open(const char *dir, const char *model_hash, size_t di
     *out = NULL;
     if (*(const unsigned char *)&one != 1)
         return cfb_err_set(err, CFB_EUNSUPPORTED, "the embedding cache needs a little-endian machine");
-    if (strlen(model_hash) != 64 || !hex_to_bytes(model_hash, model, 32) || dim < 1 || dim > 65536)
+    if (strlen(model_hash) != 64 || !read_hash(model_hash, model) || dim < 1 || dim > 65536)
         return cfb_err_set(err, CFB_EDOMAIN, "an embedding cache needs a model's hash and a dimension up to 65536");
     cfb_embed_cache_t *c = calloc(1, sizeof *c);
     if (c == NULL) return no_memory(err);

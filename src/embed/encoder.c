@@ -117,10 +117,13 @@ static cfb_code embed_group(job *j, size_t *index, cfb_err *err) {
     for (size_t first = 0; first < j->n; first += j->n_spans) {
         fill_batch(j, first);
         j->states = embed_pass_run(j->e->pass, j->spans, j->n_spans, j->layers, j->only_first);
+        if (j->states == NULL) break;
         cfb_par_blocks(j->n_spans, j->e->n_threads, take_text, j);
         j->e->work.batches++;
     }
     cfb_blas_leave();
+    if (j->n > 0 && j->states == NULL)
+        return cfb_err_set(err, CFB_ECONFIG, "oneDNN refused a bfloat16 product; use --precision f32");
     j->e->work.texts += j->n;
     return check_codes(j, index, err);
 }

@@ -11,6 +11,7 @@ struct cfb_encoder {
     cfb_wordpiece_t *tokens;
     cfb_wordpiece_cut cut;
     cfb_pooling pooling;
+    cfb_precision precision;
     size_t max_tokens;
     int n_threads;
     char name[256], hash[65], model_name[104];

@@ -2,6 +2,7 @@
 #include "base/blas.h"
 #include "base/omp.h"
 #include "cfbench/base.h"
+#include "embed/bf16.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,17 +13,20 @@
 struct embed_pass {
     const embed_model *m;
     const embed_kernels *k;
+    embed_bf16 *half; /* NULL: products in binary32 */
     int n_threads;
+    size_t tile; /* rows of a tile */
     size_t align;
-    float *x;    /* (rows, H): the hidden states */
-    float *wide; /* (rows, max(4 H, I)): first q, k, v (rows, 3 H) and the context (rows, H), then the intermediate (rows, I) */
-    float *sum;  /* (rows, H): what a sublayer adds */
-    float *scratch; /* one layer's weights, where they are not used in place */
-    float *scores;  /* (n_threads, positions^2) */
+    float *x;          /* (rows, H): the hidden states */
+    float *wide;       /* first q, k, v and the context, each (rows, H); then in binary32 the intermediate (rows, I) */
+    float *wide_tiles; /* in bfloat16: (n_threads, tile, I), the intermediate of a tile */
+    float *sum;        /* (rows, H): what a sublayer adds */
+    float *scratch;    /* one layer's weights, where they are not used in place */
+    float *scores;     /* (n_threads, positions^2) */
     size_t max_len;
     /* of the running batch */
     const embed_span *spans;
-    size_t n_spans, rows;
+    size_t n_spans, rows, layer;
     const float *w[EMBED_N_WEIGHTS];
     size_t wide_pieces; /* of a row of the intermediate, or of q, k and v each */
     size_t from_weight; /* 0: q, k and v; 1: k and v */
@@ -37,15 +41,30 @@ static void product(const float *x, size_t ldx, const float *w, size_t m, size_t
 }
 
 /* Rows of tile i of a batch: whole tiles, then the least height that holds the rest. */
-static size_t tile_rows(size_t rows, size_t i) {
+static size_t tile_rows(const embed_pass *p, size_t i) {
     static const size_t heights[] = {48, 96, 192, 384};
-    size_t left = rows - i * EMBED_TILE;
-    for (size_t h = 0; h < 4; h++)
+    size_t left = p->rows - i * p->tile;
+    for (size_t h = 0; h < 4 && p->half == NULL; h++)
         if (left <= heights[h]) return heights[h];
-    return EMBED_TILE;
+    return p->tile;
 }
 
-static size_t n_tiles(size_t rows) { return (rows + EMBED_TILE - 1) / EMBED_TILE; }
+static size_t n_tiles(const embed_pass *p) { return (p->rows + p->tile - 1) / p->tile; }
+
+/* c (m, n) = x (m, k) w^T, w the n rows from `from` on of a weight (., k). In bfloat16 of the whole weight, with ldc = n. */
+static void multiply(const embed_pass *p, int worker, embed_weight which, size_t from, const float *x, size_t m, size_t n,
+                     float *c, size_t ldc) {
+    size_t k = which == EMBED_F2_W ? p->m->config.intermediate : p->m->config.hidden;
+    if (p->half)
+        embed_bf16_product(p->half, p->layer, which, x, c, worker);
+    else
+        product(x, k, p->w[which] + from * k, m, n, k, c, ldc);
+}
+
+/* q, k, v and the context. */
+static float *plane(const embed_pass *p, size_t i, size_t row) {
+    return p->wide + (i * EMBED_BATCH_ROWS + row) * p->m->config.hidden;
+}
 
 /* Columns from..to of piece i of n; pieces begin at multiples of 16. */
 static size_t piece_begin(size_t columns, size_t n, size_t i) {
@@ -75,14 +94,11 @@ static void qkv_tile(void *ctx, size_t block, int worker) {
     embed_pass *p = ctx;
     size_t h = p->m->config.hidden, pieces = p->wide_pieces, weights = 3 - p->from_weight;
     size_t tile = block / (weights * pieces), which = p->from_weight + block / pieces % weights;
-    size_t from = piece_begin(h, pieces, block % pieces), to = piece_begin(h, pieces, block % pieces + 1),
-           row = tile * EMBED_TILE;
-    size_t rows = tile_rows(p->rows, tile);
-    const float *w = p->w[EMBED_Q_W + 2 * which], *bias = p->w[EMBED_Q_B + 2 * which];
-    float *c = p->wide + row * 3 * h + which * h + from;
-    (void)worker;
-    product(p->x + row * h, h, w + from * h, rows, to - from, h, c, 3 * h);
-    p->k->bias(c, rows, to - from, 3 * h, bias + from);
+    size_t from = piece_begin(h, pieces, block % pieces), to = piece_begin(h, pieces, block % pieces + 1), row = tile * p->tile;
+    size_t rows = tile_rows(p, tile);
+    float *c = plane(p, which, row) + from;
+    multiply(p, worker, (embed_weight)(EMBED_Q_W + 2 * which), from, p->x + row * h, rows, to - from, c, h);
+    p->k->bias(c, rows, to - from, h, p->w[EMBED_Q_B + 2 * which] + from);
 }
 
 /* One head of one text: softmax(q k^T / sqrt(d)) v. */
@@ -90,21 +106,20 @@ static void attend(void *ctx, size_t block, int worker) {
     embed_pass *p = ctx;
     size_t h = p->m->config.hidden, heads = p->m->config.heads, d = h / heads, head = block % heads;
     const embed_span *s = &p->spans[block / heads];
-    const float *q = p->wide + s->first_row * 3 * h + head * d, *key = q + h, *value = key + h;
-    float *scores = p->scores + (size_t)worker * p->max_len * p->max_len;
-    float *context = p->wide + EMBED_BATCH_ROWS * 3 * h + s->first_row * h + head * d;
-    blasint n = (blasint)s->n, width = (blasint)d, ld = (blasint)(3 * h);
+    const float *q = plane(p, 0, s->first_row) + head * d, *key = plane(p, 1, s->first_row) + head * d,
+                *value = plane(p, 2, s->first_row) + head * d;
+    float *scores = p->scores + (size_t)worker * p->max_len * p->max_len, *context = plane(p, 3, s->first_row) + head * d;
+    blasint n = (blasint)s->n, width = (blasint)d, ld = (blasint)h;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, n, n, width, 1.0f, q, ld, key, ld, 0.0f, scores, n);
     p->k->softmax(scores, s->n, s->n, 1.0f / sqrtf((float)d));
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, width, n, 1.0f, scores, n, value, ld, 0.0f, context, (blasint)h);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, width, n, 1.0f, scores, n, value, ld, 0.0f, context, ld);
 }
 
 /* The queries of first rows. */
 static void first_queries(void *ctx, size_t tile, int worker) {
     embed_pass *p = ctx;
-    size_t h = p->m->config.hidden, row = tile * EMBED_TILE, rows = tile_rows(p->rows, tile);
-    (void)worker;
-    product(p->x + row * h, h, p->w[EMBED_Q_W], rows, h, h, p->sum + row * h, h);
+    size_t h = p->m->config.hidden, row = tile * p->tile, rows = tile_rows(p, tile);
+    multiply(p, worker, EMBED_Q_W, 0, p->x + row * h, rows, h, p->sum + row * h, h);
     p->k->bias(p->sum + row * h, rows, h, h, p->w[EMBED_Q_B]);
 }
 
@@ -113,84 +128,100 @@ static void attend_first(void *ctx, size_t block, int worker) {
     embed_pass *p = ctx;
     size_t h = p->m->config.hidden, heads = p->m->config.heads, d = h / heads, head = block % heads, text = block / heads;
     const embed_span *s = &p->spans[text];
-    const float *q = p->sum + text * p->align * h + head * d, *key = p->wide + s->first_row * 3 * h + h + head * d;
-    float *scores = p->scores + (size_t)worker * p->max_len * p->max_len;
-    float *context = p->wide + EMBED_BATCH_ROWS * 3 * h + text * p->align * h + head * d;
-    blasint n = (blasint)s->n, width = (blasint)d, ld = (blasint)(3 * h);
+    const float *q = p->sum + text * p->align * h + head * d, *key = plane(p, 1, s->first_row) + head * d,
+                *value = plane(p, 2, s->first_row) + head * d;
+    float *scores = p->scores + (size_t)worker * p->max_len * p->max_len, *context = plane(p, 3, text * p->align) + head * d;
+    blasint n = (blasint)s->n, width = (blasint)d, ld = (blasint)h;
     cblas_sgemv(CblasRowMajor, CblasNoTrans, n, width, 1.0f, key, ld, q, 1, 0.0f, scores, 1);
     p->k->softmax(scores, 1, s->n, 1.0f / sqrtf((float)d));
-    cblas_sgemv(CblasRowMajor, CblasTrans, n, width, 1.0f, key + h, ld, scores, 1, 0.0f, context, 1);
+    cblas_sgemv(CblasRowMajor, CblasTrans, n, width, 1.0f, value, ld, scores, 1, 0.0f, context, 1);
 }
 
 /* x = LayerNorm(x + context W^T + b): a whole row per tile, so that the norm can follow at once. */
 static void attention_out(void *ctx, size_t tile, int worker) {
     embed_pass *p = ctx;
-    size_t h = p->m->config.hidden, row = tile * EMBED_TILE, rows = tile_rows(p->rows, tile);
+    size_t h = p->m->config.hidden, row = tile * p->tile, rows = tile_rows(p, tile);
     float *sum = p->sum + row * h;
-    (void)worker;
-    product(p->wide + EMBED_BATCH_ROWS * 3 * h + row * h, h, p->w[EMBED_O_W], rows, h, h, sum, h);
+    multiply(p, worker, EMBED_O_W, 0, plane(p, 3, row), rows, h, sum, h);
     p->k->add_norm(p->x + row * h, sum, p->w[EMBED_O_B], rows, h, p->w[EMBED_N1_W], p->w[EMBED_N1_B],
                    p->m->config.layer_norm_eps);
+}
+
+static float *intermediate(const embed_pass *p, size_t tile, int worker) {
+    size_t wide = p->m->config.intermediate;
+    return p->half ? p->wide_tiles + (size_t)worker * p->tile * wide : p->wide + tile * p->tile * wide;
 }
 
 static void feed_in(void *ctx, size_t block, int worker) {
     embed_pass *p = ctx;
     size_t h = p->m->config.hidden, wide = p->m->config.intermediate, pieces = p->wide_pieces, tile = block / pieces;
-    size_t from = piece_begin(wide, pieces, block % pieces), to = piece_begin(wide, pieces, block % pieces + 1),
-           row = tile * EMBED_TILE;
-    size_t rows = tile_rows(p->rows, tile);
-    float *c = p->wide + row * wide + from;
-    (void)worker;
-    product(p->x + row * h, h, p->w[EMBED_F1_W] + from * h, rows, to - from, h, c, wide);
+    size_t from = piece_begin(wide, pieces, block % pieces), to = piece_begin(wide, pieces, block % pieces + 1);
+    size_t row = tile * p->tile, rows = tile_rows(p, tile);
+    float *c = intermediate(p, tile, worker) + from;
+    multiply(p, worker, EMBED_F1_W, from, p->x + row * h, rows, to - from, c, wide);
     p->k->bias_gelu(c, rows, to - from, wide, p->w[EMBED_F1_B] + from);
 }
 
 static void feed_out(void *ctx, size_t tile, int worker) {
     embed_pass *p = ctx;
-    size_t h = p->m->config.hidden, wide = p->m->config.intermediate, row = tile * EMBED_TILE, rows = tile_rows(p->rows, tile);
+    size_t h = p->m->config.hidden, row = tile * p->tile, rows = tile_rows(p, tile);
     float *sum = p->sum + row * h;
-    (void)worker;
-    product(p->wide + row * wide, wide, p->w[EMBED_F2_W], rows, h, wide, sum, h);
+    multiply(p, worker, EMBED_F2_W, 0, intermediate(p, tile, worker), rows, h, sum, h);
     p->k->add_norm(p->x + row * h, sum, p->w[EMBED_F2_B], rows, h, p->w[EMBED_N2_W], p->w[EMBED_N2_B],
                    p->m->config.layer_norm_eps);
 }
 
+/* All that follows attention, of a tile that is low enough to stay in the cache. */
+static void rest_of_tile(void *ctx, size_t tile, int worker) {
+    attention_out(ctx, tile, worker);
+    feed_in(ctx, tile, worker);
+    feed_out(ctx, tile, worker);
+}
+
 /* ---- the whole ---- */
+
+/* Columns of a product are cut into so many pieces. */
+static size_t pieces_of(const embed_pass *p, size_t columns) { return p->half ? 1 : (columns + COLUMNS - 1) / COLUMNS; }
 
 /* Keys and values of all rows; then x shrinks to the first rows. A text's first row is never above its place among them. */
 static void shrink(embed_pass *p) {
     const embed_config *c = &p->m->config;
     p->from_weight = 1;
-    cfb_par_blocks(n_tiles(p->rows) * 2 * p->wide_pieces, p->n_threads, qkv_tile, p);
+    cfb_par_blocks(n_tiles(p) * 2 * p->wide_pieces, p->n_threads, qkv_tile, p);
     for (size_t i = 0; i < p->n_spans; i++)
         memmove(p->x + i * p->align * c->hidden, p->x + p->spans[i].first_row * c->hidden, c->hidden * sizeof *p->x);
     p->rows = (p->n_spans - 1) * p->align + 1;
-    cfb_par_blocks(n_tiles(p->rows), p->n_threads, first_queries, p);
+    cfb_par_blocks(n_tiles(p), p->n_threads, first_queries, p);
     cfb_par_blocks(p->n_spans * c->heads, p->n_threads, attend_first, p);
 }
 
 static void run_layer(embed_pass *p, size_t layer, bool only_first) {
     const embed_config *c = &p->m->config;
-    embed_model_layer(p->m, layer, p->scratch, p->w);
-    p->wide_pieces = (c->hidden + COLUMNS - 1) / COLUMNS;
+    p->layer = layer;
+    embed_model_layer(p->m, layer, p->half != NULL, p->scratch, p->w);
+    p->wide_pieces = pieces_of(p, c->hidden);
     if (only_first) {
         shrink(p);
     } else {
         p->from_weight = 0;
-        cfb_par_blocks(n_tiles(p->rows) * 3 * p->wide_pieces, p->n_threads, qkv_tile, p);
+        cfb_par_blocks(n_tiles(p) * 3 * p->wide_pieces, p->n_threads, qkv_tile, p);
         cfb_par_blocks(p->n_spans * c->heads, p->n_threads, attend, p);
     }
-    size_t tiles = n_tiles(p->rows);
+    size_t tiles = n_tiles(p);
+    p->wide_pieces = pieces_of(p, c->intermediate);
+    if (p->half) {
+        cfb_par_blocks(tiles, p->n_threads, rest_of_tile, p);
+        return;
+    }
     cfb_par_blocks(tiles, p->n_threads, attention_out, p);
-    p->wide_pieces = (c->intermediate + COLUMNS - 1) / COLUMNS;
     cfb_par_blocks(tiles * p->wide_pieces, p->n_threads, feed_in, p);
     cfb_par_blocks(tiles, p->n_threads, feed_out, p);
 }
 
 /* Rows between texts take part in the products, and their numbers must be finite; nobody looks at them. */
 static void clear_gaps(embed_pass *p) {
-    size_t h = p->m->config.hidden, at = 0, end = (n_tiles(p->rows) - 1) * EMBED_TILE + tile_rows(p->rows, n_tiles(p->rows) - 1);
-    float *context = p->wide + EMBED_BATCH_ROWS * 3 * h;
+    size_t h = p->m->config.hidden, last = n_tiles(p) - 1, at = 0, end = last * p->tile + tile_rows(p, last);
+    float *context = plane(p, 3, 0);
     for (size_t i = 0; i <= p->n_spans; i++) {
         size_t next = i < p->n_spans ? p->spans[i].first_row : end;
         memset(p->x + at * h, 0, (next - at) * h * sizeof *p->x);
@@ -208,7 +239,7 @@ const float *embed_pass_run(embed_pass *p, embed_span *spans, size_t n, size_t n
     cfb_par_blocks(n, p->n_threads, embed_text, p);
     for (size_t i = 0; i < n_layers; i++) run_layer(p, i, only_first && i + 1 == n_layers);
     for (size_t i = 0; only_first && i < n; i++) spans[i].first_row = i * p->align;
-    return p->x;
+    return p->half && embed_bf16_failed(p->half) ? NULL : p->x;
 }
 
 /* ---- alignment ---- */
@@ -259,10 +290,39 @@ static cfb_code probe(embed_pass *p, size_t n, size_t k, cfb_err *err) {
     return rc;
 }
 
+/* The same in bfloat16, with a weight of the first layer: rows are alike, or the first among others. */
+static cfb_code probe_half(embed_pass *p, embed_weight which, cfb_err *err) {
+    size_t n = which == EMBED_F1_W ? p->m->config.intermediate : p->m->config.hidden,
+           k = which == EMBED_F2_W ? p->m->config.intermediate : p->m->config.hidden;
+    float *x = malloc(p->tile * k * sizeof *x), *c = malloc(p->tile * n * sizeof *c), *want = malloc(n * sizeof *want);
+    cfb_code rc = x && c && want ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory (trying oneDNN)");
+    if (rc == CFB_OK) {
+        for (size_t i = 0; i < p->tile * k; i++) x[i] = probe_value(i);
+        embed_bf16_product(p->half, 0, which, x, c, 0);
+        memcpy(want, c, n * sizeof *want);
+        for (size_t i = 1; i < p->tile; i++) memcpy(x + i * k, x, k * sizeof *x);
+        embed_bf16_product(p->half, 0, which, x, c, 0);
+        for (size_t i = 0; i < p->tile; i++)
+            if (memcmp(c + i * n, want, n * sizeof *c) != 0) p->align = p->tile;
+        if (embed_bf16_failed(p->half))
+            rc = cfb_err_set(err, CFB_ECONFIG, "oneDNN refuses a bfloat16 product; use --precision f32");
+    }
+    free(x);
+    free(c);
+    free(want);
+    return rc;
+}
+
 static cfb_code find_align(embed_pass *p, cfb_err *err) {
+    static const embed_weight shapes[] = {EMBED_Q_W, EMBED_F1_W, EMBED_F2_W};
     const embed_config *c = &p->m->config;
-    cfb_blas_enter();
     p->align = 1;
+    for (size_t i = 0; i < 3 && p->half; i++) {
+        cfb_code rc = probe_half(p, shapes[i], err);
+        if (rc != CFB_OK) return rc;
+    }
+    if (p->half) return CFB_OK;
+    cfb_blas_enter();
     cfb_code rc = probe(p, c->hidden, c->hidden, err);
     if (rc == CFB_OK) rc = probe(p, c->intermediate, c->hidden, err);
     if (rc == CFB_OK) rc = probe(p, c->hidden, c->intermediate, err);
@@ -283,8 +343,8 @@ static float *floats(size_t n, bool *ok) {
     return f;
 }
 
-cfb_code embed_pass_new(const embed_model *m, int n_threads, embed_pass **out, cfb_err *err) {
-    size_t h = m->config.hidden, wide = 4 * h > m->config.intermediate ? 4 * h : m->config.intermediate;
+cfb_code embed_pass_new(const embed_model *m, int n_threads, bool bf16, embed_pass **out, cfb_err *err) {
+    size_t h = m->config.hidden, wide = 4 * h > m->config.intermediate || bf16 ? 4 * h : m->config.intermediate;
     embed_pass *p = calloc(1, sizeof *p);
     bool ok = p != NULL;
     *out = NULL;
@@ -293,13 +353,17 @@ cfb_code embed_pass_new(const embed_model *m, int n_threads, embed_pass **out, c
     p->m = m;
     p->k = embed_kernels_get(-1);
     p->n_threads = strcmp(cfb_blas_threading(), "serial") == 0 ? 1 : n_threads;
+    p->tile = bf16 ? EMBED_BF16_ROWS : EMBED_TILE;
     p->max_len = m->config.positions < 512 ? m->config.positions : 512;
     p->x = floats(EMBED_BATCH_ROWS * h, &ok);
     p->sum = floats(EMBED_BATCH_ROWS * h, &ok);
     p->wide = floats(EMBED_BATCH_ROWS * wide, &ok);
     p->scores = floats((size_t)p->n_threads * p->max_len * p->max_len, &ok);
+    if (bf16) p->wide_tiles = floats((size_t)p->n_threads * p->tile * m->config.intermediate, &ok);
     if (!m->direct) p->scratch = floats(m->layer_items, &ok);
-    cfb_code rc = ok ? find_align(p, err) : cfb_err_set(err, CFB_ENOMEM, "out of memory (encoder)");
+    cfb_code rc = ok ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory (encoder)");
+    if (rc == CFB_OK && bf16) rc = embed_bf16_new(m, p->k, p->n_threads, &p->half, err);
+    if (rc == CFB_OK) rc = find_align(p, err);
     if (rc == CFB_OK)
         *out = p;
     else
@@ -314,5 +378,7 @@ void embed_pass_free(embed_pass *p) {
     free(p->wide);
     free(p->scores);
     free(p->scratch);
+    free(p->wide_tiles);
+    embed_bf16_free(p->half);
     free(p);
 }

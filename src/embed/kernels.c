@@ -136,6 +136,16 @@ ALWAYS_INLINE void softmax_body(float *s, size_t m, size_t n, float scale) {
     }
 }
 
+ALWAYS_INLINE void to_bf16_body(const float *x, size_t n, uint16_t *out) {
+#pragma omp simd
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        uint32_t rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
+        out[i] = (uint16_t)((bits & 0x7FFFFFFF) > 0x7F800000 ? 0x7FC0 : rounded);
+    }
+}
+
 #define KERNELS_FOR(name, target)                                                                                            \
     target static void bias_##name(float *c, size_t m, size_t n, size_t ldc, const float *b) { bias_body(c, m, n, ldc, b); } \
     target static void bias_gelu_##name(float *c, size_t m, size_t n, size_t ldc, const float *b) {                          \
@@ -146,7 +156,8 @@ ALWAYS_INLINE void softmax_body(float *s, size_t m, size_t n, float scale) {
         add_norm_body(x, t, bias, m, n, w, b, eps);                                                                          \
     }                                                                                                                        \
     target static void softmax_##name(float *s, size_t m, size_t n, float scale) { softmax_body(s, m, n, scale); }           \
-    static const embed_kernels kernels_##name = {bias_##name, bias_gelu_##name, add_norm_##name, softmax_##name};
+    target static void to_bf16_##name(const float *x, size_t n, uint16_t *out) { to_bf16_body(x, n, out); }                  \
+    static const embed_kernels kernels_##name = {bias_##name, bias_gelu_##name, add_norm_##name, softmax_##name, to_bf16_##name};
 
 KERNELS_FOR(plain, )
 #if defined(__x86_64__)

@@ -4,6 +4,7 @@
 #define CFB_EMBED_KERNELS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct embed_kernels {
     /* c[m][n] (rows ldc apart) += bias[n] */
@@ -14,6 +15,8 @@ typedef struct embed_kernels {
     void (*add_norm)(float *x, const float *t, const float *bias, size_t m, size_t n, const float *w, const float *b, float eps);
     /* each of m rows of n: softmax(scale * row) */
     void (*softmax)(float *s, size_t m, size_t n, float scale);
+    /* n numbers to bfloat16, to the nearest, ties to even; NaN stays NaN */
+    void (*to_bf16)(const float *x, size_t n, uint16_t *out);
 } embed_kernels;
 
 /* The kernels for this processor. level: -1 = the best there is, 0 plain, 1 AVX2, 2 AVX-512 (for tests; no more than there is).

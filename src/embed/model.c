@@ -212,14 +212,17 @@ void embed_model_free(embed_model *m) {
     free(m);
 }
 
-void embed_model_layer(const embed_model *m, size_t layer, float *scratch, const float *weights[EMBED_N_WEIGHTS]) {
+void embed_model_layer(const embed_model *m, size_t layer, bool only_vectors, float *scratch,
+                       const float *weights[EMBED_N_WEIGHTS]) {
     for (size_t k = 0; k < EMBED_N_WEIGHTS; k++) {
         const embed_tensor *t = m->layers[layer].t[k];
+        if (only_vectors && t->n_dims != 1) continue;
         if (m->direct) {
             weights[k] = (const float *)(const void *)t->data;
             continue;
         }
         embed_tensor_read(t, 0, t->n_items, scratch);
+        embed_tensor_release(t);
         weights[k] = scratch;
         scratch += (t->n_items + 15) / 16 * 16;
     }

@@ -58,7 +58,9 @@ CFB_MUST_CHECK cfb_code embed_model_bind(embed_model *m, cfb_err *err);
 /* config.json and the tensors of a folder. Owns: *out, freed with embed_model_free. */
 CFB_MUST_CHECK cfb_code embed_model_open(const char *dir, embed_model **out, cfb_err *err);
 void embed_model_free(embed_model *m);
-/* Pointers to the weights of a layer: into the file, or to copies as binary32 in scratch (layer_items). */
-void embed_model_layer(const embed_model *m, size_t layer, float *scratch, const float *weights[EMBED_N_WEIGHTS]);
+/* Pointers to the weights of a layer: into the file, or to copies as binary32 in scratch (layer_items). With only_vectors those
+ * of matrices are left alone. */
+void embed_model_layer(const embed_model *m, size_t layer, bool only_vectors, float *scratch,
+                       const float *weights[EMBED_N_WEIGHTS]);
 
 #endif

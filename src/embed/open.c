@@ -114,11 +114,12 @@ static cfb_code find_pooling(const char *dir, cfb_pooling wanted, cfb_pooling *o
 
 /* ---- names ---- */
 
-static const char *precision(const embed_model *m) {
-    switch (m->words->dtype) {
-    case EMBED_F16: return "fp32 of fp16 weights";
-    case EMBED_BF16: return "fp32 of bf16 weights";
-    default: return "fp32";
+static const char *precision(const cfb_encoder_t *e) {
+    bool half = e->precision == CFB_PRECISION_BF16;
+    switch (e->model->words->dtype) {
+    case EMBED_F16: return half ? "bf16 of fp16 weights" : "fp32 of fp16 weights";
+    case EMBED_BF16: return half ? "bf16 of bf16 weights" : "fp32 of bf16 weights";
+    default: return half ? "bf16" : "fp32";
     }
 }
 
@@ -142,9 +143,9 @@ static void set_names(cfb_encoder_t *e, const char *dir, const char *token_hash)
     model_name(dir, model, sizeof e->model_name);
     const char *pooling = e->pooling == CFB_POOL_CLS ? "cls" : "mean", *cut = e->cut == CFB_WORDPIECE_CUT ? " cut" : "";
     snprintf(e->name, sizeof e->name, "%s, sha256 %.12s, %s, %zu tokens%s, %s", model, e->model->tensors.hash, pooling,
-             e->max_tokens, cut, precision(e->model));
-    snprintf(how, sizeof how, "%s %zu%s, heads %zu, layers %zu, eps %a", pooling, e->max_tokens, cut, c->heads, c->layers,
-             (double)c->layer_norm_eps);
+             e->max_tokens, cut, precision(e));
+    snprintf(how, sizeof how, "%s %zu%s, heads %zu, layers %zu, eps %a%s", pooling, e->max_tokens, cut, c->heads, c->layers,
+             (double)c->layer_norm_eps, e->precision == CFB_PRECISION_BF16 ? ", bf16" : "");
     const cfb_str parts[] = {cfb_str_from(e->model->tensors.hash), cfb_str_from(token_hash), cfb_str_from(how)};
     cfb_sha256_parts_hex(parts, 3, e->hash);
 }
@@ -172,6 +173,7 @@ cfb_code cfb_encoder_open(const char *dir, const cfb_encoder_opts *opts, cfb_enc
     cfb_encoder_t *e = calloc(1, sizeof *e);
     if (e == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory (encoder)");
     e->cut = opts->cut;
+    e->precision = opts->precision;
     e->n_threads = opts->n_threads > 0 ? opts->n_threads : cfb_cpu_count();
     rc = embed_model_open(dir, &e->model, err);
     if (rc == CFB_OK) {
@@ -183,7 +185,7 @@ cfb_code cfb_encoder_open(const char *dir, const cfb_encoder_opts *opts, cfb_enc
     if (rc == CFB_OK) rc = open_tokens(e, dir, opts, token_hash, err);
     if (rc == CFB_OK) rc = find_pooling(dir, opts->pooling, &e->pooling, err);
     if (rc == CFB_OK) rc = cfb_blas_open(err);
-    if (rc == CFB_OK) rc = embed_pass_new(e->model, e->n_threads, &e->pass, err);
+    if (rc == CFB_OK) rc = embed_pass_new(e->model, e->n_threads, e->precision == CFB_PRECISION_BF16, &e->pass, err);
     if (rc != CFB_OK) {
         cfb_encoder_free(e);
         return rc;

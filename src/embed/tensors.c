@@ -187,7 +187,10 @@ static cfb_code map_file(embed_tensors *t, const char *path, cfb_err *err) {
     close(fd);
     if (rc != CFB_OK) return rc;
     t->maps[t->n_maps++] = (embed_map){at, (size_t)st.st_size, ""};
-    return embed_tensors_add(t, path, at, (size_t)st.st_size, err);
+    size_t first = t->n;
+    rc = embed_tensors_add(t, path, at, (size_t)st.st_size, err);
+    for (size_t i = first; i < t->n; i++) t->items[i].mapped = true;
+    return rc;
 }
 
 /* File names of an index: no folders, so that a model cannot make us read elsewhere. */
@@ -233,6 +236,7 @@ static void hash_files(embed_tensors *t) {
     cfb_str parts[EMBED_MAX_SHARDS];
     for (size_t i = 0; i < t->n_maps; i++) {
         cfb_sha256_hex(t->maps[i].at, t->maps[i].len, t->maps[i].hash);
+        (void)madvise(t->maps[i].at, t->maps[i].len, MADV_DONTNEED); /* what is needed comes back */
         parts[i] = cfb_str_from(t->maps[i].hash);
     }
     if (t->n_maps == 1)
@@ -284,4 +288,10 @@ void embed_tensor_read(const embed_tensor *t, size_t first, size_t n, float *out
         memcpy(&out[i], &bits, sizeof bits);
         if (t->dtype == EMBED_F16) out[i] = half_value(h);
     }
+}
+
+void embed_tensor_release(const embed_tensor *t) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = ((uintptr_t)t->data + page - 1) / page * page,
+              end = ((uintptr_t)t->data + t->n_bytes) / page * page;
+    if (t->mapped && begin < end) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
 }

@@ -19,7 +19,8 @@ typedef struct embed_tensor {
     embed_dtype dtype;
     const unsigned char *data; /* in the file; any alignment */
     size_t n_bytes, n_items, n_dims, dims[EMBED_MAX_DIMS];
-    bool used; /* by the model */
+    bool used;   /* by the model */
+    bool mapped; /* data lies in a mapped file */
 } embed_tensor;
 
 typedef struct embed_map { /* a mapped file */
@@ -51,5 +52,7 @@ embed_tensor *embed_tensors_find(embed_tensors *t, const char *name);
 const char *embed_shape_text(const size_t *dims, size_t n_dims, char buf[128]);
 /* The items from first on as binary32; exact for every type. Types other than OTHER. */
 void embed_tensor_read(const embed_tensor *t, size_t first, size_t n, float *out);
+/* The tensor's pages of the file need not stay in this process's memory; the next read brings them back. */
+void embed_tensor_release(const embed_tensor *t);
 
 #endif

@@ -30,7 +30,7 @@ struct cfb_scorer {
     score_counts counts;
     cfb_code broken; /* the error that ended this scorer */
     cfb_label_stat *stats;
-    double *given; /* (WAVE blocks): scores of a wave, with pairs */
+    double *given; /* with pairs: scores of a wave (WAVE blocks), or of each thread's part (n_threads blocks) */
     char metric[400];
 };
 
@@ -95,7 +95,8 @@ static bool allocate(cfb_scorer_t *s) {
     s->workers = calloc((size_t)s->n_threads, sizeof *s->workers);
     s->parts = calloc((size_t)s->n_threads, sizeof *s->parts);
     if (s->workers == NULL || s->parts == NULL) return false;
-    if (s->plan.pairs.score && (s->given = malloc((size_t)WAVE * CFB_SCORE_BLOCK * sizeof *s->given)) == NULL) return false;
+    size_t n_given = s->n_threads > WAVE ? (size_t)s->n_threads : WAVE;
+    if (s->plan.pairs.score && (s->given = malloc(n_given * CFB_SCORE_BLOCK * sizeof *s->given)) == NULL) return false;
     for (int i = 0; i < s->n_threads; i++)
         if (!score_worker_init(&s->workers[i], &s->plan)) return false;
     for (size_t i = 0; s->plan.keep_bits && i < WAVE; i++) {

@@ -1,8 +1,11 @@
-/* Texts per second of the encoder on random weights of BGE's shapes, against the peak of the same OpenBLAS (its own threads, the
- * shapes of the encoder's products), interleaved in one run. bench_embed [SHAPE [TEXTS [THREADS
- * [FOLDER]]]] SHAPE: small, base or large. FOLDER gets model, token ids, vectors and rates, for torch_embed.py.
- * Some vectors are compared with a plain encoder in binary64 (a few layers deep models only: the plain loops are slow); a
- * difference above 2e-5 ends the benchmark with status 1. */
+/* The encoder on random weights of BGE's shapes and texts with the lengths of real replies, beside the peak of the same OpenBLAS
+ * (its own threads, the shapes of the encoder's products).
+ *
+ *   bench_embed SHAPE [TEXTS [THREADS]]         interleaved rounds, and some vectors against a plain encoder in binary64; a
+ * difference above 2e-5 ends it with status 1. SHAPE: small, base or large bench_embed SHAPE TEXTS THREADS FOLDER      the same
+ * side by side with another program (torch_embed.py): writes the model, texts and ids to FOLDER; then a line of standard input is
+ * a task, and a line of JSON its answer: peak, f32, bf16 (vectors go to FOLDER/f32 or FOLDER/bf16), plain bench_embed SHAPE TEXTS
+ * THREADS FOLDER F16  writes a model of such weights to FOLDER, no more */
 #include "../bert_model.h"
 #include "../unit/bert_plain.h"
 #include "cfbench/embed.h"
@@ -13,6 +16,7 @@
 #include <unistd.h>
 
 #define ROUNDS 3
+#define MIX 512 /* texts of the length mix */
 #define PEAK_ROWS 4608
 
 static void need(bool ok, const char *what) {
@@ -38,21 +42,9 @@ static size_t length_of(size_t i) {
     return len < 8 ? 8 : len > 500 ? 500 : (size_t)len;
 }
 
-static cfb_str *make_texts(size_t n) {
-    cfb_str *t = calloc(n, sizeof *t);
-    char *p = malloc(n * 500 * 3);
-    need(t && p, "out of memory");
-    for (size_t i = 0; i < n; i++) {
-        char *begin = p;
-        for (size_t k = length_of(i); k > 0; k--) {
-            unsigned c = 0x4E00 + (unsigned)(cfb_rand_u64(3, i, k) % 20000);
-            *p++ = (char)(0xE0 | c >> 12);
-            *p++ = (char)(0x80 | (c >> 6 & 0x3F));
-            *p++ = (char)(0x80 | (c & 0x3F));
-        }
-        t[i] = (cfb_str){begin, (size_t)(p - begin)};
-    }
-    return t;
+static int by_length(const void *a, const void *b) {
+    size_t x = *(const size_t *)a, y = *(const size_t *)b;
+    return x < y ? -1 : x > y;
 }
 
 /* Floating-point operations of n tokens; the last layer for first rows alone, as the encoder does it. */
@@ -61,6 +53,40 @@ static double flops_of(const bert_shape *s, size_t n) {
     double layer = len * (8 * h * h + 4 * h * wide) + 4 * len * len * h;
     double last = len * 4 * h * h + 4 * h * h + 4 * h * wide + 4 * len * h;
     return layer * (double)(s->layers - 1) + last;
+}
+
+static bool is_prime_to(size_t a, size_t b) {
+    while (b) {
+        size_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a == 1;
+}
+
+/* n texts whose lengths are quantiles of those of MIX texts, in a mixed order. */
+static cfb_str *make_texts(size_t n, const bert_shape *s, double *flops) {
+    static size_t lengths[MIX];
+    cfb_str *t = calloc(n, sizeof *t);
+    char *p = malloc(n * 500 * 3);
+    size_t step = n / 2 + 1;
+    need(t && p, "out of memory");
+    while (!is_prime_to(step, n)) step++;
+    for (size_t i = 0; i < MIX; i++) lengths[i] = length_of(i);
+    qsort(lengths, MIX, sizeof *lengths, by_length);
+    for (size_t i = 0; i < n; i++) {
+        char *begin = p;
+        size_t len = lengths[(2 * (i * step % n) + 1) * MIX / (2 * n)];
+        for (size_t k = len; k > 0; k--) {
+            unsigned c = 0x4E00 + (unsigned)(cfb_rand_u64(3, i, k) % 20000);
+            *p++ = (char)(0xE0 | c >> 12);
+            *p++ = (char)(0x80 | (c >> 6 & 0x3F));
+            *p++ = (char)(0x80 | (c & 0x3F));
+        }
+        t[i] = (cfb_str){begin, (size_t)(p - begin)};
+        *flops += flops_of(s, len + 2);
+    }
+    return t;
 }
 
 /* GFLOP/s of OpenBLAS with its own threads, over the products of a layer weighted by their work. */
@@ -117,27 +143,93 @@ static double cpu_s(void) {
     return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
+typedef struct bench {
+    bert_shape s;
+    const char *dir;
+    size_t n;
+    int threads;
+    cfb_str *texts;
+    float *out;
+    double flops;
+    cfb_encoder_t *e[2]; /* f32, bf16: opened when first needed */
+} bench;
+
+static cfb_code open_encoder(bench *b, cfb_precision precision, cfb_err *err) {
+    cfb_encoder_opts o = CFB_ENCODER_OPTS_INIT;
+    o.n_threads = b->threads;
+    o.precision = precision;
+    return b->e[precision] ? CFB_OK : cfb_encoder_open(b->dir, &o, &b->e[precision], err);
+}
+
+/* Seconds for all texts. */
+static double embed_all(bench *b, cfb_precision precision, double *cpu) {
+    cfb_err err = CFB_ERR_INIT;
+    double start = cpu_s();
+    int64_t t = cfb_now_ns();
+    cfb_code rc = cfb_encoder_embed(b->e[precision], b->texts, b->n, b->out, &err);
+    double d = (double)(cfb_now_ns() - t) * 1e-9;
+    need(rc == CFB_OK, err.msg);
+    *cpu = cpu_s() - start;
+    return d;
+}
+
+/* ---- side by side with another program ---- */
+
 static void put_file(const char *dir, const char *name, const void *data, size_t size, const char *mode) {
     char path[300];
     snprintf(path, sizeof path, "%.200s/%s", dir, name);
     FILE *f = fopen(path, mode);
-    need(f && fwrite(data, 1, size, f) == size && fclose(f) == 0, "cannot write what torch_embed.py reads");
+    need(f && fwrite(data, 1, size, f) == size && fclose(f) == 0, "cannot write to FOLDER");
 }
 
-static void keep(const char *dir, const cfb_encoder_t *e, const cfb_str *texts, const float *out, size_t n, double rate) {
-    char json[80];
-    put_file(dir, "vectors.f32", out, n * cfb_encoder_dim(e) * sizeof *out, "wb");
-    put_file(dir, "ids.u32", "", 0, "wb");
-    for (size_t i = 0; i < n; i++) {
+static void put_texts(const bench *b) {
+    put_file(b->dir, "ids.u32", "", 0, "wb");
+    put_file(b->dir, "lines.txt", "", 0, "wb");
+    for (size_t i = 0; i < b->n; i++) {
         uint32_t ids[513];
         size_t len = 0;
-        need(cfb_wordpiece_encode(cfb_encoder_tokenizer(e), texts[i], CFB_WORDPIECE_KEEP_SEP, 512, ids + 1, &len, NULL) == CFB_OK,
+        need(cfb_wordpiece_encode(cfb_encoder_tokenizer(b->e[0]), b->texts[i], CFB_WORDPIECE_KEEP_SEP, 512, ids + 1, &len,
+                                  NULL) == CFB_OK,
              "tokens");
         ids[0] = (uint32_t)len;
-        put_file(dir, "ids.u32", ids, (len + 1) * sizeof *ids, "ab");
+        put_file(b->dir, "ids.u32", ids, (len + 1) * sizeof *ids, "ab");
+        put_file(b->dir, "lines.txt", b->texts[i].ptr, b->texts[i].len, "ab");
+        put_file(b->dir, "lines.txt", "\n", 1, "ab");
     }
-    put_file(dir, "rate.json", json, (size_t)snprintf(json, sizeof json, "{\"fp32\": %.6g}", rate), "wb");
 }
+
+static void answer(bench *b, const char *task) {
+    cfb_err err = CFB_ERR_INIT;
+    double cpu = 0;
+    if (strcmp(task, "peak\n") == 0) {
+        printf("{\"gflops\": %.6g}\n", peak(&b->s, b->threads));
+    } else if (strcmp(task, "plain\n") == 0) {
+        (void)embed_all(b, CFB_PRECISION_F32, &cpu);
+        printf("{\"difference\": %.6g}\n", compare(b->dir, b->e[0], b->texts, b->out, 1));
+    } else {
+        cfb_precision precision = strcmp(task, "bf16\n") == 0 ? CFB_PRECISION_BF16 : CFB_PRECISION_F32;
+        if (open_encoder(b, precision, &err) != CFB_OK) {
+            printf("{\"error\": \"%s\"}\n", err.msg);
+            return;
+        }
+        double s = embed_all(b, precision, &cpu);
+        put_file(b->dir, precision ? "bf16" : "f32", b->out, b->n * b->s.hidden * sizeof *b->out, "wb");
+        printf("{\"s\": %.6g, \"cpu_s\": %.6g, \"gflops\": %.6g}\n", s, cpu, b->flops / s * 1e-9);
+    }
+}
+
+static void serve(bench *b) {
+    char task[80];
+    put_texts(b);
+    printf("{\"ready\": true}\n");
+    fflush(stdout);
+    while (fgets(task, sizeof task, stdin)) {
+        answer(b, task);
+        fflush(stdout);
+    }
+}
+
+/* ---- alone ---- */
 
 static void remove_model(const char *dir) {
     static const char *const names[] = {"model.safetensors", "config.json", "vocab.txt"};
@@ -149,56 +241,58 @@ static void remove_model(const char *dir) {
     rmdir(dir);
 }
 
+static void run_alone(bench *b, const char *shape, bool check) {
+    cfb_err err = CFB_ERR_INIT;
+    double best[2] = {1e30, 1e30}, best_cpu[2] = {1e30, 1e30}, best_peak = 0, cpu;
+    bool half = open_encoder(b, CFB_PRECISION_BF16, &err) == CFB_OK;
+    for (int r = 0; r < ROUNDS; r++) {
+        best_peak = fmax(best_peak, peak(&b->s, b->threads));
+        for (int k = 0; k <= half; k++) {
+            best[k] = fmin(best[k], embed_all(b, (cfb_precision)k, &cpu));
+            best_cpu[k] = fmin(best_cpu[k], cpu);
+        }
+    }
+    cfb_encoder_work work = cfb_encoder_work_done(b->e[0]);
+    printf("bge-%s shape, %zu texts of %.0f tokens on average, %d threads; sgemm %.1f GFLOP/s\n", shape, b->n,
+           (double)work.tokens / (double)work.texts, b->threads, best_peak);
+    for (int k = 0; k <= half; k++)
+        printf("%s: %.2f texts/s, %.1f GFLOP/s, %.0f %% of sgemm; processor time: %.1f GFLOP/s of a thread\n", k ? "bf16" : "f32",
+               (double)b->n / best[k], b->flops / best[k] * 1e-9, 100 * b->flops / best[k] * 1e-9 / best_peak,
+               b->flops / best_cpu[k] * 1e-9);
+    if (!half) printf("%s\n", err.msg);
+    if (!check) return;
+    (void)embed_all(b, CFB_PRECISION_F32, &cpu);
+    double worst = compare(b->dir, b->e[0], b->texts, b->out, b->s.hidden <= 512 ? 2 : 1);
+    printf("largest difference from the plain encoder: %.2g\n", worst);
+    need(worst <= 2e-5, "the vectors differ");
+}
+
 int main(int argc, char **argv) {
     const char *shape = argc > 1 ? argv[1] : "small";
-    size_t n = argc > 2 ? (size_t)atol(argv[2]) : 512, which = 3;
+    char made[] = "/tmp/cfbench-bench-XXXXXX";
+    size_t which = 3;
+    cfb_err err = CFB_ERR_INIT;
     for (size_t i = 0; i < 3; i++)
         if (strcmp(shapes[i].name, shape) == 0) which = i;
-    need(which < 3 && n > 0, "usage: bench_embed [small|base|large [TEXTS [THREADS]]]");
-    const bert_shape *s = &shapes[which].s;
-    char made[] = "/tmp/cfbench-bench-XXXXXX";
-    const char *dir = argc > 4 ? argv[4] : made;
-    cfb_encoder_opts o = CFB_ENCODER_OPTS_INIT;
-    cfb_encoder_t *e = NULL;
-    cfb_err err = CFB_ERR_INIT;
-    o.n_threads = argc > 3 ? atoi(argv[3]) : cfb_cpu_count();
-    need((argc > 4 || mkdtemp(made) != NULL) && bert_write(dir, s), "cannot write a model to /tmp");
-    int64_t t = cfb_now_ns();
-    cfb_code rc = cfb_encoder_open(dir, &o, &e, &err);
-    double open_s = (double)(cfb_now_ns() - t) * 1e-9;
-    need(rc == CFB_OK, err.msg);
-    cfb_str *texts = make_texts(n);
-    float *out = malloc(n * s->hidden * sizeof *out);
-    double flops = 0, best = 1e30, best_peak = 0, cpu = 1e30;
-    need(out != NULL, "out of memory");
-    for (size_t i = 0; i < n; i++) flops += flops_of(s, length_of(i) + 2);
-    for (int r = 0; r < ROUNDS; r++) {
-        double gemm = peak(s, o.n_threads), start = cpu_s();
-        t = cfb_now_ns();
-        rc = cfb_encoder_embed(e, texts, n, out, &err);
-        double d = (double)(cfb_now_ns() - t) * 1e-9;
-        cpu = fmin(cpu, cpu_s() - start);
-        need(rc == CFB_OK, err.msg);
-        if (d < best) best = d;
-        if (gemm > best_peak) best_peak = gemm;
-    }
-    cfb_encoder_work work = cfb_encoder_work_done(e);
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    printf(
-        "bge-%s shape, %zu texts of %.0f tokens on average, %d threads: %.2f texts/s, %.1f GFLOP/s; sgemm %.1f GFLOP/s: %.0f %%; "
-        "opened in %.2f s, peak memory %ld MB\n",
-        shape, n, (double)work.tokens / (double)work.texts, o.n_threads, (double)n / best, flops / best * 1e-9, best_peak,
-        100 * flops / best * 1e-9 / best_peak, open_s, usage.ru_maxrss / 1024);
-    printf("processor time: %.1f GFLOP/s of a thread\n", flops / cpu * 1e-9);
-    if (argc > 4) keep(dir, e, texts, out, n, (double)n / best);
-    double worst = compare(dir, e, texts, out, which == 0 ? 2 : 1);
-    printf("largest difference from the plain encoder: %.2g\n", worst);
-    cfb_encoder_free(e);
-    free((void *)(uintptr_t)texts[0].ptr);
-    free(texts);
-    free(out);
-    if (argc < 5) remove_model(dir);
-    need(worst <= 2e-5, "the vectors differ");
+    bench b = {.dir = argc > 4 ? argv[4] : made, .n = argc > 2 ? (size_t)atol(argv[2]) : 512};
+    need(which < 3 && b.n > 0 && b.n <= MIX, "usage: bench_embed [small|base|large [TEXTS [THREADS [FOLDER [F16]]]]]");
+    b.s = shapes[which].s;
+    if (argc > 5) b.s.dtype = argv[5];
+    b.threads = argc > 3 ? atoi(argv[3]) : cfb_cpu_count();
+    need((argc > 4 || mkdtemp(made) != NULL) && bert_write(b.dir, &b.s), "cannot write a model");
+    if (argc > 5) return 0;
+    need(open_encoder(&b, CFB_PRECISION_F32, &err) == CFB_OK, err.msg);
+    b.texts = make_texts(b.n, &b.s, &b.flops);
+    b.out = malloc(b.n * b.s.hidden * sizeof *b.out);
+    need(b.out != NULL, "out of memory");
+    if (argc > 4)
+        serve(&b);
+    else
+        run_alone(&b, shape, getenv("BENCH_EMBED_UNCHECKED") == NULL);
+    for (int k = 0; k < 2; k++) cfb_encoder_free(b.e[k]);
+    free((void *)(uintptr_t)b.texts[0].ptr);
+    free(b.texts);
+    free(b.out);
+    if (argc < 5) remove_model(made);
     return 0;
 }

@@ -29,11 +29,14 @@ def python_has(*modules):
 
 
 class Child:
-    """A finished process: wall time, CPU time, peak memory, output."""
+    """A finished process: wall time, CPU time, peak memory, output. begun: one that start() began."""
 
-    def __init__(self, argv, want=(0,), **more):
-        begin = time.perf_counter()
-        p = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+    @staticmethod
+    def start(argv, **more):
+        return time.perf_counter(), subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+
+    def __init__(self, argv, want=(0,), begun=None, **more):
+        begin, p = begun or self.start(argv, **more)
         self.out = p.stdout.read()  # these sides say at most a few lines on standard error, so that the pipe cannot fill up
         err = p.stderr.read()
         _, status, usage = os.wait4(p.pid, 0)

@@ -2,8 +2,8 @@
 
   growth.py [--mb 1000,2000,4000,8000] [--task sector] [--reps 3] [--threads 2] [--data DIR] [--seed 1] [--tmp DIR] [--svg FILE]
 
-Each file is the beginning of the next (make_rows.c). Each is read once before it is timed, so that it lies in the page cache; it must
-fit there. The line is the least-squares one through the medians; a point more than 10 % off it, or more than 300 MB of memory, ends the
+Each file is the beginning of the next (make_rows.c). All are read once before any is timed, so that they lie in the page cache, where
+they must fit together; then they take turns, so that a busy minute of the machine is not one file's alone. The line is the least-squares one through the medians; a point more than 10 % off it, or more than 300 MB of memory, ends the
 benchmark with status 1."""
 import argparse
 import os
@@ -60,25 +60,30 @@ def main():
     points, rows = [], []
     with tempfile.TemporaryDirectory(dir=a.tmp, prefix="cfbench-bench-") as tmp:
         seeds = score.seed_file(cfbench, a.task, a.data, tmp)
-        path = os.path.join(tmp, f"{a.task}-output.csv")
+        files = []
         for mb in map(int, a.mb.split(",")):
-            say(f"growth: {mb} MB")
-            n, size = score.make_file(path, seeds, a.task, a, "--mb", mb)
-            os.sync()  # or the disk would be written to while it is timed
+            say(f"growth: a file of {mb} MB")
+            path = os.path.join(tmp, str(mb), f"{a.task}-output.csv")
+            os.mkdir(os.path.dirname(path))
+            files.append((path, *score.make_file(path, seeds, a.task, a, "--mb", mb), Median(), Median()))
+        os.sync()  # or the disk would be written to while it is timed
+        for path, *_ in files:
             subprocess.run(["wc", "-l", path], stdout=subprocess.DEVNULL, check=True)
-            time, peak = Median(), 0.0
-            for _ in range(a.reps):
+        for rep in range(a.reps):
+            say(f"growth: round {rep + 1} of {a.reps}")
+            for path, n, _, time, peak in files:
                 child = Child(score.score_argv(cfbench, suite, a.task, path, a.threads))
                 score.check_document(child.out, a.task, n)
                 time.add(child.seconds)
-                peak = max(peak, child.peak_mb)
-            points.append((size / 1e9, float(time), min(time.values), max(time.values), peak))
-            rows.append((f"{size / 1e9:.2f}", f"{n:,}", time.show(3), f"{n / float(time) / 1e6:.2f}", f"{size / float(time) / 1e9:.2f}", f"{peak:.0f}"))
-            os.remove(path)
+                peak.add(child.peak_mb)
+        for _, n, size, time, peak in files:
+            most = max(peak.values)
+            points.append((size / 1e9, float(time), min(time.values), max(time.values), most))
+            rows.append((f"{size / 1e9:.2f}", f"{n:,}", time.show(3), f"{n / float(time) / 1e6:.2f}", f"{size / float(time) / 1e9:.2f}", f"{most:.0f}"))
     slope, start = fit([p[0] for p in points], [p[1] for p in points])
     off = max(abs(p[1] - start - slope * p[0]) / p[1] for p in points)
     print(f"## Growth: {a.task}, {a.threads} threads\n")
-    print(f"Whole process, file in the page cache, medians of {a.reps} runs (min–max). Least squares: {start:.3f} s + {slope:.4f} s/GB; "
+    print(f"Whole process, file in the page cache, medians of {a.reps} interleaved runs (min–max). Least squares: {start:.3f} s + {slope:.4f} s/GB; "
           f"the farthest point is {off:.1%} off.\n")
     table(("GB", "rows", "seconds", "million rows/s", "GB/s", "peak MB"), rows)
     if a.svg:

@@ -93,6 +93,12 @@ def check_document(text, task, n):
         raise Different(f"{task}: the scores document does not have {n} rows")
 
 
+def two_processes(cfbench, suite, task, paths):
+    """Two processes of one thread at once, each with a file of its own: what the machine gives to programs that share nothing."""
+    begun = [(argv, Child.start(argv)) for argv in (score_argv(cfbench, suite, task, path, 1) for path in paths)]
+    return [Child(argv, begun=b) for argv, b in begun]
+
+
 # ---- one task ----
 
 
@@ -102,6 +108,8 @@ def bench_task(cfbench, task, metric, suite, labels_file, a, tmp, python):
     seeds = seed_file(cfbench, task, a.data, tmp)
     make_file(small, seeds, task, a, "--rows", a.slice)
     n, size = make_file(big, seeds, task, a, "--mb", int(a.mb))
+    os.makedirs(os.path.join(tmp, "copy"), exist_ok=True)
+    copy = shutil.copy(big, os.path.join(tmp, "copy", os.path.basename(big)))
     os.sync()  # or the disk would be written to while it is timed
     styles = ("pandas", "lean") if python else ()
     scores = {s: os.path.join(tmp, f"{task}-{s}.txt") for s in styles}
@@ -110,7 +118,7 @@ def bench_task(cfbench, task, metric, suite, labels_file, a, tmp, python):
         run_python(small, metric, s, key, task, scores[s])
     same_slice(cfbench, suite, task, small, tmp, a.slice, scores)
 
-    side = {k: Median() for k in ("pandas", "lean", "one", "two", "wc", "py_whole", "cf_whole", "mb", "py_mb", "cf_rss")}
+    side = {k: Median() for k in ("pandas", "lean", "one", "two", "apart", "wc", "py_whole", "cf_whole", "mb", "py_mb", "cf_rss")}
     first = None
     for rep in range(a.reps):
         say(f"score: {task}: round {rep + 1} of {a.reps}")
@@ -130,10 +138,13 @@ def bench_task(cfbench, task, metric, suite, labels_file, a, tmp, python):
             first = first or child.out
             if child.out != first:
                 raise Different(f"{task}: the scores document of another run or number of threads has other bytes")
+        apart = two_processes(cfbench, suite, task, (big, copy))
+        side["apart"].add(2 * n / max(c.seconds for c in apart))
         side["wc"].add(size / Child(["wc", "-l", big]).seconds / 1e6)
     check_document(first, task, n)
     profile = Child([tool("bench_scan"), big, metric]).out.decode()
     os.remove(big)
+    os.remove(copy)
     return {"task": task, "metric": metric, "rows": n, "bytes": size, "profile": profile, **side}
 
 
@@ -152,9 +163,11 @@ def report(results, a, python, source):
           [(f"{r['task']} ({name[r['metric']]})", f"{r['rows']:,} rows, {r['bytes'] / 1e6:,.0f} MB",
             r["pandas"].show(), r["lean"].show(), r["one"].show(), r["two"].show()) for r in results])
     print("Ratios:\n")
-    table(("task", "2 threads / pandas", "1 thread / pandas", "2 threads / lean", "2 threads / 1 thread"),
-          [(r["task"], ratio(r["two"], r["pandas"]), ratio(r["one"], r["pandas"]), ratio(r["two"], r["lean"]), ratio(r["two"], r["one"]))
-           for r in results])
+    table(("task", "2 threads / pandas", "1 thread / pandas", "2 threads / lean", "2 threads / 1 thread", "2 processes / 1 thread"),
+          [(r["task"], ratio(r["two"], r["pandas"]), ratio(r["one"], r["pandas"]), ratio(r["two"], r["lean"]), ratio(r["two"], r["one"]),
+            ratio(r["apart"], r["one"])) for r in results])
+    print("*2 processes*: two programs of one thread at once, each with its own copy of the file. They share nothing but the machine: what "
+          "they lack to 2 is memory bandwidth and clock, not the program's.\n")
     print(f"Bytes, memory, and the whole command on {a.slice:,} rows (start and imports included):\n")
     table(("task", "cfbench MB/s, 2 threads", "`wc -l` MB/s", "cfbench / `wc -l`", "cfbench peak MB", "Python peak MB (slice)",
            "cfbench, slice, s", "Python, slice, s"),

@@ -125,6 +125,18 @@ refused() { # NAME STATUS MESSAGE COMMAND...
     if [ $status -eq "$want" ] && grep -qF -- "$message" "$T/err"; then ok "$name"; else not_ok "$name" "exit $status: $(cat "$T/err")"; fi
 }
 refused "no model named" 1 "scripts/get-bge.sh fetches one), or choose --metric tf" score
+# bfloat16 where it can be had, else an error that says what to do; never another precision instead
+if embed "$T/lines.txt" "$T/h.npy" --precision bf16; then
+    score --embed-model "$T/model" --precision bf16 >"$T/h.json"
+    check "--precision bf16: named" grep -Eq '"bge cosine \(model, sha256 [0-9a-f]{12}, cls, 512 tokens, bf16\)"' "$T/h.json"
+    embed "$T/lines.txt" "$T/h1.npy" --precision bf16 --embed-cache off --threads 1
+    if cmp -s "$T/h.npy" "$T/h1.npy" && ! cmp -s "$T/h.npy" "$T/a.npy"; then ok "--precision bf16: a cache of its own, the same bytes"; else not_ok "--precision bf16: a cache of its own, the same bytes" "$(cat "$T/err")"; fi
+    bf16_off() { ONEDNN_MAX_CPU_ISA=AVX2 embed "$@"; }
+    refused "--precision bf16: the processor refuses" 1 "use --precision f32" bf16_off "$T/lines.txt" "$T/h2.npy" --precision bf16
+else
+    refused "--precision bf16: not there" 1 "use --precision f32" "$CFBENCH" embed --embed-model "$T/model" "$T/lines.txt" "$T/h2.npy" --precision bf16
+fi
+refused "--precision bf16: not for servers" 1 "is for --embed-model" score --embed-url http://127.0.0.1:1/v1 --embed-name x --precision bf16
 bertscore() { "$CFBENCH" score "$T/mine/brief-output.csv" --suite "$T/mine" --task brief --metric bertscore --json "$@"; }
 refused "bertscore: no model named" 1 "name its folder with --bert-model" bertscore
 refused "bertscore: no such layer" 1 "has 2 layers" bertscore --bert-model "$T/model" --bert-layer 3
@@ -175,6 +187,10 @@ echo '{"do_lower_case": true}' >"$from/resolve/main/tokenizer_config.json"
 echo '{}' >"$from/resolve/main/tokenizer.json"
 sum=$(sha256sum "$T/model/model.safetensors" | cut -c 1-64)
 printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n' "$sum" "$(stat -c %s "$T/model/model.safetensors")" >"$from/raw/main/model.safetensors"
+for url in http://example.invalid http://127.0.0.1.example.invalid http://localhost.example.invalid http://127.0.0.1:80@example.invalid; do
+    CFB_BGE_URL=$url scripts/get-bge.sh small "$T/elsewhere" 2>"$T/err"
+    if [ $? -eq 1 ] && grep -q 'this machine only' "$T/err" && [ ! -e "$T/elsewhere.part" ]; then ok "get-bge.sh refuses $url"; else not_ok "get-bge.sh refuses $url" "$(cat "$T/err")"; fi
+done
 get() { CFB_BGE_URL=file://$T/site scripts/get-bge.sh "$@" 2>"$T/err"; }
 if get --sha256 "$sum" small "$T/got" && cmp -s "$T/model/model.safetensors" "$T/got/model.safetensors" && get small "$T/got" && grep -q 'is complete' "$T/err"; then ok "get-bge.sh"; else not_ok "get-bge.sh" "$(cat "$T/err")"; fi
 sed -i 's/oid sha256:../oid sha256:00/' "$from/raw/main/model.safetensors"

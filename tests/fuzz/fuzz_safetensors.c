@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         const float *w[EMBED_N_WEIGHTS];
         float *scratch = malloc((m.layer_items + 1) * sizeof *scratch);
         need(scratch != NULL);
-        embed_model_layer(&m, 0, scratch, w);
+        embed_model_layer(&m, 0, false, scratch, w);
         free(scratch);
     }
     embed_tensors_free(&m.tensors);

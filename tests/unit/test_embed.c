@@ -55,6 +55,45 @@ static void free_texts(cfb_str *t) {
 
 /* ---- the reference data ---- */
 
+typedef struct reference {
+    cfb_json *roots[200];
+    cfb_str texts[200];
+    size_t n;
+} reference;
+
+/* The model and the texts of ../shared/bert/tiny; skips where they are absent. */
+static cfb_encoder_t *open_shared(reference *r, cfb_precision precision) {
+    cfb_buf file = CFB_BUF_INIT(0);
+    cfb_wordpiece_opts w = CFB_WORDPIECE_OPTS_INIT;
+    cfb_encoder_opts o = {SHARED "bert-base-chinese-vocab.txt", &w, CFB_WORDPIECE_CUT, CFB_POOL_AUTO, 0, 2, precision};
+    cfb_encoder_t *e = NULL;
+    if (!cfb_path_exists(SHARED "tiny/expected.jsonl")) {
+        print_message("skipped: no " SHARED "\n");
+        skip();
+    }
+    w.split_cjk = CFB_WORDPIECE_CJK_BMP;
+    assert_ok(cfb_encoder_open(SHARED "tiny", &o, &e, &test_err));
+    assert_int_equal(cfb_encoder_dim(e), 64);
+    assert_ok(cfb_file_read(SHARED "tiny/expected.jsonl", 1 << 24, &file, &test_err));
+    r->n = 0;
+    for (size_t at = 0; at < file.len; r->n++) {
+        const char *end = memchr(file.ptr + at, '\n', file.len - at);
+        size_t len = end ? (size_t)(end - file.ptr) - at : file.len - at;
+        assert_true(r->n < 200);
+        assert_ok(cfb_json_parse(file.ptr + at, len, CFB_JSON_REPAIR, &r->roots[r->n], &test_err));
+        r->texts[r->n] = cfb_json_str(cfb_json_get(r->roots[r->n], "text"));
+        at += len + 1;
+    }
+    assert_int_equal(r->n, 180);
+    cfb_buf_free(&file);
+    return e;
+}
+
+static void close_shared(reference *r, cfb_encoder_t *e) {
+    for (size_t i = 0; i < r->n; i++) cfb_json_free(r->roots[i]);
+    cfb_encoder_free(e);
+}
+
 static void compare_embedding(const cfb_json *want, const float *got, size_t dim, size_t line, double *worst) {
     size_t i = 0;
     assert_int_equal(cfb_json_count(want), dim);
@@ -69,40 +108,17 @@ static void compare_embedding(const cfb_json *want, const float *got, size_t dim
 
 static void test_shared(void **state) {
     (void)state;
-    cfb_buf file = CFB_BUF_INIT(0);
-    cfb_wordpiece_opts w = CFB_WORDPIECE_OPTS_INIT;
-    cfb_encoder_opts o = {SHARED "bert-base-chinese-vocab.txt", &w, CFB_WORDPIECE_CUT, CFB_POOL_AUTO, 0, 2};
-    cfb_encoder_t *e = NULL;
-    cfb_json *roots[200];
-    cfb_str texts[200];
-    size_t n = 0;
+    static reference r;
+    cfb_encoder_t *e = open_shared(&r, CFB_PRECISION_F32);
     double worst = 0;
-    if (!cfb_path_exists(SHARED "tiny/expected.jsonl")) {
-        print_message("skipped: no " SHARED "\n");
-        skip();
-    }
-    w.split_cjk = CFB_WORDPIECE_CJK_BMP;
-    assert_ok(cfb_encoder_open(SHARED "tiny", &o, &e, &test_err));
-    assert_int_equal(cfb_encoder_dim(e), 64);
-    assert_ok(cfb_file_read(SHARED "tiny/expected.jsonl", 1 << 24, &file, &test_err));
-    for (size_t at = 0; at < file.len; n++) {
-        const char *end = memchr(file.ptr + at, '\n', file.len - at);
-        size_t len = end ? (size_t)(end - file.ptr) - at : file.len - at;
-        assert_true(n < 200);
-        assert_ok(cfb_json_parse(file.ptr + at, len, CFB_JSON_REPAIR, &roots[n], &test_err));
-        texts[n] = cfb_json_str(cfb_json_get(roots[n], "text"));
-        at += len + 1;
-    }
-    assert_int_equal(n, 180);
-    float *got = malloc(n * 64 * sizeof *got);
+    float *got = malloc(r.n * 64 * sizeof *got);
     assert_non_null(got);
-    assert_ok(cfb_encoder_embed(e, texts, n, got, &test_err));
-    for (size_t i = 0; i < n; i++) compare_embedding(cfb_json_get(roots[i], "cls_embedding"), got + i * 64, 64, i + 1, &worst);
+    assert_ok(cfb_encoder_embed(e, r.texts, r.n, got, &test_err));
+    for (size_t i = 0; i < r.n; i++)
+        compare_embedding(cfb_json_get(r.roots[i], "cls_embedding"), got + i * 64, 64, i + 1, &worst);
     print_message("largest difference: %.2g\n", worst);
-    for (size_t i = 0; i < n; i++) cfb_json_free(roots[i]);
     free(got);
-    cfb_buf_free(&file);
-    cfb_encoder_free(e);
+    close_shared(&r, e);
 }
 
 /* ---- against the plain encoder ---- */
@@ -192,6 +208,98 @@ static void test_threads_and_batches(void **state) {
     free_texts(texts);
 }
 
+/* ---- bfloat16 ---- */
+
+static cfb_code try_bf16(const char *dir, int n_threads, cfb_encoder_t **e) {
+    cfb_encoder_opts o = CFB_ENCODER_OPTS_INIT;
+    o.n_threads = n_threads;
+    o.precision = CFB_PRECISION_BF16;
+    return cfb_encoder_open(dir, &o, e, &test_err);
+}
+
+/* Where it cannot be had, the error says what to do. */
+static void need_bf16(void) {
+    char dir[64];
+    cfb_encoder_t *e = NULL;
+    make_model(&small, dir);
+    cfb_code rc = try_bf16(dir, 1, &e);
+    cfb_encoder_free(e);
+    if (rc == CFB_OK) return;
+    assert_int_equal(rc, CFB_ECONFIG);
+    assert_null(e);
+    assert_non_null(strstr(test_err.msg, "--precision bf16"));
+    print_message("skipped: %s\n", test_err.msg);
+    skip();
+}
+
+/* The largest change of any cosine of two of n texts. */
+static double largest_change(const float *a, const float *b, size_t n, size_t dim) {
+    double worst = 0, x, y;
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < i; k++) {
+            cfb_embed_cosines(a + i * dim, a + k * dim, 1, dim, &x);
+            cfb_embed_cosines(b + i * dim, b + k * dim, 1, dim, &y);
+            worst = fmax(worst, fabs(x - y));
+        }
+    return worst;
+}
+
+static void test_bf16_shared(void **state) {
+    (void)state;
+    static reference r;
+    static float one[200 * 64], two[200 * 64];
+    need_bf16();
+    cfb_encoder_t *e = open_shared(&r, CFB_PRECISION_F32);
+    assert_ok(cfb_encoder_embed(e, r.texts, r.n, one, &test_err));
+    close_shared(&r, e);
+    e = open_shared(&r, CFB_PRECISION_BF16);
+    assert_ok(cfb_encoder_embed(e, r.texts, r.n, two, &test_err));
+    double change = largest_change(one, two, r.n, 64);
+    close_shared(&r, e);
+    print_message("largest change of a cosine: %.2g\n", change);
+    assert_true(change > 0 && change < 0.01);
+}
+
+/* Near binary32 on random weights of every type, with a name and a hash of its own; the same bytes for any threads and
+ * neighbours.
+ */
+static void test_bf16(void **state) {
+    (void)state;
+    static const char *const types[] = {"F32", "F16", "BF16"};
+    enum { N = 200, DIM = 48 };
+    static float one[N * DIM], two[N * DIM], other[N * DIM];
+    bert_shape s = small;
+    s.positions = 130;
+    need_bf16();
+    cfb_str *texts = make_texts(N, 120);
+    for (size_t t = 0; t < 3; t++) {
+        static const int threads[] = {1, 2, 8};
+        char dir[64];
+        s.dtype = types[t];
+        make_model(&s, dir);
+        cfb_encoder_t *e = open_model(dir, 2, CFB_POOL_AUTO), *b = NULL;
+        assert_ok(cfb_encoder_embed(e, texts, N, one, &test_err));
+        for (size_t k = 0; k < 3; k++) {
+            assert_ok(try_bf16(dir, threads[k], &b));
+            assert_ok(cfb_encoder_embed(b, texts, N, k ? other : two, &test_err));
+            if (k) assert_memory_equal(two, other, sizeof two);
+            for (size_t i = 0; i < N; i += 37) {
+                assert_ok(cfb_encoder_embed(b, texts + i, 1, other, &test_err));
+                assert_memory_equal(two + i * DIM, other, DIM * sizeof *two);
+            }
+            assert_non_null(strstr(cfb_encoder_name(b), t ? ", bf16 of " : ", bf16"));
+            assert_string_not_equal(cfb_encoder_hash(e), cfb_encoder_hash(b));
+            if (k < 2) cfb_encoder_free(b);
+        }
+        double change = largest_change(one, two, N, DIM);
+        print_message("%s weights: largest change of a cosine %.2g\n", types[t], change);
+        assert_true(change > 0 && change < 0.01);
+        cfb_encoder_free(e);
+        cfb_encoder_free(b);
+    }
+    free_texts(texts);
+}
+
 static void test_texts(void **state) {
     (void)state;
     char dir[64];
@@ -257,6 +365,23 @@ static void test_kernels(void **state) {
             sum += (double)plain[3][r * N + i];
         }
         assert_true(fabs(sum - 1) < 1e-5);
+    }
+}
+
+/* To bfloat16: the nearest, ties to even, on every instruction set. */
+static void test_rounding(void **state) {
+    (void)state;
+    static const uint32_t bits[] = {0x3F800000, 0x3F808000, 0x3F818000, 0x3F808001, 0x3F807FFF,
+                                    0xBF818000, 0x7F7FFFFF, 0x7F800000, 0xFF800000, 0x7F800001,
+                                    0xFFFFFFFF, 0x00000001, 0x80000000, 0x00018000, 0x40490FDB};
+    static const uint16_t want[] = {0x3F80, 0x3F80, 0x3F82, 0x3F81, 0x3F80, 0xBF82, 0x7F80, 0x7F80,
+                                    0xFF80, 0x7FC0, 0x7FC0, 0x0000, 0x8000, 0x0002, 0x4049};
+    float x[15 * 5];
+    uint16_t got[15 * 5];
+    for (size_t i = 0; i < 75; i++) memcpy(&x[i], &bits[i % 15], sizeof *x);
+    for (int level = 0; level <= 2; level++) {
+        embed_kernels_get(level)->to_bf16(x, 75, got);
+        for (size_t i = 0; i < 75; i++) assert_int_equal(got[i], want[i % 15]);
     }
 }
 
@@ -359,9 +484,10 @@ static void test_calibrate(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shared),    cmocka_unit_test(test_plain), cmocka_unit_test(test_threads_and_batches),
-        cmocka_unit_test(test_kernels),   cmocka_unit_test(test_texts), cmocka_unit_test(test_cosines),
-        cmocka_unit_test(test_calibrate),
+        cmocka_unit_test(test_shared),    cmocka_unit_test(test_plain),       cmocka_unit_test(test_threads_and_batches),
+        cmocka_unit_test(test_kernels),   cmocka_unit_test(test_texts),       cmocka_unit_test(test_cosines),
+        cmocka_unit_test(test_calibrate), cmocka_unit_test(test_bf16_shared), cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_rounding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

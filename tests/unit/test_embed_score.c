@@ -76,6 +76,20 @@ static void test_add_and_parts(void **state) {
     cfb_scorer_free(p);
 }
 
+/* More threads than a wave has blocks: each has room of its own. */
+static void test_many_threads(void **state) {
+    (void)state;
+    enum { THREADS = 400, PART = 5 };
+    static cfb_score_row out[N];
+    int calls = 0;
+    make_rows();
+    cfb_scorer_t *s = new_scorer(THREADS, &calls);
+    for (size_t i = 0; i < N; i += PART)
+        assert_ok(cfb_scorer_score_part(s, (int)(i / PART % THREADS), rows + i, PART, out + i, &test_err));
+    for (size_t i = 0; i < N; i++) assert_true(out[i].score == (i % 10 ? score_of(rows[i].response, rows[i].output) : 0));
+    cfb_scorer_free(s);
+}
+
 static void test_errors(void **state) {
     (void)state;
     static cfb_score_row out[N];
@@ -96,6 +110,7 @@ static void test_errors(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_add_and_parts), cmocka_unit_test(test_errors)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_add_and_parts), cmocka_unit_test(test_many_threads),
+                                       cmocka_unit_test(test_errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
