@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 export BUILD=${BUILD:-build/gcc}
 case $BUILD in /*) CFBENCH=$BUILD/cfbench ;; *) CFBENCH=$PWD/$BUILD/cfbench ;; esac
 export CFBENCH BENCH_PYTHON="${PYTHON:-/usr/bin/python3}" PYTHONDONTWRITEBYTECODE=1
-write= growth= kernels=() metrics=() score=() client=(--wide) stats=() pace=() tls=() stop=() embed=()
+write= growth= kernels=() metrics=() score=() client=(--wide) stats=() pace=() tls=() stop=() embed=() tune=(--reps 5 --budget 10)
 for arg; do
     case $arg in
         --write) write=1 ;;
@@ -27,6 +27,7 @@ for arg; do
             pace=(--seconds 2 --rates 1000)
             tls=(--reps 1 --rows 2400)
             stop=(--reps 1)
+            tune=(--times 1 --reps 1 --budget 0)
             embed=(--shapes small --texts 32 --rounds 1)
             ;;
         *) echo "usage: scripts/bench.sh [--write] [--growth] [--quick]" >&2; exit 1 ;;
@@ -79,6 +80,17 @@ trap 'rm -f "$report"' EXIT
     "$BENCH_PYTHON" tests/bench/pace.py ${pace[@]+"${pace[@]}"}
     "$BENCH_PYTHON" tests/bench/tls.py ${tls[@]+"${tls[@]}"}
     "$BENCH_PYTHON" tests/bench/stop.py ${stop[@]+"${stop[@]}"}
+    echo
+    echo "## Tuning"
+    echo
+    echo "Is the choice of \`cfbench tune\` as fast as any fixed point of its grid? Each line: a tune with another seed, then every point measured again,"
+    echo "interleaved. Within the noise: not slower than the best of them by more than the noise that tune states; a NO ends the benchmarks with status 1."
+    for what in score embed client; do
+        echo
+        echo "\`tune $what\`:"
+        echo
+        "$BENCH_PYTHON" tests/bench/tune.py --what $what "${tune[@]}"
+    done
 } | tee "$report"
 if [ "$write" ]; then cp "$report" docs/benchmarks.md; fi
 if [ "$write" ] && [ "$growth" ]; then cp build/growth.svg docs/growth.svg; fi

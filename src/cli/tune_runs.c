@@ -142,8 +142,8 @@ static void embed_line(const tune_sweep *s, const tune_point *p, const char *out
     const cfb_config *c = s->c;
     word(l, "embed");
     number(l, "--threads", p->threads);
-    const char *const options[] = {"--embed-model", c->embed_model, "--pooling", c->pooling, "--embed-cache",
-                                   "off",           "--json",       "--quiet",   "--force"};
+    const char *const options[] = {"--embed-model", c->embed_model, "--precision", c->precision, "--pooling", c->pooling,
+                                   "--embed-cache", "off",          "--json",      "--quiet",    "--force"};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) word(l, options[i]);
     if (c->vocab) word(l, "--vocab"), word(l, c->vocab);
     word(l, "--");

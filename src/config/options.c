@@ -248,7 +248,7 @@ const cfb_opt cfb_opts[] = {
     {AT("pooling", pooling), .type = OPT_ENUM, .choices = "auto|cls|mean", .def = "auto", .group = GROUP_SCORE,
      .commands = WITH_MODEL | TUNE, .help = "how a text's vectors become one; auto = as the model says, else cls"},
     {AT("precision", precision), .type = OPT_ENUM, .choices = "f32|bf16", .def = "f32", .group = GROUP_SCORE,
-     .commands = WITH_MODEL,
+     .commands = WITH_MODEL | TUNE,
      .help = "numbers that the model's products are computed in; bf16 is faster on some processors and changes scores a little "
              "(builds with DNNL=1 only)"},
     {AT("bert-model", bert_model), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_SCORE, .commands = WITH_BERT,

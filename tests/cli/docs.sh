@@ -292,6 +292,13 @@ sys.exit(bool(bad))
 E2
 check "docs: files that are named exist, and ARCHITECTURE names every source file" python3 "$T/paths.py"
 
+check "docs: every schema that the program names is described" python3 -c '
+import glob, re
+names = {n for p in glob.glob("src/*/*.c") for n in re.findall(r"\"(cfbench\.[a-z-]+/\d+)\"", open(p).read())}
+text = "".join(open(p, encoding="utf-8").read() for p in glob.glob("docs/*.md"))
+missing = sorted(n for n in names if n not in text)
+assert len(names) > 8 and not missing, missing'
+
 check "docs: run-store.md lists the failure classes as client.h has them" python3 -c '
 import re
 want = [(n, "yes" if r == "1" else "no", "yes" if s == "1" else "no")
