@@ -83,7 +83,7 @@ const char report_css[] =
     "solid;border-radius:3px;padding:0 2px}\n"
     "pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--soft);border-radius:8px;padding:12px 14px;margin:0;"
     "font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,\"Noto Sans Mono CJK SC\",monospace}\n"
-    ".cfg td,.cfg th,td.t,th.t{overflow-wrap:anywhere}td.t,th.t{min-width:9.5em}.cfg "
+    ".cfg td,.cfg th,td.t,th.t{overflow-wrap:anywhere}td.t,th.t{min-width:8.5em}tr.mean th.t{min-width:9.5em}.cfg "
     "th{width:34%}footer{color:var(--dim);font-size:13px;padding-bottom:40px}\n"
     "@media (max-width:640px){h1{font-size:23px}main,header,footer{padding-left:12px;padding-right:12px}.card{padding:14px}}\n"
     "@media "

@@ -123,6 +123,14 @@ ends "a smaller drop than allowed" 0 "pass all drops > 0.9" compare "$T/r0" "$T/
 ends "a rise is no drop" 0 "pass all drops > 0 " compare "$T/r0.5" "$T/r0" --fail-if 'all drops > 0 at 95 %'
 ends "a drop that may be chance" 0 "pass sector drops > 0 at 99.9%" compare "$T/r0" "$T/r0.1" --fail-if 'sector drops > 0 at 99.9%'
 ends "one of two conditions" 6 "generation drops" compare "$T/r0" "$T/r0.5" --fail-if 'all drops > 0.9' --fail-if 'generation drops > 0.01'
+mkdir -p "$T/gate/whole" "$T/gate/part" "$T/gate/short"
+seq 20 | sed 's/.*/t&,x,x/; 1i input,response,output' | tee "$T/gate/whole/one-output.csv" "$T/gate/whole/two-output.csv" >"$T/gate/part/one-output.csv"
+cp "$T/gate/whole/one-output.csv" "$T/gate/short/"
+head -18 "$T/gate/whole/two-output.csv" >"$T/gate/short/two-output.csv"
+gate=("$T/gate/whole" --suite "$T/three" --fail-if)
+ends "a task that one run lacks is no pass" 3 "task 'two' of A is not in every run" compare "${gate[@]:0:3}" "$T/gate/part" --fail-if 'all drops > 0.1'
+ends "nor are rows that it lacks" 3 "task 'two': 3 of 20 rows are not in every run" compare "$T/gate/short" "${gate[@]}" 'all drops > 0.1'
+ends "a task that is there can be judged alone" 0 "pass one drops" compare "${gate[@]:0:3}" "$T/gate/part" --fail-if 'one drops > 0.1'
 for wrong in 'f1' 'f1 drops' 'f1 drops > x' 'f1 drops > 0.1 at' 'f1 drops > 0.1 at 95' 'f1 drops > 0.1 at 20%' 'f1 drops > nan' 'f1 drops > 0.1 at 95% ok'; do
     ends "refused: --fail-if '$wrong'" 1 "it has the form" compare "$T/r0" "$T/r0.5" --fail-if "$wrong"
 done
