@@ -58,6 +58,35 @@ def section_bytes():
         with check(f"{KIND}: {n} ranks: scores and exports are one process's, byte for byte"): same(outs[0], out)
 
 
+def score(n, out, *options, program=CFBENCH):
+    launch = [*MPIRUN, "-n", str(n)] if n > 1 else []
+    return subprocess.run([*launch, program, "score", "--suite", SUITE, "--progress", "off", "--color", "never", "--out", out, *options], capture_output=True, timeout=100)
+
+
+def section_score():
+    rows = [f'r{i},sector,m{i % 2},in {i % 90},"科技,{"甲乙丙"[i % 3]}","{"" if i % 31 == 0 else "科技," + "甲乙丙"[i * 7 % 3]}"\n' for i in range(5000)]
+    rows += [f"s{i},summary,m1,in {i},公司营收增长{i % 50}，净利润下降,公司营收增长{i % 7}，利润\n" for i in range(3000)]
+    with open(f"{T}/{KIND}-rows.csv", "w", encoding="utf-8") as f: f.write("id,task,model,input,response,output\n" + "".join(rows))
+    with open(f"{T}/{KIND}-bad.csv", "w", encoding="utf-8") as f: f.write("response,output\n" + "甲,乙\n" * 900 + "broken\n")
+    columns = ("--task-column", "task", "--model-column", "model", "--label-set", "observed")
+    for what, options in (("rows of two tasks and models", (*columns, "--sample", "9", f"{T}/{KIND}-rows.csv")),
+                          ("a metric of sums", (*columns, "--metric", "bleu", "-j", "2", f"{T}/{KIND}-rows.csv"))):
+        with check(f"{KIND}: score over 1, 2 and 4 ranks, {what}: one process's bytes"):
+            one = out_dir()
+            p = score(1, one, *options)
+            assert p.returncode == 0, p.stderr[-600:]
+            for n in (2, 4):
+                out = out_dir()
+                q = score(n, out, *options)
+                assert q.returncode == 0, q.stderr[-600:]
+                assert q.stdout == p.stdout, (n, "another table")
+                d = subprocess.run(["diff", "-r", one, out], capture_output=True, text=True)
+                assert d.returncode == 0, (n, d.stdout[-400:])
+    with check(f"{KIND}: score over ranks, a row that is broken: an end with its status"):
+        p = score(2, out_dir(), "--task", "sector", "--label-set", "observed", f"{T}/{KIND}-bad.csv")
+        assert p.returncode == 2, (p.returncode, p.stderr[-600:])
+
+
 def tries(what, n=3):
     for left in reversed(range(n)):
         try: return what()
