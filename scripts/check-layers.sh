@@ -14,7 +14,7 @@ declare -A may=(
 # public header: the room it belongs to
 declare -A room_of=(
     [error]=base [buf]=base [json]=base [base]=base [trace]=base [utf8]=base [metric_list]=base [text]=text [wordpiece]=text [dataset]=dataset [suite]=dataset [scan]=dataset [prompt]=prompt
-    [client]=client [pace]=client [store]=store [generate]=generate [metrics]=metrics [score]=score [speed]=score [report]=report [config]=config [mock]=mock [expr]=expr [embed]=embed
+    [client]=client [pace]=client [store]=store [generate]=generate [metrics]=metrics [score]=score [score_shard]=score [speed]=score [report]=report [config]=config [mock]=mock [expr]=expr [embed]=embed
     [cluster]=cluster [team]=mpi [doctor]=doctor [tune]=tune [probe]=client [batch]=batch [files]=client [cache]=store [ledger]=store [price]=store [stats]=stats [compare]=report
 )
 # library header: the rooms that may use it

@@ -53,7 +53,13 @@ site=${CFB_BGE_URL:-https://huggingface.co}
 case $site in
     https://*) proto='=https' ;;
     file://*) proto='=file' ;;
-    http://127.0.0.1* | http://localhost*) proto='=http' ;;
+    http://*)
+        proto='=http'
+        export no_proxy='*' # loopback, see below
+        host=${site#http://}
+        printf '%s\n' "${host%%/*}" | grep -Eqx '(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?' ||
+            die 1 "CFB_BGE_URL: plain http:// is for this machine only"
+        ;;
     *) die 1 "CFB_BGE_URL must be https://, file://, or http:// on this machine" ;;
 esac
 command -v curl >/dev/null 2>&1 || die 1 "curl is missing (Debian: apt-get install curl)"

@@ -75,7 +75,7 @@ typedef struct cfb_compare {
     const cfb_compare_gate *gates;
     size_t n_gates;
     const char *left_out;         /* names of tasks that not all runs have; "" if none */
-    cfb_report_language language; /* of the HTML page */
+    cfb_report_language language; /* of terminal, Markdown and page */
 } cfb_compare;
 
 /* All are appended to out. Foreign text is made safe for each form. Errors: ENOMEM, ELIMIT. */

@@ -203,6 +203,8 @@ typedef struct cfb_config {
     const char *config_file;
     const char *const *args; /* positional arguments */
     size_t n_args;
+    const char *const *words; /* (n_words) the command line behind the program's name, as it was given; set by the program */
+    size_t n_words;
     cfb_arena_t *arena; /* owns all strings */
 } cfb_config;
 

@@ -81,6 +81,12 @@ void cfb_jw_num(cfb_jw *w, double v); /* shortest round-trip, as Python's repr; 
 void cfb_jw_bool(cfb_jw *w, bool v);
 void cfb_jw_null(cfb_jw *w);
 void cfb_jw_raw(cfb_jw *w, cfb_str json); /* a value that is JSON already */
+/* A member: its key, then its value. A count beyond int64_t is written as the largest one. */
+void cfb_jw_member_str(cfb_jw *w, const char *key, cfb_str v);
+void cfb_jw_member_strz(cfb_jw *w, const char *key, const char *v);
+void cfb_jw_member_int(cfb_jw *w, const char *key, int64_t v);
+void cfb_jw_member_num(cfb_jw *w, const char *key, double v);
+void cfb_jw_member_count(cfb_jw *w, const char *key, uint64_t v);
 /* The first error of all calls, or CFB_OK. */
 CFB_MUST_CHECK cfb_code cfb_jw_finish(cfb_jw *w, cfb_err *err);
 /* Appends s as a JSON string with its quotes. */

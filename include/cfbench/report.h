@@ -164,7 +164,7 @@ typedef struct cfb_report_asking {
     size_t n_commands;
 } cfb_report_asking;
 
-/* Of the words of an HTML page. All other forms are English. */
+/* Of the words of pages, Markdown and terminal tables. JSON, CSV and LaTeX are English. */
 typedef enum cfb_report_language { CFB_REPORT_EN, CFB_REPORT_ZH } cfb_report_language;
 
 typedef struct cfb_report {
@@ -202,8 +202,8 @@ CFB_MUST_CHECK cfb_code cfb_report_json(const cfb_report *r, cfb_buf *out, cfb_e
 CFB_MUST_CHECK cfb_code cfb_report_markdown(const cfb_report *r, cfb_buf *out, cfb_err *err);
 /* One self-contained HTML page in r->language: no script, no network, light and dark, model text escaped. */
 CFB_MUST_CHECK cfb_code cfb_report_html(const cfb_report *r, cfb_buf *out, cfb_err *err);
-/* The language of a page that cfb_report_html or cfb_compare_html made; English for any other text. */
-cfb_report_language cfb_report_html_language(cfb_str page);
+/* The language of what cfb_report_html, cfb_compare_html or cfb_report_markdown made; English for any other text. */
+cfb_report_language cfb_report_language_of(cfb_str text);
 
 /* A CSV table, a line for each task: model, setting, task, kind, source, metric, counts and means; a mean that does not exist is
  * an empty field. Appended to out. */

@@ -2,6 +2,7 @@
 #ifndef CFBENCH_SCORE_H
 #define CFBENCH_SCORE_H
 
+#include "cfbench/metrics.h"
 #include "cfbench/suite.h"
 
 #ifdef __cplusplus
@@ -121,6 +122,17 @@ CFB_MUST_CHECK cfb_code cfb_scorer_summary(cfb_scorer_t *s, cfb_score_summary *o
 #define CFB_SCORE_CONFUSION_LABELS 4096
 CFB_MUST_CHECK cfb_code cfb_scorer_confusion(cfb_scorer_t *s, const uint64_t **counts, size_t *n_labels, cfb_err *err);
 void cfb_scorer_free(cfb_scorer_t *s);
+
+/* ---- counts from elsewhere: rows that another process has scored, and that come here by cfb_scorer_add_part alone ---- */
+
+/* What a metric of CFB_METRIC_FROM_COUNTS has added up: all rows, answered rows. Zero for others. Integers: exact in any order.
+ */
+void cfb_scorer_sums(const cfb_scorer_t *s, cfb_metric_sums *all, cfb_metric_sums *answered);
+void cfb_scorer_add_sums(cfb_scorer_t *s, const cfb_metric_sums *all, const cfb_metric_sums *answered);
+/* Rows that have a label in the reference, in the output, in both. Errors: ECONFIG (the metric is not over labels), ELIMIT,
+ * ENOMEM; as after cfb_scorer_add. Not while others are in cfb_scorer_score_part. */
+CFB_MUST_CHECK cfb_code cfb_scorer_add_label(cfb_scorer_t *s, cfb_str label, uint64_t actual, uint64_t predicted,
+                                             uint64_t correct, cfb_err *err);
 
 /* ---- labels of single texts ---- */
 

@@ -4,8 +4,9 @@
  * threads: random numbers come from (seed, number of the resample), every resample has its own slot, and sums are taken in the
  * order of the rows. Which method for which question, with formulas: docs/statistics.md.
  *
- * Scores are finite doubles of any unit; results have the same unit. A NaN or an infinity in a score is EDOMAIN, with
- * err->offset = its index. What one value alone cannot tell (its spread, an interval) is NaN in a result, never an error.
+ * Scores are finite doubles of any unit, at most 1e100 (sums of their powers must be finite too); results have the same unit. A
+ * NaN, an infinity or a larger score is EDOMAIN, with err->offset = its index. What one value alone cannot tell (its spread, an
+ * interval) is NaN in a result, never an error.
  *
  * Clusters: `cluster` (n) names each row's cluster by any number, or is NULL, and then each row stands alone. Rows of a cluster
  * (questions about one document, say) are not independent: they are drawn, or flipped, together. */

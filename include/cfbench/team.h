@@ -26,6 +26,15 @@ const cfb_team *cfb_team_of(cfb_team_t *t);
 size_t cfb_team_n_dead(const cfb_team_t *t); /* rank 0, after the end: ranks that ended without a word */
 void cfb_team_free(cfb_team_t *t);           /* collective unless a rank died; NULL is fine */
 
+/* ---- without a team: messages, for other work that ranks share ---- */
+
+/* To rank 0; returns before it has arrived, but waits while many are on their way. Errors: ENOMEM. Any thread, one at a time. */
+CFB_MUST_CHECK cfb_code cfb_team_send(const void *data, size_t len, cfb_err *err);
+/* Rank 0: waits for the next message of a rank; replaces what is in out. Errors: ENOMEM. Any thread, one at a time. */
+CFB_MUST_CHECK cfb_code cfb_team_receive(int from, cfb_buf *out, cfb_err *err);
+/* This rank has nothing more to send or to receive; waits until what it sent has arrived. */
+void cfb_team_sent(void);
+
 #ifdef __cplusplus
 }
 #endif

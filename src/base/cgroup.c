@@ -29,9 +29,10 @@ static bool is_among(const char *list, const char *name) {
 }
 
 /* Lines of /proc/self/cgroup: "0::/user.slice/x" (version 2), "4:cpu,cpuacct:/job" (version 1). */
-void cfb_cgroup_each(const char *controller, cfb_cgroup_fn fn, void *ctx) {
-    FILE *f = fopen("/proc/self/cgroup", "r");
-    char line[PATH_MAX], root[64];
+void cfb_cgroup_each(const char *root, const char *controller, cfb_cgroup_fn fn, void *ctx) {
+    char line[PATH_MAX], top[PATH_MAX];
+    snprintf(line, sizeof line, "%s/proc/self/cgroup", root);
+    FILE *f = fopen(line, "r");
     if (f == NULL) return;
     while (fgets(line, sizeof line, f) != NULL) {
         line[strcspn(line, "\n")] = '\0';
@@ -39,10 +40,11 @@ void cfb_cgroup_each(const char *controller, cfb_cgroup_fn fn, void *ctx) {
         if (dir == NULL) continue;
         *dir++ = '\0';
         if (kinds[1] == '\0') {
-            each_above("/sys/fs/cgroup", dir, true, fn, ctx);
+            snprintf(top, sizeof top, "%s/sys/fs/cgroup", root);
+            each_above(top, dir, true, fn, ctx);
         } else if (is_among(kinds + 1, controller)) {
-            snprintf(root, sizeof root, "/sys/fs/cgroup/%s", controller);
-            each_above(root, dir, false, fn, ctx);
+            snprintf(top, sizeof top, "%s/sys/fs/cgroup/%s", root, controller);
+            each_above(top, dir, false, fn, ctx);
         }
     }
     fclose(f);
@@ -69,7 +71,7 @@ static void add_throttled(void *ctx, const char *dir, bool v2) {
 
 cfb_throttled cfb_cgroup_throttled(void) {
     cfb_throttled t = {0, 0};
-    cfb_cgroup_each("cpu", add_throttled, &t);
+    cfb_cgroup_each("", "cpu", add_throttled, &t);
     return t;
 }
 
@@ -87,10 +89,8 @@ static void least_quota(void *ctx, const char *dir, bool v2) {
     if (quota > 0 && period > 0 && (*least == 0 || quota / period < *least)) *least = quota / period;
 }
 
-int cfb_cgroup_cpu_quota(void) {
+double cfb_cgroup_cpu_quota(const char *root) {
     double least = 0;
-    cfb_cgroup_each("cpu", least_quota, &least);
-    if (least <= 0 || least >= INT_MAX) return 0;
-    int cores = (int)least;
-    return (double)cores < least ? cores + 1 : cores;
+    cfb_cgroup_each(root, "cpu", least_quota, &least);
+    return least;
 }

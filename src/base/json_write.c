@@ -177,6 +177,30 @@ void cfb_jw_num(cfb_jw *w, double v) {
 void cfb_jw_bool(cfb_jw *w, bool v) { cfb_jw_raw(w, v ? CFB_STR_LIT("true") : CFB_STR_LIT("false")); }
 void cfb_jw_null(cfb_jw *w) { cfb_jw_raw(w, CFB_STR_LIT("null")); }
 
+void cfb_jw_member_str(cfb_jw *w, const char *key, cfb_str v) {
+    cfb_jw_key(w, key);
+    cfb_jw_str(w, v);
+}
+
+void cfb_jw_member_strz(cfb_jw *w, const char *key, const char *v) {
+    cfb_jw_key(w, key);
+    cfb_jw_strz(w, v);
+}
+
+void cfb_jw_member_int(cfb_jw *w, const char *key, int64_t v) {
+    cfb_jw_key(w, key);
+    cfb_jw_int(w, v);
+}
+
+void cfb_jw_member_num(cfb_jw *w, const char *key, double v) {
+    cfb_jw_key(w, key);
+    cfb_jw_num(w, v);
+}
+
+void cfb_jw_member_count(cfb_jw *w, const char *key, uint64_t v) {
+    cfb_jw_member_int(w, key, v > INT64_MAX ? INT64_MAX : (int64_t)v);
+}
+
 cfb_code cfb_jw_finish(cfb_jw *w, cfb_err *err) {
     if (w->err.code == CFB_OK) return CFB_OK;
     if (err) *err = w->err;

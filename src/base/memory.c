@@ -38,7 +38,7 @@ uint64_t cfb_memory_allowed(void) {
     uint64_t least = UINT64_MAX;
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     if (pages > 0 && page > 0) at_most(&least, (uint64_t)pages * (uint64_t)page);
-    cfb_cgroup_each("memory", limit_of_group, &least);
+    cfb_cgroup_each("", "memory", limit_of_group, &least);
     limit_of_slurm(&least);
     for (size_t i = 0; i < sizeof resources / sizeof *resources; i++) {
         struct rlimit l;

@@ -3,6 +3,7 @@
 #include "cfbench/base.h"
 #include "cfbench/trace.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -38,8 +39,9 @@ bool cfb_has_openmp(void) {
 
 int cfb_cpu_count(void) {
 #ifdef _OPENMP
-    int cores = omp_get_num_procs(), quota = cfb_cgroup_cpu_quota(), job = job_cpus();
-    if (quota > 0 && quota < cores) cores = quota;
+    int cores = omp_get_num_procs(), job = job_cpus();
+    double quota = cfb_cgroup_cpu_quota("");
+    if (quota > 0 && quota < cores) cores = (int)ceil(quota);
     if (job > 0 && job < cores) cores = job;
     return cores > 0 ? cores : 1;
 #else

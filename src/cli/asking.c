@@ -164,25 +164,15 @@ static cfb_code print_summary(const cfb_generate_summary *s, const char *path, c
     cfb_jw_strz(&w, "cfbench.generate/2");
     cfb_jw_key(&w, "run_store");
     cfb_jw_strz(&w, path);
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        cfb_jw_key(&w, counts[i].name);
-        cfb_jw_int(&w, counts[i].n);
-    }
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        cfb_jw_key(&w, numbers[i].name);
-        if (isnan(numbers[i].v))
-            cfb_jw_null(&w);
-        else
-            cfb_jw_num(&w, numbers[i].v);
-    }
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) cfb_jw_member_int(&w, counts[i].name, counts[i].n);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) cfb_jw_member_num(&w, numbers[i].name, numbers[i].v);
     for (int rows = 1; rows >= 0; rows--) {
         const size_t *n = rows ? s->n_fail : s->n_failed_calls;
         cfb_jw_key(&w, rows ? "failed_by_class" : "failed_calls_by_class");
         cfb_jw_obj(&w);
         for (int f = 1; f < CFB_FAIL_COUNT; f++) {
             if (n[f] == 0) continue;
-            cfb_jw_key(&w, cfb_fail_name((cfb_fail)f));
-            cfb_jw_int(&w, (int64_t)n[f]);
+            cfb_jw_member_int(&w, cfb_fail_name((cfb_fail)f), (int64_t)n[f]);
         }
         cfb_jw_end_obj(&w);
     }

@@ -10,6 +10,7 @@
 #include "cfbench/report.h"
 #include "cfbench/scan.h"
 #include "cfbench/score.h"
+#include "cfbench/score_shard.h"
 #include "cfbench/stats.h"
 #include "cfbench/store.h"
 #include "cfbench/suite.h"
@@ -67,6 +68,10 @@ cfb_report_language cfb_cli_language(const cfb_config *c); /* --language; Englis
 void cfb_cli_stderr_begin(void);
 void cfb_cli_stderr_end(size_t n_drawn);
 
+/* A stage of a command on the main thread, for --profile-out: begin gives what end wants; name lives as long as the program. */
+int64_t cfb_cli_stage_begin(void);
+void cfb_cli_stage_end(const char *name, int64_t begin_ns);
+
 /* ---- pick.c: options -> suite, tasks, rows ---- */
 
 cfb_shot cfb_cli_shot(const cfb_config *c);
@@ -99,6 +104,15 @@ CFB_MUST_CHECK cfb_code cfb_cli_earlier_stores(const cfb_config *c, cfb_store_t 
                                                cfb_err *err);
 void cfb_cli_close_stores(cfb_store_t **stores, size_t n);
 void cfb_cli_remove_scratch(const cfb_config *c); /* of a rank other than 0: its c->out */
+/* ---- cmd_score.c, score_shard.c ---- */
+
+#define CFB_SCORE_SHARD_FILE "scores.shard" /* in the folder of a shard of `score` */
+/* shards: the scores of all rows, in place of scoring; NULL: none. */
+CFB_MUST_CHECK cfb_code cfb_cli_score(const cfb_config *c, cfb_score_shards_t *shards, cfb_err *err);
+/* Joins shards of `score`, as one process would have scored: into the folder out. */
+CFB_MUST_CHECK cfb_code cfb_cli_merge_scores(const cfb_config *c, const char *out, const char *const *paths, size_t n,
+                                             cfb_err *err);
+
 /* ---- embedding.c: the embedding model ---- */
 
 /* The encoder of --embed-model or the server of --embed-url, and the cache of --embed-cache, opened when first asked for and kept
@@ -106,6 +120,24 @@ void cfb_cli_remove_scratch(const cfb_config *c); /* of a rank other than 0: its
 CFB_MUST_CHECK cfb_code cfb_cli_embed_open(const cfb_config *c, size_t *dim, cfb_err *err);
 /* Vectors of texts, of length 1, through the cache: out (n, dim). Errors: as cfb_encoder_embed, and those of the network. */
 CFB_MUST_CHECK cfb_code cfb_cli_embed_texts(const cfb_str *texts, size_t n, float *out, cfb_err *err);
+/* What the vectors are of, and what the encoder has computed so far (zeros: a server's). While it is open. */
+const char *cfb_cli_embed_source(cfb_encoder_work *work);
+void cfb_cli_embed_hash(char hash[65]); /* of all that decides a vector but its text, once the model is open */
+/* ---- embed_shard.c ---- */
+#define CFB_NPY_HEADER 128 /* bytes */
+CFB_MUST_CHECK cfb_code cfb_cli_npy_header(cfb_file_writer_t *w, size_t n, size_t dim, cfb_err *err);
+/* Which vectors a file holds: those of texts cfb_cli_embed_first(index, ...) to cfb_cli_embed_first(index + 1, ...) of n. */
+typedef struct cfb_embed_shard {
+    uint64_t index, count, input; /* input: a hash of all texts */
+    size_t n, dim;
+    char model[65]; /* cfb_cli_embed_hash */
+} cfb_embed_shard;
+size_t cfb_cli_embed_first(uint64_t index, uint64_t count, size_t n); /* count 0: one process has all. Pure. */
+CFB_MUST_CHECK cfb_code cfb_cli_embed_shard_end(cfb_file_writer_t *w, const cfb_embed_shard *s, cfb_err *err);
+bool cfb_cli_is_npy(const char *path);
+/* All shards of one embedding, in any order, become the file out. */
+CFB_MUST_CHECK cfb_code cfb_cli_merge_vectors(const cfb_config *c, const char *out, const char *const *paths, size_t n,
+                                              cfb_err *err);
 /* ---- embed_remote.c ---- */
 CFB_MUST_CHECK cfb_code cfb_cli_remote_open(const cfb_config *c, size_t *dim, char name[320], char hash[65], cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_cli_remote_embed(void *ctx, const cfb_str *texts, size_t n, float *out, size_t *index, cfb_err *err);
@@ -230,6 +262,12 @@ typedef cfb_code (*cfb_sink_pick_fn)(void *ctx, const cfb_sink_row *row, const c
                                      cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_sink_pick_fn pick, void *ctx,
                                      cfb_err *err);
+/* The first half of it: what the rows score, and nothing else. *out (n) is borrowed until the next call on s. */
+CFB_MUST_CHECK cfb_code cfb_sink_score_only(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, const cfb_score_row **out,
+                                            cfb_err *err);
+/* The second half, for rows whose scores are known: scores (n). */
+CFB_MUST_CHECK cfb_code cfb_sink_add_scored(cfb_sink_t *s, const cfb_sink_row *rows, const cfb_score_row *scores, size_t n,
+                                            cfb_sink_pick_fn pick, void *ctx, cfb_err *err);
 /* The same in two steps, as cfb_scorer_score_part and cfb_scorer_add_part: from any thread, then in order. */
 CFB_MUST_CHECK cfb_code cfb_sink_score(cfb_sink_t *s, int worker, const cfb_score_row_in *rows, size_t n, cfb_score_row *out,
                                        cfb_err *err);
@@ -241,6 +279,7 @@ CFB_MUST_CHECK cfb_code cfb_sink_take(cfb_sink_t *s, const cfb_score_row *scores
 /* Ends: commits the export, fills the report's task (borrowed from s). */
 CFB_MUST_CHECK cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err);
 const cfb_task *cfb_sink_task(const cfb_sink_t *s);
+cfb_scorer_t *cfb_sink_scorer(cfb_sink_t *s);
 size_t cfb_sink_scores(const cfb_sink_t *s, const int64_t **rows, const double **scores);
 const cfb_row_scores *cfb_sink_row_scores(const cfb_sink_t *s);
 /* After cfb_sink_finish: worst rows, lowest first; sampled rows in their order. Borrowed. */

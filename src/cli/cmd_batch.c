@@ -230,7 +230,9 @@ cfb_code cfb_cmd_batch(const cfb_config *c, cfb_err *err) {
     cfb_cli_batch b;
     cfb_code rc = cfb_cli_batch_open(c, steps[i].creates, &b, err);
     if (rc != CFB_OK) return rc;
+    int64_t begin_ns = cfb_cli_stage_begin();
     rc = steps[i].run(&b, err);
+    cfb_cli_stage_end(steps[i].name, begin_ns);
     cfb_cli_batch_close(&b);
     return rc;
 }

@@ -23,6 +23,7 @@ typedef struct job {
     cfb_compare_gate *gates;
     size_t n_gates;
     cfb_buf left_out;
+    const char *gone; /* the first task of A that another run lacks, or NULL */
     cfb_stats_opts opts;
 } job;
 
@@ -138,7 +139,10 @@ static cfb_code check_metric(const job *j, const size_t *at, cfb_err *err) {
 static cfb_code add_task(job *j, size_t i, cfb_err *err) {
     size_t at[CFB_COMPARE_MAX_RUNS];
     const cfb_report_task *t = task_of(&j->runs[0], i);
-    if (!find_task(j, t->task, at)) return note_left_out(j, t->task, err);
+    if (!find_task(j, t->task, at)) {
+        if (j->gone == NULL) j->gone = t->task;
+        return note_left_out(j, t->task, err);
+    }
     cfb_code rc = check_metric(j, at, err);
     if (rc == CFB_OK) rc = cli_rows_match(j->runs, j->n_runs, at, &j->rows[j->n_tasks++], err);
     if (rc != CFB_OK) return rc;
@@ -249,6 +253,12 @@ static cfb_code add_gates(job *j, cfb_err *err) {
     return rc;
 }
 
+static bool is_one_task(const job *j, const char *what) {
+    for (size_t t = 0; t < j->n_tasks; t++)
+        if (strcmp(j->tasks[t]->name, what) == 0) return true;
+    return false;
+}
+
 static cfb_code judge(const job *j, cfb_err *err) {
     for (size_t i = 0; i < j->n_gates; i++)
         if (j->gates[i].failed)
@@ -256,10 +266,22 @@ static cfb_code judge(const job *j, cfb_err *err) {
                                (int)('A' + j->gates[i].run), j->gates[i].drop);
     for (size_t t = 0; t < j->n_tasks && j->n_gates > 0; t++) { /* a server that was down must not look like a pass */
         const cfb_compare_line *l = &j->lines[t];
+        uint64_t all = l->n_rows + l->n_failed + l->n_apart;
         if ((double)l->n_failed > CFB_REPORT_MAX_GAP * (double)(l->n_rows + l->n_failed))
             return cfb_err_set(err, CFB_EPARTIAL, "task '%s': %llu of %llu rows failed in a run: too many for --fail-if to pass",
                                l->name, (unsigned long long)l->n_failed, (unsigned long long)(l->n_rows + l->n_failed));
+        if ((double)l->n_apart > CFB_REPORT_MAX_GAP * (double)all)
+            return cfb_err_set(err, CFB_EPARTIAL,
+                               "task '%s': %llu of %llu rows are not in every run: too many for --fail-if to pass", l->name,
+                               (unsigned long long)l->n_apart, (unsigned long long)all);
     }
+    for (size_t i = 0; i < j->n_gates && j->gone; i++) /* nor one that was never asked a task */
+        if (!is_one_task(j, j->gates[i].line))
+            return cfb_err_set(
+                err, CFB_EPARTIAL,
+                "task '%s' of A is not in every run: --fail-if '%.200s' cannot pass without it; name the tasks to be "
+                "judged, or run it",
+                j->gone, j->gates[i].text);
     return CFB_OK;
 }
 
@@ -318,11 +340,17 @@ cfb_code cfb_cmd_compare(const cfb_config *c, cfb_err *err) {
     cli_gate gate;
     cfb_code rc = cfb_arena_new(0, &j.arena, err);
     for (size_t i = 0; i < c->fail_if.n && rc == CFB_OK; i++) rc = cli_gate_parse(c->fail_if.items[i], &gate, err);
+    int64_t begin_ns = cfb_cli_stage_begin();
     if (rc == CFB_OK) rc = load(&j, err);
+    cfb_cli_stage_end("score", begin_ns);
+    begin_ns = cfb_cli_stage_begin();
     if (rc == CFB_OK) rc = add_tasks(&j, err);
     if (rc == CFB_OK) rc = add_means(&j, err);
+    cfb_cli_stage_end("statistics", begin_ns);
     if (rc == CFB_OK) rc = add_gates(&j, err);
+    begin_ns = cfb_cli_stage_begin();
     if (rc == CFB_OK) rc = publish(&j, err);
+    cfb_cli_stage_end("write reports", begin_ns);
     if (rc == CFB_OK) rc = judge(&j, err);
     for (size_t t = 0; t < j.n_tasks; t++) cli_rows_free(&j.rows[t]);
     for (size_t i = 0; i < j.n_scoring; i++) cfb_scoring_free(j.scoring[i]);

@@ -76,7 +76,9 @@ cfb_code cfb_cmd_convert(const cfb_config *c, cfb_err *err) {
     opts.n_columns = n;
     if (rc == CFB_OK) rc = cfb_reader_open(in, &opts, &r, err);
     if (rc == CFB_OK && strcmp(to, "-") != 0) rc = cfb_file_writer_open(to, &o.file, err);
+    int64_t begin_ns = cfb_cli_stage_begin();
     if (rc == CFB_OK) rc = copy_rows(r, &o, names, n, err);
+    cfb_cli_stage_end("copy rows", begin_ns);
     if (o.file && rc == CFB_OK)
         rc = cfb_file_writer_commit(o.file, err);
     else

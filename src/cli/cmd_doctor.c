@@ -183,18 +183,12 @@ static cfb_code print_json(const struct visit *v, cfb_err *err) {
     cfb_jw_key(&w, "findings");
     cfb_jw_arr(&w);
     for (size_t i = 0; i < n; i++) {
-        const struct {
-            const char *key, *value;
-        } m[] = {{"id", findings[i].id},
-                 {"level", findings[i].level == FAULT ? "fault" : "hint"},
-                 {"what", findings[i].what},
-                 {"why", findings[i].why},
-                 {"mend", findings[i].mend}};
         cfb_jw_obj(&w);
-        for (size_t k = 0; k < sizeof m / sizeof *m; k++) {
-            cfb_jw_key(&w, m[k].key);
-            cfb_jw_strz(&w, m[k].value);
-        }
+        cfb_jw_member_strz(&w, "id", findings[i].id);
+        cfb_jw_member_strz(&w, "level", findings[i].level == FAULT ? "fault" : "hint");
+        cfb_jw_member_strz(&w, "what", findings[i].what);
+        cfb_jw_member_strz(&w, "why", findings[i].why);
+        cfb_jw_member_strz(&w, "mend", findings[i].mend);
         cfb_jw_end_obj(&w);
     }
     cfb_jw_end_arr(&w);
@@ -204,10 +198,8 @@ static cfb_code print_json(const struct visit *v, cfb_err *err) {
         double number = 0;
         int64_t whole;
         cfb_jw_obj(&w);
-        cfb_jw_key(&w, "group");
-        cfb_jw_strz(&w, facts[i].group);
-        cfb_jw_key(&w, "name");
-        cfb_jw_strz(&w, facts[i].name);
+        cfb_jw_member_strz(&w, "group", facts[i].group);
+        cfb_jw_member_strz(&w, "name", facts[i].name);
         cfb_jw_key(&w, "value");
         if (facts[i].is_number && cfb_parse_int(facts[i].text, &whole))
             cfb_jw_int(&w, whole);

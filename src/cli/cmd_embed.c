@@ -1,5 +1,7 @@
 /* cfbench embed IN OUT: texts -> vectors, as a NumPy array. */
+#include "cfbench/cluster.h"
 #include "cfbench/dataset.h"
+#include "cfbench/json.h"
 #include "cli/cli.h"
 
 #include <stdio.h>
@@ -9,32 +11,36 @@
 #define GROUP 4096 /* texts at a time */
 
 struct out {
-    size_t dim;
+    size_t dim, n;
+    int64_t open_ns, embed_ns; /* time spent */
     cfb_file_writer_t *file;
-    float *vectors; /* (GROUP, dim) */
+    float *vectors;        /* (GROUP, dim) */
+    cfb_embed_shard shard; /* n: all texts; count 0: this process embeds them all */
+    size_t first, end;     /* the texts that are its own */
 };
 
-/* NumPy's format 1.0: a magic, a version, the header's length, a Python literal padded to a multiple of 64 bytes. */
-static cfb_code put_header(struct out *o, size_t n, cfb_err *err) {
-    static const uint16_t one = 1;
-    char head[192], literal[128];
-    const char *order = *(const unsigned char *)&one ? "<" : ">";
-    int len =
-        snprintf(literal, sizeof literal, "{'descr': '%sf4', 'fortran_order': False, 'shape': (%zu, %zu), }", order, n, o->dim);
-    memset(head, ' ', sizeof head);
-    memcpy(head, "\x93NUMPY\x01\x00\x76\x00", 10);
-    memcpy(head + 10, literal, (size_t)len);
-    head[127] = '\n';
-    return cfb_file_writer_write(o->file, head, 128, err);
+/* Once the number of texts is known. */
+static cfb_code begin(struct out *o, size_t n, cfb_err *err) {
+    o->shard.n = n;
+    o->first = cfb_cli_embed_first(o->shard.index, o->shard.count, n);
+    o->end = cfb_cli_embed_first(o->shard.index + 1, o->shard.count, n);
+    return cfb_cli_npy_header(o->file, o->end - o->first, o->dim, err);
 }
 
-static cfb_code put_texts(struct out *o, const cfb_str *texts, size_t n, uint64_t first, cfb_err *err) {
-    size_t dim = o->dim;
-    for (size_t at = 0; at < n; at += GROUP) {
+/* Texts first, first + 1, ...: those that are this process's own. */
+static cfb_code put_texts(struct out *o, const cfb_str *texts, size_t n, size_t first, cfb_err *err) {
+    size_t dim = o->dim, skip = first < o->first ? o->first - first : 0;
+    if (first >= o->end || skip >= n) return CFB_OK;
+    if (o->end - first < n) n = o->end - first;
+    for (size_t at = skip; at < n; at += GROUP) {
         size_t m = n - at < GROUP ? n - at : GROUP;
+        int64_t begin_ns = cfb_now_ns();
         cfb_code rc = cfb_cli_embed_texts(texts + at, m, o->vectors, err);
+        cfb_cli_stage_end("embed", begin_ns);
+        o->embed_ns += cfb_now_ns() - begin_ns;
+        o->n += m;
         if (rc == CFB_EENCODING)
-            cfb_err_add_context(err, "text %llu", (unsigned long long)(first + at + (err ? err->offset : 0) + 1));
+            cfb_err_add_context(err, "text %llu", (unsigned long long)first + at + (err ? err->offset : 0) + 1);
         if (rc == CFB_OK) rc = cfb_file_writer_write(o->file, o->vectors, m * dim * sizeof *o->vectors, err);
         if (rc != CFB_OK) return rc;
     }
@@ -71,7 +77,8 @@ static cfb_code embed_lines(struct out *o, const char *in, cfb_err *err) {
     if (lines == NULL && rc == CFB_OK) rc = cfb_err_set(err, CFB_ENOMEM, "out of memory (%zu lines)", n);
     if (rc == CFB_OK) {
         cut_lines(cfb_buf_str(&text), lines);
-        rc = put_header(o, n, err);
+        o->shard.input = cfb_hash64_long(text.len ? text.ptr : "", text.len);
+        rc = begin(o, n, err);
     }
     if (rc == CFB_OK) rc = put_texts(o, lines, n, 0, err);
     free(lines);
@@ -90,10 +97,12 @@ static cfb_code embed_column(struct out *o, const char *in, const char *column, 
     opts.columns = &wanted;
     opts.n_columns = 1;
     cfb_code rc = cfb_reader_open(in, &opts, &r, err);
-    if (rc == CFB_OK && !count) rc = put_header(o, *n, err);
+    if (rc == CFB_OK && !count) rc = begin(o, *n, err);
     size_t seen = 0;
     while (rc == CFB_OK && (rc = cfb_reader_next(r, &rows, err)) == CFB_OK && rows.n_rows > 0) {
         if (!count) rc = put_texts(o, rows.cells, rows.n_rows, seen, err);
+        for (size_t i = 0; count && o->shard.count && i < rows.n_rows; i++)
+            o->shard.input = cfb_hash64(rows.cells[i].len ? rows.cells[i].ptr : "", rows.cells[i].len, o->shard.input);
         seen += rows.n_rows;
     }
     if (rc == CFB_OK && !count && seen != *n) rc = cfb_err_set(err, CFB_EDATA, "%s changed while it was read", in);
@@ -102,22 +111,59 @@ static cfb_code embed_column(struct out *o, const char *in, const char *column, 
     return rc;
 }
 
+/* What was computed, and how fast: without opening the model, reading and writing. */
+static cfb_code print_summary(const struct out *o, cfb_err *err) {
+    cfb_buf b = CFB_BUF_INIT(0);
+    cfb_jw w;
+    cfb_encoder_work work;
+    const char *source = cfb_cli_embed_source(&work);
+    cfb_jw_init(&w, &b, 2);
+    cfb_jw_obj(&w);
+    cfb_jw_member_strz(&w, "schema", "cfbench.embed/1");
+    cfb_jw_member_strz(&w, "model", source);
+    cfb_jw_member_int(&w, "dimension", (int64_t)o->dim);
+    cfb_jw_member_int(&w, "texts", (int64_t)o->n);
+    cfb_jw_member_int(&w, "computed_texts", (int64_t)work.texts);
+    cfb_jw_member_int(&w, "computed_tokens", (int64_t)work.tokens);
+    cfb_jw_member_num(&w, "open_s", (double)o->open_ns * 1e-9);
+    cfb_jw_member_num(&w, "embed_s", (double)o->embed_ns * 1e-9);
+    cfb_jw_end_obj(&w);
+    cfb_code rc = cfb_jw_finish(&w, err);
+    if (rc == CFB_OK) rc = cfb_buf_append_char(&b, '\n', err);
+    if (rc == CFB_OK) rc = cfb_cli_print(cfb_buf_str(&b), err);
+    cfb_buf_free(&b);
+    return rc;
+}
+
 cfb_code cfb_cmd_embed(const cfb_config *c, cfb_err *err) {
     const char *in = c->args[0], *to = c->args[1];
-    struct out o = {0};
+    struct out o = {.shard = {.index = (uint64_t)c->shard_index, .count = (uint64_t)c->shard_count}};
+    char path[PATH_MAX], name[48];
     size_t n = 0;
+    if (c->shard_count) {
+        cfb_shard_folder((cfb_shard){c->shard_index, c->shard_count}, name);
+        if (snprintf(path, sizeof path, "%s.%s", to, name) >= (int)sizeof path)
+            return cfb_err_set(err, CFB_ELIMIT, "%.200s...: too long", to);
+        to = path;
+    }
     if (cfb_path_exists(to) && !c->force) return cfb_err_set(err, CFB_EUSAGE, "%s is there already; --force replaces it", to);
+    int64_t begin_ns = cfb_now_ns();
     cfb_code rc = cfb_cli_embed_open(c, &o.dim, err);
+    cfb_cli_stage_end("open the model", begin_ns);
+    o.open_ns = cfb_now_ns() - begin_ns;
     if (rc != CFB_OK) return rc;
     o.vectors = malloc(GROUP * o.dim * sizeof *o.vectors);
     if (o.vectors == NULL) rc = cfb_err_set(err, CFB_ENOMEM, "out of memory (vectors)");
     if (rc == CFB_OK && c->column) rc = embed_column(&o, in, c->column, true, &n, err);
     if (rc == CFB_OK) rc = cfb_file_writer_open(to, &o.file, err);
     if (rc == CFB_OK) rc = c->column ? embed_column(&o, in, c->column, false, &n, err) : embed_lines(&o, in, err);
+    o.shard.dim = o.dim;
+    cfb_cli_embed_hash(o.shard.model);
+    if (rc == CFB_OK && c->shard_count) rc = cfb_cli_embed_shard_end(o.file, &o.shard, err);
     if (o.file && rc == CFB_OK)
         rc = cfb_file_writer_commit(o.file, err);
     else
         cfb_file_writer_abort(o.file);
     free(o.vectors);
-    return rc;
+    return rc == CFB_OK && c->json ? print_summary(&o, err) : rc;
 }

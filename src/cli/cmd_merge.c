@@ -25,19 +25,26 @@ static cfb_code add(struct found *f, const char *path, cfb_err *err) {
     return CFB_OK;
 }
 
+/* The file of a shard's folder: a run store, or scores. False: it has neither. */
+static bool file_of(const char *folder, char path[PATH_MAX]) {
+    static const char *const names[] = {"run.db", CFB_SCORE_SHARD_FILE};
+    for (size_t i = 0; i < 2; i++)
+        if (snprintf(path, PATH_MAX, "%s/%s", folder, names[i]) < PATH_MAX && cfb_path_exists(path)) return true;
+    return false;
+}
+
 /* All shards in a folder. */
 static cfb_code add_shards(struct found *f, const char *folder, cfb_err *err) {
-    char path[PATH_MAX];
+    char path[PATH_MAX], file[PATH_MAX];
     DIR *d = opendir(folder);
     if (d == NULL) return cfb_err_set_errno(err, errno, "cannot read the folder %s", folder);
     cfb_code rc = CFB_OK;
     for (struct dirent *e; rc == CFB_OK && (e = readdir(d)) != NULL;) {
         cfb_shard s;
         if (!cfb_shard_folder_parse(e->d_name, &s)) continue;
-        if (snprintf(path, sizeof path, "%s/%s/run.db", folder, e->d_name) >= (int)sizeof path)
-            rc = cfb_err_set(err, CFB_ELIMIT, "%s: too long", folder);
-        else if (cfb_path_exists(path)) /* else: a shard that has not begun, and will be missed */
-            rc = add(f, path, err);
+        rc = cfb_path_join(path, sizeof path, folder, e->d_name, err);
+        if (rc == CFB_OK && file_of(path, file)) /* else: a shard that has not begun, and will be missed */
+            rc = add(f, file, err);
     }
     closedir(d);
     return rc;
@@ -49,13 +56,14 @@ static cfb_code find(const cfb_config *c, struct found *f, cfb_err *err) {
     for (size_t i = 1; i < c->n_args && rc == CFB_OK; i++) {
         size_t before = f->n;
         if (!cfb_path_exists(c->args[i])) return cfb_err_set(err, CFB_ENOTFOUND, "there is no %s", c->args[i]);
-        rc = cfb_cli_store_path(c->args[i], path, err);
-        if (rc == CFB_OK && (!cfb_path_is_dir(c->args[i]) || cfb_path_exists(path)))
-            rc = add(f, path, err);
-        else if (rc == CFB_OK)
-            rc = add_shards(f, c->args[i], err);
+        if (!cfb_path_is_dir(c->args[i]))
+            rc = add(f, c->args[i], err);
+        else
+            rc = file_of(c->args[i], path) ? add(f, path, err) : add_shards(f, c->args[i], err);
         if (rc == CFB_OK && f->n == before)
-            rc = cfb_err_set(err, CFB_ENOTFOUND, "%s: no shard in it (looked for run.db and shard-*-of-*/run.db)", c->args[i]);
+            rc = cfb_err_set(err, CFB_ENOTFOUND,
+                             "%s: no shard in it (looked for run.db and " CFB_SCORE_SHARD_FILE ", and for them in shard-*-of-*)",
+                             c->args[i]);
     }
     return rc;
 }
@@ -75,19 +83,14 @@ static void settle(struct found *f) {
     f->n = n;
 }
 
-cfb_code cfb_cmd_merge(const cfb_config *c, cfb_err *err) {
-    struct found f = {0};
+static cfb_code merge_runs(const cfb_config *c, const char *out, const char *const *paths, size_t n, cfb_err *err) {
     cfb_merge_summary sum = {0};
     char path[PATH_MAX];
     uint64_t n_failed = 0;
-    const char *out = c->args[0];
-    cfb_code rc = find(c, &f, err);
-    settle(&f);
-    if (rc == CFB_OK && cfb_path_exists(out) && !cfb_path_is_dir(out))
-        rc = cfb_err_set(err, CFB_EUSAGE, "%s is a file; merge writes a folder", out);
-    if (rc == CFB_OK) rc = cfb_mkdir_p(out, err);
-    if (rc == CFB_OK) rc = cfb_path_join(path, sizeof path, out, "run.db", err);
-    if (rc == CFB_OK) rc = cfb_store_merge(path, c->force, (const char *const *)f.paths, f.n, &sum, err);
+    cfb_code rc = cfb_path_join(path, sizeof path, out, "run.db", err);
+    int64_t begin_ns = cfb_cli_stage_begin();
+    if (rc == CFB_OK) rc = cfb_store_merge(path, c->force, paths, n, &sum, err);
+    cfb_cli_stage_end("join shards", begin_ns);
     if (rc == CFB_OK && !c->quiet)
         fprintf(stderr, "merged %zu shards: %zu tasks, %lld rows, %lld replies, %lld failed calls; run store: %s\n", sum.n_stores,
                 sum.n_tasks, (long long)sum.n_rows, (long long)sum.n_replies, (long long)sum.n_failures, path);
@@ -96,6 +99,31 @@ cfb_code cfb_cmd_merge(const cfb_config *c, cfb_err *err) {
     if (rc == CFB_OK && n_failed)
         rc = cfb_err_set(err, CFB_EPARTIAL, "%llu row%s no answer; run the shards again, and merge again with --force",
                          (unsigned long long)n_failed, n_failed == 1 ? " has" : "s have");
+    return rc;
+}
+
+cfb_code cfb_cmd_merge(const cfb_config *c, cfb_err *err) {
+    struct found f = {0};
+    size_t n_scores = 0, n_vectors = 0;
+    const char *out = c->args[0];
+    cfb_code rc = find(c, &f, err);
+    settle(&f);
+    const char *const *paths = (const char *const *)f.paths;
+    for (size_t i = 0; i < f.n; i++) {
+        n_scores += cfb_score_shard_is_one(paths[i]);
+        n_vectors += cfb_cli_is_npy(paths[i]);
+    }
+    if (rc == CFB_OK && n_scores + n_vectors > 0 && n_scores < f.n && n_vectors < f.n)
+        rc = cfb_err_set(err, CFB_EUSAGE, "shards of runs, of 'score' and of 'embed' do not go together");
+    if (rc == CFB_OK && n_vectors) {
+        rc = cfb_cli_merge_vectors(c, out, paths, f.n, err);
+        goto out;
+    }
+    if (rc == CFB_OK && cfb_path_exists(out) && !cfb_path_is_dir(out))
+        rc = cfb_err_set(err, CFB_EUSAGE, "%s is a file; merge writes a folder", out);
+    if (rc == CFB_OK) rc = cfb_mkdir_p(out, err);
+    if (rc == CFB_OK) rc = n_scores ? cfb_cli_merge_scores(c, out, paths, f.n, err) : merge_runs(c, out, paths, f.n, err);
+out:
     for (size_t i = 0; i < f.n; i++) free(f.paths[i]);
     free(f.paths);
     return rc;

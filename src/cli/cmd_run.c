@@ -49,13 +49,18 @@ cfb_code cfb_cmd_run(const cfb_config *c, cfb_err *err) {
 cfb_code cfb_cmd_report(const cfb_config *c, cfb_err *err) {
     uint64_t n_failed = 0;
     const char *run = c->args[0], *dir = c->out ? c->out : run; /* a run is its folder, unless run.db itself was named */
-    char folder[PATH_MAX];
+    char folder[PATH_MAX], store[PATH_MAX];
     if (c->out == NULL && !cfb_path_is_dir(run)) {
         const char *base = cfb_path_base(run);
         snprintf(folder, sizeof folder, "%.*s", base == run ? 1 : (int)(base - run), base == run ? "." : run);
         dir = folder;
     }
-    cfb_code rc = cfb_cli_publish_store(c, run, dir, 0, &n_failed, err);
+    cfb_code rc = cfb_cli_store_path(run, store, err);
+    if (rc == CFB_OK && !cfb_path_exists(store)) /* where many will look first for a report of their files */
+        rc = cfb_err_set(err, CFB_ENOTFOUND,
+                         "there is no run store %.500s; of files with outputs 'cfbench score %.500s --out DIR' makes a report",
+                         store, run);
+    if (rc == CFB_OK) rc = cfb_cli_publish_store(c, run, dir, 0, &n_failed, err);
     return rc == CFB_OK && n_failed ? failed_rows(n_failed, "`cfbench generate` asks for them again", err) : rc;
 }
 
@@ -122,7 +127,9 @@ static cfb_code export_jsonl(const char *path, const char *dir, bool force, cfb_
     struct jsonl_job j = {.dir = dir, .force = force, .line = CFB_BUF_INIT(0)};
     cfb_code rc = cfb_mkdir_p(dir, err);
     if (rc == CFB_OK) rc = cfb_store_open(path, CFB_STORE_READ, &j.store, err);
+    int64_t begin_ns = cfb_cli_stage_begin();
     if (rc == CFB_OK) rc = cfb_store_each_task(j.store, jsonl_task, &j, err);
+    cfb_cli_stage_end("copy rows", begin_ns);
     cfb_store_close(j.store, NULL);
     cfb_buf_free(&j.line);
     return rc;

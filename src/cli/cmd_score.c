@@ -1,5 +1,8 @@
 /* cfbench score PATH...: run stores, response files, and folders of them. */
 #include "cli/scoring.h"
+#ifdef CFB_MPI
+#include "cfbench/team.h"
+#endif
 
 #include <signal.h>
 #include <stdio.h>
@@ -33,22 +36,52 @@ static void stop_in_order(void) {
     sigaction(SIGTERM, &a, NULL);
 }
 
-cfb_code cfb_cmd_score(const cfb_config *c, cfb_err *err) {
+/* Of several ranks over MPI: the others send what they scored to rank 0. */
+static cfb_code join_ranks(const cfb_config *c, cfb_scoring_t *s, cfb_err *err) {
+#ifdef CFB_MPI
+    const cfb_rank_link link = {c->rank, c->n_ranks, cfb_team_send, cfb_team_receive};
+    return cfb_ranks_new(&link, &s->ranks, err);
+#else
+    (void)c, (void)s;
+    return cfb_err_set(err, CFB_EBUG, "ranks without MPI");
+#endif
+}
+
+static void leave_ranks(void) {
+#ifdef CFB_MPI
+    cfb_team_sent();
+#endif
+}
+
+cfb_code cfb_cli_score(const cfb_config *c, cfb_score_shards_t *shards, cfb_err *err) {
     cfb_scoring_t *s = NULL;
     cfb_buf performance = CFB_BUF_INIT(0);
     cfb_watch_t *w = cfb_watch_start(c);
     stop_in_order();
     cfb_code rc = cfb_scoring_new(c, &s, err);
-    if (rc == CFB_OK) rc = cfb_scoring_add_sources(s, c->out, CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS, err);
+    if (rc == CFB_OK) s->shards_in = shards;
+    if (rc == CFB_OK && c->n_ranks > 1 && !shards) rc = join_ranks(c, s, err);
+    bool speaks = c->shard_count == 0 && c->rank == 0; /* else another process does, or will */
+    if (rc == CFB_OK) rc = cfb_scoring_add_sources(s, speaks ? c->out : NULL, CFB_EXPORT_SCORES | CFB_EXPORT_DETAILS, err);
     if (rc == CFB_OK && cfb_scoring_n_results(s) == 0 && cfb_scoring_n_skipped(s) == 0)
         rc = c->tasks ? cfb_err_set(err, CFB_EUSAGE, "--tasks %s: none of these is in what was given", c->tasks)
                       : cfb_err_set(err, CFB_EDATA, "there is no row to score in what was given");
     if (rc == CFB_OK) rc = cfb_scoring_check_metrics(s, err);
+    if (rc == CFB_OK && shards) rc = cfb_scoring_check_looked_up(s, err);
     cfb_cli_release_signals();
     cfb_watch_stop(w, rc == CFB_OK ? s : NULL, &performance);
-    if (rc == CFB_OK) rc = cfb_scoring_publish(s, c->out, c->verbose && performance.len ? performance.ptr : NULL, err);
-    if (rc == CFB_OK) rc = partial(s, err);
+    if (c->rank > 0) {
+        if (rc != CFB_OK && s && s->ranks) cfb_ranks_fail(s->ranks, err);
+    } else if (rc == CFB_OK && s->shard_out) {
+        rc = cfb_scoring_end_shard(s, err);
+    } else if (rc == CFB_OK) {
+        rc = cfb_scoring_publish(s, c->out, c->verbose && performance.len ? performance.ptr : NULL, err);
+        if (rc == CFB_OK) rc = partial(s, err);
+    }
+    if (s && s->ranks && (rc == CFB_OK || rc == CFB_EPARTIAL || c->rank > 0)) leave_ranks();
     cfb_scoring_free(s);
     cfb_buf_free(&performance);
     return rc;
 }
+
+cfb_code cfb_cmd_score(const cfb_config *c, cfb_err *err) { return cfb_cli_score(c, NULL, err); }

@@ -1,4 +1,4 @@
-/* cfbench tune score|client|all: the fastest settings for this machine, this data and this server. */
+/* cfbench tune score|embed|client|all: the fastest settings for this machine, this data and this server. */
 #include "cli/asking.h"
 #include "cli/tune.h"
 
@@ -8,6 +8,7 @@
 
 #define DATA_BYTES ((uint64_t)128 << 20)
 #define CLIENT_ROWS 8192
+#define MOST_ROWS 32768
 #define MOCK_LATENCY_S 0.05
 
 static void told(void *ctx, size_t point, int round, double rate) {
@@ -15,7 +16,7 @@ static void told(void *ctx, size_t point, int round, double rate) {
     char what[160];
     if (s->c->quiet) return;
     tune_describe(s, point, what, sizeof what);
-    fprintf(stderr, "%s, round %d: %-48s %10.1f %s\n", tune_kind_name(s->kind), round, what, rate, tune_unit(s->kind));
+    fprintf(stderr, "%s, round %d: %-62s %10.1f %s\n", tune_kind_name(s->kind), round, what, rate, tune_unit(s->kind));
 }
 
 static cfb_code search(tune_sweep *s, double budget_s, cfb_err *err) {
@@ -41,18 +42,43 @@ static cfb_code tune_score(tune_sweep *s, double budget_s, cfb_err *err) {
     return rc == CFB_OK ? search(s, budget_s, err) : rc;
 }
 
+static cfb_code tune_embed(tune_sweep *s, double budget_s, cfb_err *err) {
+    bool own = s->c->n_args > 1 && strcmp(s->c->args[0], "embed") == 0; /* the PATH of `all` is to be scored */
+    s->kind = TUNE_EMBED;
+    if (s->c->embed_model == NULL)
+        return cfb_err_set(err, CFB_ECONFIG,
+                           "tune embed: name the model's folder with --embed-model (scripts/get-bge.sh fetches one)");
+    tune_make_points(s);
+    double run_s = budget_s / (4.0 * (double)s->n);
+    run_s = run_s < 0.2 ? 0.2 : run_s > 2 ? 2 : run_s;
+    cfb_code rc = tune_make_texts(s, own ? s->c->args[1] : NULL, run_s, err);
+    return rc == CFB_OK ? search(s, budget_s, err) : rc;
+}
+
+static cfb_code count_tasks(tune_sweep *s, cfb_err *err) {
+    cfb_suite_t *suite = NULL;
+    size_t *tasks = NULL;
+    cfb_code rc = cfb_suite_load(s->c->suite, s->c->data, 0, &suite, err);
+    if (rc == CFB_OK) rc = cfb_cli_pick_tasks(s->c, suite, &tasks, &s->n_tasks, err);
+    free(tasks);
+    cfb_suite_free(suite);
+    return rc;
+}
+
 /* Without --model: a mock server in this process, which has the latency of --mock-latency. */
 static cfb_code tune_client(tune_sweep *s, double budget_s, cfb_err *err) {
     cfb_code rc = CFB_OK;
+    size_t rows = s->c->in_flight > CLIENT_ROWS / 8 ? (size_t)s->c->in_flight * 8 : CLIENT_ROWS;
     s->kind = TUNE_CLIENT;
     if (s->c->model != NULL && !s->c->mock) {
         s->url = s->c->base_url;
         s->suite = s->c->suite;
+        rc = count_tasks(s, err);
     } else {
         cfb_config c = *s->c;
         if (c.mock_latency <= 0) c.mock_latency = MOCK_LATENCY_S;
         s->latency_s = c.mock_latency + c.mock_ttft;
-        rc = tune_make_suite(s, CLIENT_ROWS, err);
+        rc = tune_make_suite(s, rows < MOST_ROWS ? rows : MOST_ROWS, err);
         if (rc == CFB_OK) rc = cfb_cli_start_mock(&c, &s->mock, err);
         if (rc == CFB_OK) snprintf(s->mock_url, sizeof s->mock_url, "http://127.0.0.1:%d/v1", cfb_mock_port(s->mock));
     }
@@ -75,28 +101,49 @@ static cfb_code measure_roofs(const cfb_config *c, cfb_tune_roof roofs[2], size_
     return rc;
 }
 
-cfb_code cfb_cmd_tune(const cfb_config *c, cfb_err *err) {
+struct wanted {
+    bool score, embed, client;
+};
+
+/* `all` embeds where there is a model to embed with. */
+static cfb_code read_wanted(const cfb_config *c, struct wanted *w, cfb_err *err) {
     const char *what = c->args[0];
-    bool all = strcmp(what, "all") == 0, score = all || strcmp(what, "score") == 0, client = all || strcmp(what, "client") == 0;
+    bool all = strcmp(what, "all") == 0;
+    *w = (struct wanted){all || strcmp(what, "score") == 0, (all && c->embed_model) || strcmp(what, "embed") == 0,
+                         all || strcmp(what, "client") == 0};
+    if (w->score || w->embed || w->client) return CFB_OK;
+    return cfb_err_set(err, CFB_EUSAGE, "tune what? '%.40s' is none of: score, embed, client, all", what);
+}
+
+static cfb_code sweep_all(const cfb_config *c, struct wanted w, tune_sweep *s, size_t *n, cfb_err *err) {
+    double each_s = c->budget / (w.score + w.embed + w.client);
+    cfb_code rc = CFB_OK;
+    if (w.score) rc = tune_score(&s[(*n)++], each_s, err);
+    if (rc == CFB_OK && w.embed) rc = tune_embed(&s[(*n)++], each_s, err);
+    if (rc == CFB_OK && w.client) rc = tune_client(&s[(*n)++], each_s, err);
+    return rc;
+}
+
+cfb_code cfb_cmd_tune(const cfb_config *c, cfb_err *err) {
+    struct wanted w;
     cfb_tune_roof roofs[2];
     size_t n_roofs = 0, n = 0;
     char scratch[PATH_MAX];
-    if (!score && !client) return cfb_err_set(err, CFB_EUSAGE, "tune what? '%.40s' is none of: score, client, all", what);
-    tune_sweep *s = calloc(2, sizeof *s);
-    cfb_code rc = s ? make_scratch(scratch, err) : cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    cfb_code rc = read_wanted(c, &w, err);
+    if (rc != CFB_OK) return rc;
+    tune_sweep *s = calloc(TUNE_KINDS, sizeof *s);
+    rc = s ? make_scratch(scratch, err) : cfb_err_set(err, CFB_ENOMEM, "out of memory");
     if (rc != CFB_OK) {
         free(s);
         return rc;
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < TUNE_KINDS; i++) {
         s[i].c = c;
         memcpy(s[i].scratch, scratch, sizeof scratch);
     }
     cfb_cli_catch_signals(false);
-    double each_s = c->budget / (score && client ? 2 : 1);
     rc = measure_roofs(c, roofs, &n_roofs, err);
-    if (rc == CFB_OK && score) rc = tune_score(&s[n++], each_s, err);
-    if (rc == CFB_OK && client) rc = tune_client(&s[n++], each_s, err);
+    if (rc == CFB_OK) rc = sweep_all(c, w, s, &n, err);
     cfb_cli_release_signals();
     tune_remove_folder(scratch);
     if (rc == CFB_OK) rc = tune_write_files(c, s, n, roofs, n_roofs, err);

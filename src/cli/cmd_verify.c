@@ -122,15 +122,16 @@ static cfb_code source_of(const char *dir, cfb_buf *out, cfb_err *err) {
     return rc;
 }
 
-/* The language that the run's page says it is in. Without a page: English. */
+/* The language of the run's page, or of its Markdown where there is no page. Without both: English. */
 static cfb_code language_of(const char *dir, cfb_report_language *language, cfb_err *err) {
     char path[PATH_MAX];
     cfb_buf text = CFB_BUF_INIT(MAX_FILE);
     *language = CFB_REPORT_EN;
     cfb_code rc = cfb_path_join(path, sizeof path, dir, "report.html", err);
+    if (rc == CFB_OK && !cfb_path_exists(path)) rc = cfb_path_join(path, sizeof path, dir, "report.md", err);
     if (rc != CFB_OK || !cfb_path_exists(path)) return rc;
     rc = cfb_file_read(path, MAX_FILE, &text, err);
-    if (rc == CFB_OK) *language = cfb_report_html_language(cfb_buf_str(&text));
+    if (rc == CFB_OK) *language = cfb_report_language_of(cfb_buf_str(&text));
     cfb_buf_free(&text);
     return rc;
 }
@@ -179,7 +180,9 @@ cfb_code cfb_cmd_verify(const cfb_config *c, cfb_err *err) {
     snprintf(dir, sizeof dir, "%.*s", base == store ? 1 : (int)(base - store), base == store ? "." : store);
     if (mkdtemp(to) == NULL) return cfb_err_set_errno(err, errno, "cannot make the folder %s", to);
     rc = make_again(c, store, dir, to, err);
+    int64_t begin_ns = cfb_cli_stage_begin();
     cfb_code compared = compare_and_remove(to, dir, "", 0, rc == CFB_OK, &n, rc == CFB_OK ? err : NULL);
+    cfb_cli_stage_end("compare files", begin_ns);
     if (rc == CFB_OK) rc = compared;
     if (rc == CFB_OK && !c->quiet) rc = cfb_cli_print(cfb_buf_str(&n.text), err);
     if (rc == CFB_OK) rc = judge(dir, &n, err);

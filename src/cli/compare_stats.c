@@ -33,9 +33,9 @@ static double mean_of(const double *x, size_t n) {
 static void set_power(cfb_compare_pair *p, double n, double alpha) {
     uint64_t rows;
     p->detectable = p->rows_needed = NAN;
-    if (isnan(p->se)) return;
+    if (!(p->se > 0)) return;
     if (cfb_stats_min_difference(p->se, 1, alpha, POWER, &p->detectable, NULL) != CFB_OK) p->detectable = NAN;
-    if (p->diff != 0 && p->se > 0 && cfb_stats_rows_needed(p->se * sqrt(n), p->diff, alpha, POWER, &rows, NULL) == CFB_OK)
+    if (p->diff != 0 && cfb_stats_rows_needed(p->se * sqrt(n), p->diff, alpha, POWER, &rows, NULL) == CFB_OK)
         p->rows_needed = (double)rows;
 }
 
@@ -46,6 +46,15 @@ static void set_p(const cfb_stats_flip *flip, cfb_compare_pair *p) {
     bool beyond = !flip->exact && flip->n_extreme == 0 && by_t < flip->p;
     p->p = beyond ? by_t : flip->p;
     p->test = beyond ? "t" : "permutation";
+}
+
+/* That all of these rows differ alike does not mean that all others do. As many of them may differ otherwise, and by as much as
+ * scores can, as Wilson's interval of 0 in n allows. */
+static void bound_without_spread(double n, double confidence, cfb_compare_pair *p) {
+    cfb_stats_interval share;
+    if (p->se != 0 || isnan(p->df) || cfb_stats_wilson(0, (uint64_t)n, confidence, &share, NULL) != CFB_OK) return;
+    p->lo = fmax(-1, p->diff * (1 - share.hi) - share.hi);
+    p->hi = fmin(1, p->diff * (1 - share.hi) + share.hi);
 }
 
 static int by_change(const void *a, const void *b) {
@@ -89,6 +98,7 @@ static cfb_code fill_pair(const cli_rows *rows, const cfb_stats_opts *o, cfb_com
     p->hi = c.interval.hi;
     p->se = c.se_diff;
     p->df = c.n_clusters > 1 ? (double)(c.n_clusters - 1) : NAN;
+    bound_without_spread((double)c.n_clusters, o->confidence, p);
     set_p(&c.flip, p);
     if (c.binary && rows->apart) {
         p->p = c.mcnemar.p_mid;
@@ -132,23 +142,29 @@ cfb_code cli_line_of_task(const cli_rows *rows, size_t n_runs, const cfb_stats_o
 /* All rows of the tasks one behind the other. */
 typedef struct pooled {
     double *weighted; /* difference times n / (tasks * rows of its task): their mean is the mean over tasks */
-    double *centred;  /* the same less its task's mean: spread within tasks, which is all the chance there is */
+    double *centred;  /* the same less its task's mean, times sqrt(m / (m - 1)) for the m clusters of its task: spread within
+                         tasks, which is all the chance there is */
     uint64_t *cluster;
     size_t n;
+    bool spread_known; /* no task is a single cluster */
 } pooled;
 
-static void pool_pair(const cli_rows *const *tasks, size_t n_tasks, cfb_compare_pair *p, const double *diffs, pooled *all) {
+static void pool_pair(const cli_rows *const *tasks, const cfb_compare_line *const *lines, size_t n_tasks, cfb_compare_pair *p,
+                      const double *diffs, pooled *all) {
     size_t k = 0;
     p->better = p->same = p->worse = 0;
+    all->spread_known = true;
     for (size_t t = 0; t < n_tasks; t++) {
         const cli_rows *r = tasks[t];
         const double *a = r->score + p->a * r->n, *b = r->score + p->b * r->n;
-        double weight = (double)all->n / ((double)n_tasks * (double)r->n);
+        double weight = (double)all->n / ((double)n_tasks * (double)r->n), m = (double)lines[t]->n_clusters;
+        double spread = m > 1 ? weight * sqrt(m / (m - 1)) : 0;
+        all->spread_known = all->spread_known && m > 1;
         for (size_t i = 0; i < r->n; i++, k++) {
             bool equal = fabs(b[i] - a[i]) <= 1e-12 * fmax(fabs(a[i]), fabs(b[i])); /* as cfb_stats_compare */
             double d = equal ? 0 : b[i] - a[i];
             all->weighted[k] = d * weight;
-            all->centred[k] = (d - diffs[t]) * weight;
+            all->centred[k] = (d - diffs[t]) * spread;
             all->cluster[k] = r->cluster[i];
             p->better += d > 0;
             p->same += equal;
@@ -164,10 +180,11 @@ static cfb_code fill_mean(size_t n_tasks, const pooled *all, const cfb_stats_opt
     cfb_code rc = cfb_stats_describe(all->centred, all->n, all->cluster, o->confidence, &s, err);
     if (rc == CFB_OK) rc = cfb_stats_sign_flip(all->weighted, all->n, all->cluster, o, &flip, err);
     if (rc != CFB_OK) return rc;
+    double m = (double)s.n_clusters;
     *n_clusters = s.n_clusters;
-    p->se = s.se;
-    p->df = s.n_clusters > n_tasks ? (double)(s.n_clusters - n_tasks) : NAN;
-    double half = isnan(p->df) ? NAN : cfb_stats_t_quantile(0.5 + 0.5 * o->confidence, p->df) * s.se;
+    p->se = all->spread_known && m > 1 ? s.se * sqrt((m - 1) / m) : NAN; /* each task has a factor of its own */
+    p->df = !isnan(p->se) && s.n_clusters > n_tasks ? m - (double)n_tasks : NAN;
+    double half = isnan(p->df) ? NAN : cfb_stats_t_quantile(0.5 + 0.5 * o->confidence, p->df) * p->se;
     p->lo = p->diff - half;
     p->hi = p->diff + half;
     set_p(&flip, p);
@@ -176,20 +193,35 @@ static cfb_code fill_mean(size_t n_tasks, const pooled *all, const cfb_stats_opt
     return CFB_OK;
 }
 
-/* As report_means does. */
+/* Limits of a mean over n tasks from those of the tasks, as report_means does. off: sums of the squared distances. */
+static void add_limits(double score, double lo, double hi, double off[2]) {
+    off[0] += (score - lo) * (score - lo);
+    off[1] += (hi - score) * (hi - score);
+}
+
 static void mean_interval(const cfb_compare_line *const *tasks, size_t n_tasks, size_t run, double score,
                           cfb_report_interval *out) {
-    double below = 0, above = 0, n = (double)n_tasks;
+    double off[2] = {0, 0}, n = (double)n_tasks;
     for (size_t t = 0; t < n_tasks; t++) {
         const cfb_report_interval *v = &tasks[t]->interval[run];
         if (v->method == NULL) return;
-        double a = tasks[t]->score[run] - v->lo, b = v->hi - tasks[t]->score[run];
-        below += a * a;
-        above += b * b;
+        add_limits(tasks[t]->score[run], v->lo, v->hi, off);
     }
-    out->lo = score - sqrt(below) / n;
-    out->hi = score + sqrt(above) / n;
+    out->lo = score - sqrt(off[0]) / n;
+    out->hi = score + sqrt(off[1]) / n;
     out->method = "mover";
+}
+
+/* No task has a spread: see bound_without_spread. */
+static void bound_mean_without_spread(const cfb_compare_line *const *tasks, size_t n_tasks, size_t pair, cfb_compare_pair *p) {
+    double off[2] = {0, 0}, n = (double)n_tasks;
+    if (p->se != 0 || isnan(p->df)) return;
+    for (size_t t = 0; t < n_tasks; t++) {
+        const cfb_compare_pair *q = &tasks[t]->pairs[pair];
+        add_limits(q->diff, q->lo, q->hi, off);
+    }
+    p->lo = p->diff - sqrt(off[0]) / n;
+    p->hi = p->diff + sqrt(off[1]) / n;
 }
 
 cfb_code cli_line_of_mean(const cli_rows *const *tasks, const cfb_compare_line *const *lines, size_t n_tasks, size_t n_runs,
@@ -197,6 +229,7 @@ cfb_code cli_line_of_mean(const cli_rows *const *tasks, const cfb_compare_line *
     double *score, *diffs = malloc(n_tasks * sizeof *diffs);
     cfb_report_interval *interval;
     pooled all = {0};
+    cfb_stats_opts once = *o;
     line->n_tasks = n_tasks;
     for (size_t t = 0; t < n_tasks; t++) {
         all.n += tasks[t]->n;
@@ -204,6 +237,7 @@ cfb_code cli_line_of_mean(const cli_rows *const *tasks, const cfb_compare_line *
         line->n_failed += tasks[t]->n_failed;
     }
     line->n_rows = all.n;
+    once.n_resamples = 1; /* as for a task: --resamples 0 is no error here */
     all.weighted = malloc(all.n * sizeof *all.weighted);
     all.centred = malloc(all.n * sizeof *all.centred);
     all.cluster = malloc(all.n * sizeof *all.cluster);
@@ -222,8 +256,9 @@ cfb_code cli_line_of_mean(const cli_rows *const *tasks, const cfb_compare_line *
             p->diff += diffs[t];
         }
         p->diff /= (double)n_tasks;
-        pool_pair(tasks, n_tasks, p, diffs, &all);
-        rc = fill_mean(n_tasks, &all, o, p, &line->n_clusters, err);
+        pool_pair(tasks, lines, n_tasks, p, diffs, &all);
+        rc = fill_mean(n_tasks, &all, &once, p, &line->n_clusters, err);
+        bound_mean_without_spread(lines, n_tasks, k, p);
     }
     free(diffs);
     free(all.weighted);

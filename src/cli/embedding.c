@@ -15,7 +15,7 @@ static struct {
     cfb_embed_cache_t *cache;
     size_t dim;
     int n_threads;
-    char source[320], name[340];
+    char source[320], name[340], hash[65];
 } model;
 
 void cfb_cli_embed_close(void) {
@@ -88,6 +88,7 @@ cfb_code cfb_cli_embed_open(const cfb_config *c, size_t *dim, cfb_err *err) {
         model.n_threads = (int)c->threads;
         rc = c->embed_url ? cfb_cli_remote_open(c, &model.dim, model.source, hash, err) : open_encoder(c, hash, err);
         if (rc == CFB_OK) rc = open_cache(c, hash, err);
+        if (rc == CFB_OK) memcpy(model.hash, hash, sizeof model.hash);
         if (rc != CFB_OK)
             cfb_cli_embed_close();
         else
@@ -97,9 +98,16 @@ cfb_code cfb_cli_embed_open(const cfb_config *c, size_t *dim, cfb_err *err) {
     return rc;
 }
 
+void cfb_cli_embed_hash(char hash[65]) { memcpy(hash, model.hash, sizeof model.hash); }
+
 cfb_code cfb_cli_embed_texts(const cfb_str *texts, size_t n, float *out, cfb_err *err) {
     if (model.encoder) return cfb_embed_texts(model.encoder, model.cache, texts, n, out, err);
     return cfb_embed_with(cfb_cli_remote_embed, NULL, model.dim, model.cache, texts, n, out, err);
+}
+
+const char *cfb_cli_embed_source(cfb_encoder_work *work) {
+    *work = model.encoder ? cfb_encoder_work_done(model.encoder) : (cfb_encoder_work){0};
+    return model.source;
 }
 
 /* ---- the metric bge ---- */

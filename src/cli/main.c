@@ -90,7 +90,7 @@ static cfb_code run_command(const cfb_config *c, cfb_err *err) {
 static cfb_code join_ranks(int *argc, char ***argv, cfb_config *c, cfb_err *err) {
 #ifdef CFB_MPI
     bool asks = c->command == CFB_CMD_RUN || c->command == CFB_CMD_GENERATE;
-    if (!asks || c->dry_run || !cfb_team_is_launched()) return CFB_OK;
+    if ((!asks && c->command != CFB_CMD_SCORE) || c->dry_run || !cfb_team_is_launched()) return CFB_OK;
     cfb_code rc = cfb_team_start(argc, argv, &c->rank, &c->n_ranks, err);
     if (c->rank == 0) return rc;
     c->quiet = true;
@@ -123,6 +123,8 @@ int main(int argc, char **argv) {
     } else if (rc == CFB_OK && want == CFB_WANT_PRINT_CONFIG) {
         rc = print_config(&config, &err);
     } else if (rc == CFB_OK) {
+        config.words = (const char *const *)argv + 1;
+        config.n_words = (size_t)argc - 1;
         cfb_cli_log_to_stderr(&config);
         rc = cfb_cli_log_to_file(&config, &err);
         if (rc == CFB_OK) rc = join_ranks(&argc, &argv, &config, &err);

@@ -19,7 +19,7 @@ static void settle_job(cfb_config *c, const cfb_jobenv *env) {
     if (left_s <= 0 && env->end_wall_ms > 0) {
         left_s = (double)(env->end_wall_ms - cfb_wall_ms()) * 1e-3;
         if (left_s < -3600 || left_s > 31536000) return; /* no limit, or a variable of another job */
-        if (left_s < 1e-3) left_s = 1e-3; /* it is over, and about to be killed: nothing fits any more */
+        if (left_s < 1e-3) left_s = 1e-3;                /* it is over, and about to be killed: nothing fits any more */
         cfb_log(CFB_LOG_DEBUG, "job %s ends in %.0f s", env->job_id ? env->job_id : "", left_s);
     }
     if (left_s > 0) c->end_ns = now + (int64_t)(left_s * 1e9);
@@ -56,12 +56,22 @@ cfb_code cfb_cli_place(cfb_config *c, cfb_err *err) {
     cfb_shard shard;
     char name[48], path[PATH_MAX];
     cfb_str copy;
-    if (c->command != CFB_CMD_RUN && c->command != CFB_CMD_GENERATE) return CFB_OK;
+    bool asks = c->command == CFB_CMD_RUN || c->command == CFB_CMD_GENERATE;
+    if (!asks && c->command != CFB_CMD_SCORE && c->command != CFB_CMD_EMBED) return CFB_OK;
     cfb_jobenv_read(&env);
-    settle_job(c, &env);
-    if (c->rank > 0) return scratch_run(c, err);
+    if (asks) settle_job(c, &env);
+    if (c->rank > 0 && asks) return scratch_run(c, err);
+    if (c->n_ranks > 0 && !asks && c->shard)
+        return cfb_err_set(err, CFB_EUSAGE, "--shard: the ranks of a job over MPI share the rows by themselves");
     if (c->shard == NULL) return CFB_OK;
     cfb_code rc = cfb_shard_parse(c->shard, &env, &shard, err);
+    if (rc == CFB_OK && c->command == CFB_CMD_EMBED) { /* it names its file itself */
+        c->shard_index = shard.index;
+        c->shard_count = shard.count;
+        return CFB_OK;
+    }
+    if (rc == CFB_OK && c->out == NULL)
+        rc = cfb_err_set(err, CFB_EUSAGE, "--shard needs --out: the folder that all shards are written into");
     if (rc != CFB_OK) return rc;
     cfb_shard_folder(shard, name);
     rc = cfb_path_join(path, sizeof path, c->out, name, err);

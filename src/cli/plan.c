@@ -1,6 +1,7 @@
 /* What a run would take: calls, tokens, time, cost. */
 #include "cli/plan.h"
 
+#include "cfbench/cluster.h"
 #include "cfbench/prompt.h"
 #include "cli/asking.h"
 
@@ -15,10 +16,11 @@ static cfb_code plan_task(const cfb_config *c, const cfb_suite_t *s, size_t i, c
     cfb_code rc = cfb_suite_read_records(s, i, cfb_cli_shot(c), (size_t)c->limit, &records, err);
     if (rc != CFB_OK) return rc;
     size_t system = c->system_prompt ? strlen(c->system_prompt) : 0;
-    *out = (cfb_plan_task){
-        .name = t->name, .rows = records.n, .max_tokens = cfb_generate_reply_limit((int)c->max_tokens, c->max_tokens_scale, t)};
+    *out = (cfb_plan_task){.name = t->name, .max_tokens = cfb_generate_reply_limit((int)c->max_tokens, c->max_tokens_scale, t)};
     for (size_t k = 0; k < records.n && rc == CFB_OK; k++) {
+        if (c->shard_count && cfb_shard_of(c->shard_count, cfb_str_from(t->name), records.rows[k].id) != c->shard_index) continue;
         cfb_buf_clear(&prompt);
+        out->rows++;
         rc = cfb_prompt_render(t, cfb_cli_shot(c), &records.rows[k], &prompt, err);
         uint64_t bytes = prompt.len + system;
         out->prompt_bytes += bytes;

@@ -111,7 +111,7 @@ cfb_code cfb_cli_interval(const double *x, const uint64_t *cluster, size_t n, co
     if (apart && is_binary(x, n)) {
         rc = cfb_stats_wilson((uint64_t)(s.mean * (double)n + 0.5), n, o->confidence, &v, err);
         out->method = "wilson";
-    } else if (s.n_clusters < FEW && !negative) {
+    } else if ((s.n_clusters < FEW || s.min == s.max) && !negative) { /* resamples of equal scores have no spread */
         rc = cfb_stats_wilson_mean(s.mean, s.n_clusters, o->confidence, &v, err);
         out->method = "wilson";
     } else if (o->n_resamples > 0 && n <= CFB_ROWS_FOR_INTERVAL && s.n_clusters >= FEW) {
@@ -136,6 +136,11 @@ static void from_sums(const cfb_row_scores *t, double mean, double confidence, c
     out->hi = fmin(1, mean + half);
     out->n_clusters = t->n_all;
     out->method = "t";
+    cfb_stats_interval v;
+    if (out->se > 0 || t->negative || cfb_stats_wilson_mean(mean, t->n_all, confidence, &v, NULL) != CFB_OK) return;
+    out->lo = v.lo;
+    out->hi = v.hi;
+    out->method = "wilson";
 }
 
 cfb_code cfb_row_scores_interval(const cfb_row_scores *t, const cfb_config *c, cfb_metric metric, const cfb_score_summary *s,

@@ -28,7 +28,8 @@ struct part {
     uint32_t *row_at, *place; /* the part's row at a place; the place of a row, or NO_PLACE */
     unsigned char *selected;
     cfb_target **target;  /* of each row; NULL: it is not scored */
-    uint64_t *same_input; /* of each row: a hash of its input */
+    uint64_t *number;     /* of the row at a place, where ranks share the rows */
+    uint64_t *same_input; /* of each row: a hash of its input; of a shard's row: of what was scored */
     size_t cap;
     struct group *groups;
     size_t n_groups, cap_groups;
@@ -71,8 +72,9 @@ static size_t want_if(struct columns *c, const char *name) { return name ? want(
 /* Of most rows nobody looks at input and id: they are checked only where they are written or shown. */
 static void choose_columns(const cfb_scoring_t *s, struct columns *c) {
     const cfb_config *o = s->c;
-    bool every = s->rows_out && !s->pick_only;
-    bool input = cfb_where_uses_input(s->where) || (every && cfb_rows_out_has_texts(s->rows_out)) || (s->export_dir && s->what);
+    bool every = o->rows_out && !s->pick_only; /* a shard reads as the one process would, that writes them */
+    bool input = cfb_where_uses_input(s->where) || (s->rows_out && every && cfb_rows_out_has_texts(s->rows_out)) ||
+                 (s->export_dir && s->what);
     bool id = cfb_where_uses_id(s->where) || every || s->keep_rows;
     want(c, o->response_column, true, false);
     want(c, o->output_column, true, false);
@@ -126,8 +128,8 @@ static cfb_code reserve_part(struct part *p, size_t n, cfb_err *err) {
     p->n_groups = p->n_bad = 0;
     p->n_missing = p->missing_line = 0;
     if (n <= p->cap) return CFB_OK;
-    void *old[] = {p->in, p->out, p->row_at, p->place, p->selected, p->target, p->same_input};
-    for (size_t i = 0; i < 7; i++) free(old[i]);
+    void *old[] = {p->in, p->out, p->row_at, p->place, p->selected, p->target, p->same_input, p->number};
+    for (size_t i = 0; i < 8; i++) free(old[i]);
     p->in = malloc(n * sizeof *p->in);
     p->out = malloc(n * sizeof *p->out);
     p->row_at = malloc(n * sizeof *p->row_at);
@@ -135,12 +137,13 @@ static cfb_code reserve_part(struct part *p, size_t n, cfb_err *err) {
     p->selected = malloc(n);
     p->target = malloc(n * sizeof *p->target);
     p->same_input = malloc(n * sizeof *p->same_input);
-    p->cap = p->in && p->out && p->row_at && p->place && p->selected && p->target && p->same_input ? n : 0;
+    p->number = malloc(n * sizeof *p->number);
+    p->cap = p->in && p->out && p->row_at && p->place && p->selected && p->target && p->same_input && p->number ? n : 0;
     return p->cap ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
 }
 
 static void free_part(struct part *p) {
-    void *all[] = {p->in, p->out, p->row_at, p->place, p->selected, p->target, p->same_input, p->groups, p->bad};
+    void *all[] = {p->in, p->out, p->row_at, p->place, p->selected, p->target, p->same_input, p->number, p->groups, p->bad};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     cfb_arena_free(p->texts);
     cfb_buf_free(&p->lines);
@@ -306,15 +309,70 @@ static cfb_code look_at_rows(struct file_job *j, struct part *p, const cfb_scan_
     return rc;
 }
 
+/* Rows of other shards are passed over. */
+static void drop_others(struct file_job *j, struct part *p, const cfb_scan_part *rows) {
+    for (size_t i = 0; i < rows->n_rows; i++) {
+        cfb_target *t = p->target[i];
+        cfb_str id = rows->cells[i * rows->n_columns + j->columns.id];
+        if (t && !cfb_scoring_is_mine(j->s, t->name, id, rows->numbers[i])) p->target[i] = NULL;
+    }
+}
+
+static cfb_code look_up_rows(struct file_job *j, struct part *p, const cfb_scan_part *rows, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    for (size_t i = 0; i < rows->n_rows && rc == CFB_OK; i++) {
+        uint32_t at = p->place[i];
+        if (at == NO_PLACE) continue;
+        cfb_str id = rows->cells[i * rows->n_columns + j->columns.id];
+        rc = cfb_scoring_look_up(j->s, p->target[i], id, rows->numbers[i], &p->in[at], &p->out[at], err);
+        if (rc != CFB_OK) cfb_err_add_context(err, "%s:%llu", j->source->path, (unsigned long long)cfb_scan_line(rows, i));
+    }
+    return rc;
+}
+
+static cfb_code write_rows(struct file_job *j, const struct part *p, const cfb_scan_part *rows, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    for (size_t i = 0; i < rows->n_rows && rc == CFB_OK; i++) {
+        uint32_t at = p->place[i];
+        if (at == NO_PLACE) continue;
+        uint64_t number = rows->numbers[i], texts = p->same_input[i];
+        rc = j->s->ranks ? cfb_ranks_put(j->s->ranks, number, &p->out[at], texts, err)
+                         : cfb_score_shard_put(j->s->shard_out, j->s->now, CFB_STR_LIT(""), number, &p->out[at], texts, err);
+        j->s->n_put++;
+    }
+    return rc;
+}
+
+/* Rank 0: its own rows are scored; those of the others come from them. */
+static cfb_code score_shared(struct file_job *j, struct part *p, const cfb_scan_part *rows, const struct group *of, int worker,
+                             cfb_err *err) {
+    cfb_ranks_t *ranks = j->s->ranks;
+    cfb_code rc = CFB_OK;
+    for (size_t at = of->begin, end = of->begin + of->n; at < end && rc == CFB_OK;) {
+        int owner = cfb_ranks_owner(ranks, rows->numbers[p->row_at[at]]);
+        size_t n = 0;
+        for (; at + n < end && cfb_ranks_owner(ranks, rows->numbers[p->row_at[at + n]]) == owner; n++)
+            p->number[at + n] = rows->numbers[p->row_at[at + n]];
+        rc = owner == 0 ? cfb_sink_score(of->t->sink, worker, p->in + at, n, p->out + at, err)
+                        : cfb_ranks_look_up(ranks, owner, p->number + at, p->in + at, n, p->out + at, err);
+        if (rc != CFB_OK && err) err->offset += at - of->begin;
+        at += n;
+    }
+    return rc;
+}
+
 static cfb_code score_groups(struct file_job *j, struct part *p, const cfb_scan_part *rows, int worker, cfb_err *err) {
     for (size_t i = 0; i < rows->n_rows; i++) {
         if (p->place[i] == NO_PLACE) continue;
         const cfb_str *cell = rows->cells + i * rows->n_columns;
         p->in[p->place[i]] = (cfb_score_row_in){cell[0], cell[1], cell[1].len == 0 ? CFB_ROW_EMPTY : CFB_ROW_OK};
     }
+    if (j->s->shards_in) return look_up_rows(j, p, rows, err);
     for (size_t g = 0; g < p->n_groups; g++) {
         const struct group *of = &p->groups[g];
-        cfb_code rc = cfb_sink_score(of->t->sink, worker, p->in + of->begin, of->n, p->out + of->begin, err);
+        bool shared = j->s->ranks && !j->s->shard_out;
+        cfb_code rc = shared ? score_shared(j, p, rows, of, worker, err)
+                             : cfb_sink_score(of->t->sink, worker, p->in + of->begin, of->n, p->out + of->begin, err);
         if (rc == CFB_OK) continue;
         if (err->offset < of->n && (rc == CFB_EENCODING || rc == CFB_ELIMIT)) {
             size_t row = p->row_at[of->begin + (size_t)err->offset];
@@ -335,14 +393,29 @@ static void hash_inputs(const struct file_job *j, struct part *p, const cfb_scan
     }
 }
 
+static void hash_texts(struct part *p, const cfb_scan_part *rows) {
+    for (size_t i = 0; i < rows->n_rows; i++) {
+        const cfb_score_row_in *in = p->place[i] == NO_PLACE ? NULL : &p->in[p->place[i]];
+        if (in) p->same_input[i] = cfb_scoring_texts(in->response, in->output, in->state);
+    }
+}
+
 static cfb_code work_part(void *ctx, const cfb_scan_part *rows, int worker, cfb_err *err) {
     struct file_job *j = ctx;
     struct part *p = &j->parts[rows->slot];
     bool plain = false;
     cfb_code rc = reserve_part(p, rows->n_rows, err);
     if (rc == CFB_OK) rc = find_targets(j, p, rows, worker, &plain, err);
+    if (rc == CFB_OK && j->s->shard_out) {
+        drop_others(j, p, rows);
+        plain = false;
+    }
     if (rc == CFB_OK) rc = plain ? one_group(j, p, rows->n_rows, err) : make_groups(p, rows->n_rows, err);
     if (rc == CFB_OK) rc = score_groups(j, p, rows, worker, err);
+    if (rc == CFB_OK && j->s->shard_out) {
+        hash_texts(p, rows);
+        return CFB_OK;
+    }
     if (rc == CFB_OK) hash_inputs(j, p, rows);
     if (rc == CFB_OK && (j->s->where || j->s->rows_out)) rc = look_at_rows(j, p, rows, err);
     return rc;
@@ -376,7 +449,8 @@ static cfb_code commit_part(void *ctx, const cfb_scan_part *rows, cfb_err *err) 
     cfb_code rc = CFB_OK;
     j->now = rows;
     j->now_mine = p;
-    for (size_t g = 0; g < p->n_groups && rc == CFB_OK; g++) {
+    if (j->s->shard_out) rc = write_rows(j, p, rows, err);
+    for (size_t g = 0; g < p->n_groups && rc == CFB_OK && !j->s->shard_out; g++) {
         j->group = &p->groups[g];
         rc = cfb_sink_take(j->group->t->sink, p->out + j->group->begin, j->s->where ? p->selected + j->group->begin : NULL,
                            j->group->n, text_of_row, j, err);
@@ -384,6 +458,7 @@ static cfb_code commit_part(void *ctx, const cfb_scan_part *rows, cfb_err *err) 
     struct bad_rows bad = {rows->bad, p->bad, rows->n_bad, p->n_bad};
     for (const cfb_scan_bad *b; rc == CFB_OK && (b = next_bad(&bad, UINT64_MAX)) != NULL;)
         rc = cfb_scoring_skip(j->s, b->number, b->line, b->message, err);
+    if (j->s->ranks && rows->n_rows) cfb_ranks_forget(j->s->ranks, rows->numbers[rows->n_rows - 1]);
     if (rc == CFB_OK && p->lines.len) rc = cfb_rows_out_write(j->s->rows_out, cfb_buf_str(&p->lines), err);
     if (j->n_missing == 0) j->missing_line = p->missing_line;
     j->n_missing += p->n_missing;
@@ -453,6 +528,7 @@ cfb_code cfb_scoring_read_file(cfb_scoring_t *s, const cfb_source *source, cfb_e
     o.meter = &s->meter;
     o.stop = &cfb_cli_stop;
     cfb_scan_t *scan = NULL;
+    if (s->shards_in) cfb_score_shards_select(s->shards_in, s->now, CFB_STR_LIT(""));
     cfb_code rc = by_columns ? CFB_OK : open_only(&j, err);
     if (rc != CFB_OK || (j.only && j.only->sink == NULL)) return rc;
     rc = cfb_scan_open(source->path, &o, &scan, err);

@@ -12,6 +12,7 @@ struct store_job {
     const char *path;
     cfb_target *target;
     cfb_sink_row batch[STORE_BATCH];
+    cfb_score_row scores[STORE_BATCH];
     size_t n;
     cfb_arena_t *texts;
     cfb_buf line;
@@ -34,9 +35,35 @@ static cfb_code on_scored(void *ctx, const cfb_sink_row *row, const cfb_score_ro
     return rc == CFB_OK ? cfb_rows_out_write(s->rows_out, cfb_buf_str(&j->line), err) : rc;
 }
 
+/* Only this process's rows are in the batch. */
+static cfb_code write_batch(struct store_job *j, cfb_err *err) {
+    const cfb_score_row *scores = NULL;
+    cfb_scoring_t *s = j->s;
+    cfb_code rc = cfb_sink_score_only(j->target->sink, j->batch, j->n, &scores, err);
+    for (size_t i = 0; i < j->n && rc == CFB_OK; i++) {
+        const cfb_sink_row *r = &j->batch[i];
+        rc = cfb_score_shard_put(s->shard_out, s->now, cfb_str_from(j->target->name), r->row, &scores[i],
+                                 cfb_scoring_texts(r->response, r->output, r->state), err);
+    }
+    s->n_put += j->n;
+    return rc;
+}
+
+static cfb_code look_up_batch(struct store_job *j, cfb_sink_pick_fn pick, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    for (size_t i = 0; i < j->n && rc == CFB_OK; i++) {
+        const cfb_sink_row *r = &j->batch[i];
+        const cfb_score_row_in texts = {r->response, r->output, r->state};
+        rc = cfb_scoring_look_up(j->s, j->target, r->id, r->row, &texts, &j->scores[i], err);
+    }
+    return rc == CFB_OK ? cfb_sink_add_scored(j->target->sink, j->batch, j->scores, j->n, pick, j, err) : rc;
+}
+
 static cfb_code flush_batch(struct store_job *j, cfb_err *err) {
-    bool look = j->s->where || j->s->rows_out;
-    cfb_code rc = cfb_sink_add(j->target->sink, j->batch, j->n, look ? on_scored : NULL, j, err);
+    cfb_sink_pick_fn pick = j->s->where || j->s->rows_out ? on_scored : NULL;
+    cfb_code rc = j->s->shard_out   ? write_batch(j, err)
+                  : j->s->shards_in ? look_up_batch(j, pick, err)
+                                    : cfb_sink_add(j->target->sink, j->batch, j->n, pick, j, err);
     atomic_fetch_add(&j->s->meter.rows_done, j->n);
     j->n = 0;
     cfb_arena_reset(j->texts);
@@ -53,6 +80,7 @@ static cfb_code on_result(void *ctx, const cfb_store_result *r, cfb_err *err) {
     struct store_job *j = ctx;
     if (j->s->c->command == CFB_CMD_SCORE && cfb_stop_is_on(&cfb_cli_stop))
         return cfb_err_set(err, CFB_EINTERRUPTED, "interrupted");
+    if (j->s->shard_out && !cfb_scoring_is_mine(j->s, j->target->name, r->id, (uint64_t)r->row)) return CFB_OK;
     cfb_sink_row *row = &j->batch[j->n];
     bool never_asked = r->n_attempts == 0;
     *row = (cfb_sink_row){.row = (uint64_t)r->row, .source = j->s->now, .state = state_by_name(r->state)};
@@ -89,6 +117,7 @@ static cfb_code on_task(void *ctx, int64_t task_id, const cfb_store_task *t, cfb
     if (rc != CFB_OK) return rc;
     key.definition = cfb_suite_task(key.own, 0);
     rc = cfb_scoring_target(j->s, &key, &j->target, err);
+    if (j->s->shards_in) cfb_score_shards_select(j->s->shards_in, j->s->now, cfb_str_from(t->name));
     if (rc == CFB_OK) rc = cfb_store_each_result(j->store, task_id, on_result, j, err);
     if (rc == CFB_OK) rc = flush_batch(j, err);
     if (rc != CFB_OK) cfb_err_add_context(err, "task '%s'", t->name);
@@ -149,7 +178,7 @@ cfb_code cfb_scoring_read_store(cfb_scoring_t *s, const char *path, cfb_err *err
         rc = cfb_err_set(err, CFB_EDATA, "%s: the run store has no tasks yet", path);
     bool joined = strcmp(s->c->duplicates, "join") == 0; /* then scores are not of this store alone */
     if (rc == CFB_OK && !joined) rc = cfb_scoring_source_done(s, err);
-    if (rc != CFB_OK || joined || s->keep_rows) return rc;
+    if (rc != CFB_OK || joined || s->keep_rows || s->shard_out) return rc;
     cfb_err store_err = CFB_ERR_INIT;
     if (store_scores(s, s->now, path, &store_err) != CFB_OK) /* a read-only copy is scored all the same */
         cfb_log(CFB_LOG_INFO, "row scores were not written back into the store: %s", store_err.msg);

@@ -15,7 +15,7 @@ cfb_code cfb_scoring_new(const cfb_config *c, cfb_scoring_t **out, cfb_err *err)
     s->pick_only = c->sample > 0 || c->worst > 0;
     cfb_code rc = cfb_arena_new(0, &s->arena, err);
     if (rc == CFB_OK) rc = cfb_where_parse(c, &s->where, err);
-    if (rc == CFB_OK) rc = cfb_rows_out_open(c, &s->rows_out, err);
+    if (rc == CFB_OK && c->shard_count == 0 && c->rank == 0) rc = cfb_rows_out_open(c, &s->rows_out, err);
     if (rc == CFB_OK)
         *out = s;
     else
@@ -30,6 +30,8 @@ void cfb_scoring_free(cfb_scoring_t *s) {
         cfb_suite_free(s->targets[i]->suite);
         free(s->targets[i]);
     }
+    cfb_score_shard_abort(s->shard_out);
+    cfb_ranks_free(s->ranks);
     cfb_rows_out_abort(s->rows_out);
     cfb_expr_free(s->where);
     cfb_suite_free(s->suite);
@@ -249,8 +251,10 @@ cfb_code cfb_scoring_target(cfb_scoring_t *s, const cfb_target_key *k, cfb_targe
 
 static cfb_code finish_target(cfb_scoring_t *s, cfb_target *t, cfb_err *err) {
     if (t->done || t->sink == NULL) return CFB_OK;
-    (void)s;
     t->done = true;
+    if (s->shard_out) return cfb_scoring_put_counts(s, t, err);
+    cfb_code rc = s->shards_in || s->ranks ? cfb_scoring_add_counts(s, t, err) : CFB_OK;
+    if (rc != CFB_OK) return rc;
     t->result.model = t->model;
     t->result.setting = t->setting;
     t->result.source = t->source;
@@ -311,8 +315,11 @@ cfb_code cfb_scoring_add_store(cfb_scoring_t *s, const char *path, const char *e
     s->n_sources = 1;
     s->export_dir = export_dir;
     s->what = what;
+    int64_t begin_ns = cfb_cli_stage_begin();
     if (rc == CFB_OK) rc = cfb_scoring_read_store(s, path, err);
-    return rc == CFB_OK ? cfb_scoring_source_done(s, err) : rc;
+    if (rc == CFB_OK) rc = cfb_scoring_source_done(s, err);
+    cfb_cli_stage_end("score", begin_ns);
+    return rc;
 }
 
 static cfb_code load_suite(cfb_scoring_t *s, cfb_err *err) {
@@ -338,6 +345,7 @@ static cfb_code check_options(const cfb_config *c, cfb_err *err) {
 cfb_code cfb_scoring_add_sources(cfb_scoring_t *s, const char *export_dir, unsigned what, cfb_err *err) {
     cfb_code rc = check_options(s->c, err);
     if (rc == CFB_OK) rc = cfb_sources_find(s->c, s->arena, &s->sources, &s->n_sources, err);
+    if (rc == CFB_OK) rc = cfb_scoring_begin_shard(s, err);
     if (rc != CFB_OK) return rc;
     s->export_dir = export_dir;
     s->what = what;
@@ -352,14 +360,19 @@ cfb_code cfb_scoring_add_sources(cfb_scoring_t *s, const char *export_dir, unsig
     cfb_cli_progress_t *display = cfb_cli_progress_start_bytes(s->c, &s->progress);
     for (s->now = 0; s->now < s->n_sources && rc == CFB_OK; s->now++) {
         const cfb_source *from = &s->sources[s->now];
-        if (from->is_store) {
-            rc = cfb_scoring_read_store(s, from->path, err);
+        bool other_rank = s->ranks && !cfb_ranks_is_first(s->ranks);
+        if (s->ranks) rc = cfb_ranks_begin(s, err);
+        if (rc != CFB_OK) break;
+        if (from->is_store) { /* by one rank: its file is locked, and its scores go back into it */
+            if (!other_rank) rc = cfb_scoring_read_store(s, from->path, err);
             atomic_fetch_add(&s->progress.done, from->bytes);
         } else {
             rc = load_suite(s, err);
             if (rc == CFB_OK) rc = cfb_scoring_read_file(s, from, err);
         }
+        if (rc == CFB_OK && s->ranks && !other_rank) rc = cfb_ranks_end(s, err);
         if (rc == CFB_OK) rc = cfb_scoring_source_done(s, err);
+        if (rc == CFB_OK && other_rank) rc = cfb_ranks_end(s, err);
         atomic_fetch_add(&s->progress.n_sources_done, 1);
     }
     cfb_cli_progress_stop(display);
@@ -440,16 +453,16 @@ static cfb_code make_intervals(cfb_scoring_t *s, cfb_err *err) {
 
 /* Files do not say how they were made; how they were scored is known. Nothing in it depends on where the report is written, or on
  * whether vectors were seen before. */
-static cfb_code make_command(cfb_scoring_t *s, cfb_err *err) {
+cfb_code cfb_scoring_command(cfb_scoring_t *s, const char **out, cfb_err *err) {
     cfb_config c = *s->c;
     cfb_buf text = CFB_BUF_INIT(0);
-    c.out = c.embed_cache = NULL;
+    c.out = c.embed_cache = c.shard = NULL;
     cfb_code rc = cfb_config_print_command(&c, &text, err);
     for (size_t i = 0; i < c.n_args && rc == CFB_OK; i++) {
         rc = cfb_buf_append_char(&text, ' ', err);
         if (rc == CFB_OK) rc = cfb_config_shell_word(&text, c.args[i], err);
     }
-    if (rc == CFB_OK) rc = cfb_scoring_keep_text(s, text.ptr, &s->report.command, err);
+    if (rc == CFB_OK) rc = cfb_scoring_keep_text(s, text.ptr, out, err);
     cfb_buf_free(&text);
     return rc;
 }
@@ -464,7 +477,7 @@ static cfb_code make_report(cfb_scoring_t *s, cfb_err *err) {
         s->report.settings = s->asking->settings;
         s->report.n_settings = s->asking->n_settings - s->asking->n_notes;
     }
-    cfb_code rc = s->n_asking == 0 && s->c->command == CFB_CMD_SCORE ? make_command(s, err) : CFB_OK;
+    cfb_code rc = s->n_asking == 0 && s->c->command == CFB_CMD_SCORE ? cfb_scoring_command(s, &s->report.command, err) : CFB_OK;
     return rc == CFB_OK ? make_tasks(s, err) : rc;
 }
 
@@ -587,12 +600,14 @@ cfb_code cfb_scoring_write(cfb_scoring_t *s, const char *dir, cfb_err *err) {
     cfb_buf text = CFB_BUF_INIT(0);
     cfb_code rc = cfb_scoring_report(s, true, &r, err);
     if (rc == CFB_OK) rc = cfb_mkdir_p(dir, err);
+    int64_t begin_ns = cfb_cli_stage_begin();
     for (size_t i = 0; i < 3 && rc == CFB_OK; i++) {
         cfb_buf_clear(&text);
         rc = files[i].render(r, &text, err);
         if (rc == CFB_OK) rc = cfb_path_join(path, sizeof path, dir, files[i].name, err);
         if (rc == CFB_OK) rc = cfb_file_write(path, cfb_buf_str(&text), err);
     }
+    cfb_cli_stage_end("write reports", begin_ns);
     cfb_buf_free(&text);
     return rc;
 }

@@ -9,6 +9,14 @@
 #define MAX_TARGETS 4096
 #define MAX_SKIPPED_LISTED 1000
 
+/* How ranks of one job reach each other: messages from the others to rank 0, those of one rank in their order. */
+typedef struct cfb_rank_link {
+    int rank, n_ranks;
+    cfb_code (*send)(const void *data, size_t len, cfb_err *err); /* to rank 0; returns before it has arrived */
+    cfb_code (*receive)(int from, cfb_buf *out, cfb_err *err);    /* rank 0: waits for the next one; replaces what is in out */
+} cfb_rank_link;
+typedef struct cfb_ranks cfb_ranks_t;
+
 /* One result: a task of one model in one setting. */
 typedef struct cfb_target {
     const char *model, *setting, *name; /* model as it is shown; NULL = unknown */
@@ -49,6 +57,14 @@ struct cfb_scoring {
     uint64_t n_missing; /* rows without an output, in the source that is being read */
     cfb_scan_meter meter;
     cfb_cli_bytes progress;
+    /* score_shard.c */
+    uint64_t shard_count;                /* 0: one process scores all */
+    cfb_score_shard_head shard_head;     /* of: */
+    cfb_score_shard_writer_t *shard_out; /* this is a shard: rows of others are passed over, and there is no report */
+    uint64_t n_put;                      /* rows in it */
+    cfb_score_shards_t *shards_in;       /* shards are joined: rows are not scored, but looked up */
+    atomic_ullong n_looked_up;
+    cfb_ranks_t *ranks; /* score_ranks.c: several ranks score together; NULL: one process */
 };
 
 /* The result that rows of this model, setting and task belong to, opened if it is new. text: NULL = unknown. task: where the
@@ -70,6 +86,46 @@ cfb_row_view cfb_scoring_view(const cfb_scoring_t *s, const cfb_target *t, const
 CFB_MUST_CHECK cfb_code cfb_scoring_skip(cfb_scoring_t *s, uint64_t row, uint64_t line, const char *message, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_scoring_keep_text(cfb_scoring_t *s, const char *text, const char **out, cfb_err *err);
 void cfb_scoring_set_title(cfb_scoring_t *s, const char *title);
+
+/* How it was scored, as a command line: without --out, --shard, and what does not change scores. Borrowed from s. */
+CFB_MUST_CHECK cfb_code cfb_scoring_command(cfb_scoring_t *s, const char **out, cfb_err *err);
+
+/* ---- score_shard.c ---- */
+/* Once the sources are known: opens the shard's file, or compares the shards with the sources. */
+CFB_MUST_CHECK cfb_code cfb_scoring_begin_shard(cfb_scoring_t *s, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_scoring_end_shard(cfb_scoring_t *s, cfb_err *err);
+/* Were all rows of the shards there? EDATA. */
+CFB_MUST_CHECK cfb_code cfb_scoring_check_looked_up(const cfb_scoring_t *s, cfb_err *err);
+/* The shard of a row: by its id, or by its number where it has none. id: as it stands in the file. Pure. */
+uint64_t cfb_scoring_shard_of(const cfb_scoring_t *s, const char *task, cfb_str id, uint64_t number);
+uint64_t cfb_scoring_texts(cfb_str response, cfb_str output, cfb_row_state state); /* a hash of what is scored. Pure. */
+/* What a row scored, from the shards. Any thread. Errors: ENOTFOUND, EDATA. */
+CFB_MUST_CHECK cfb_code cfb_scoring_look_up(cfb_scoring_t *s, const cfb_target *t, cfb_str id, uint64_t number,
+                                            const cfb_score_row_in *texts, cfb_score_row *out, cfb_err *err);
+/* What was counted for a result, to the shard's file, or from the shards. */
+CFB_MUST_CHECK cfb_code cfb_scoring_put_counts(cfb_scoring_t *s, cfb_target *t, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_scoring_add_counts(cfb_scoring_t *s, cfb_target *t, cfb_err *err);
+
+/* Is a row this process's to score? */
+bool cfb_scoring_is_mine(const cfb_scoring_t *s, const char *task, cfb_str id, uint64_t number);
+
+/* ---- score_ranks.c ---- */
+CFB_MUST_CHECK cfb_code cfb_ranks_new(const cfb_rank_link *link, cfb_ranks_t **out, cfb_err *err);
+void cfb_ranks_free(cfb_ranks_t *r); /* NULL is fine */
+bool cfb_ranks_is_first(const cfb_ranks_t *r);
+int cfb_ranks_owner(const cfb_ranks_t *r, uint64_t number);
+bool cfb_ranks_has(const cfb_ranks_t *r, uint64_t number); /* is it this rank's own? */
+/* Around a source: before its rows, and once its results are done (others) or before they are (rank 0). */
+CFB_MUST_CHECK cfb_code cfb_ranks_begin(cfb_scoring_t *s, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_ranks_end(cfb_scoring_t *s, cfb_err *err);
+/* Others: a row for rank 0, in order; what went wrong, at the end of everything. */
+CFB_MUST_CHECK cfb_code cfb_ranks_put(cfb_ranks_t *r, uint64_t number, const cfb_score_row *row, uint64_t texts, cfb_err *err);
+void cfb_ranks_fail(cfb_ranks_t *r, const cfb_err *why);
+/* Rank 0: n rows of another rank; waits for them. Any thread. */
+CFB_MUST_CHECK cfb_code cfb_ranks_look_up(cfb_ranks_t *r, int owner, const uint64_t *numbers, const cfb_score_row_in *texts,
+                                          size_t n, cfb_score_row *out, cfb_err *err);
+void cfb_ranks_forget(cfb_ranks_t *r, uint64_t number); /* rows up to this one are committed */
+CFB_MUST_CHECK cfb_code cfb_ranks_add_counts(cfb_ranks_t *r, const cfb_score_shard_key *key, cfb_scorer_t *to, cfb_err *err);
 
 CFB_MUST_CHECK cfb_code cfb_scoring_read_store(cfb_scoring_t *s, const char *path, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_scoring_read_file(cfb_scoring_t *s, const cfb_source *source, cfb_err *err);

@@ -103,6 +103,7 @@ void cfb_sink_free(cfb_sink_t *s) {
 }
 
 const cfb_task *cfb_sink_task(const cfb_sink_t *s) { return s->task; }
+cfb_scorer_t *cfb_sink_scorer(cfb_sink_t *s) { return s->scorer; }
 
 static cfb_str cut(cfb_str s, size_t max) {
     if (s.len > max) {
@@ -314,28 +315,55 @@ static cfb_code row_of_array(void *ctx, size_t i, bool texts, cfb_sink_row *r, c
     return CFB_OK;
 }
 
-cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_sink_pick_fn pick, void *ctx, cfb_err *err) {
-    if (n > s->cap) {
-        free(s->in);
-        free(s->out);
-        free(s->selected);
-        s->in = malloc(n * sizeof *s->in);
-        s->out = malloc(n * sizeof *s->out);
-        s->selected = malloc(n);
-        s->cap = s->in && s->out && s->selected ? n : 0;
-        if (s->cap == 0) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
-    }
+static cfb_code reserve_rows(cfb_sink_t *s, size_t n, cfb_err *err) {
+    if (n <= s->cap) return CFB_OK;
+    free(s->in);
+    free(s->out);
+    free(s->selected);
+    s->in = malloc(n * sizeof *s->in);
+    s->out = malloc(n * sizeof *s->out);
+    s->selected = malloc(n);
+    s->cap = s->in && s->out && s->selected ? n : 0;
+    return s->cap ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
+}
+
+static cfb_code score_rows(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_err *err) {
+    cfb_code rc = reserve_rows(s, n, err);
+    if (rc != CFB_OK) return rc;
     for (size_t i = 0; i < n; i++) s->in[i] = (cfb_score_row_in){rows[i].response, rows[i].output, rows[i].state};
-    cfb_code rc = s->in_parts ? cfb_scorer_score_part(s->scorer, 0, s->in, n, s->out, err)
-                              : cfb_scorer_add(s->scorer, s->in, n, s->out, err);
-    if (rc == CFB_OK && s->in_parts) cfb_scorer_add_part(s->scorer, s->out, n);
+    return s->in_parts ? cfb_scorer_score_part(s->scorer, 0, s->in, n, s->out, err)
+                       : cfb_scorer_add(s->scorer, s->in, n, s->out, err);
+}
+
+static cfb_code pick_and_take(cfb_sink_t *s, const cfb_sink_row *rows, const cfb_score_row *scores, size_t n,
+                              cfb_sink_pick_fn pick, void *ctx, cfb_err *err) {
+    cfb_code rc = CFB_OK;
     for (size_t i = 0; i < n && rc == CFB_OK; i++) {
         bool selected = true;
-        if (pick) rc = pick(ctx, &rows[i], &s->out[i], &selected, err);
+        if (pick) rc = pick(ctx, &rows[i], &scores[i], &selected, err);
         s->selected[i] = selected;
     }
     cfb_sink_row *all = (cfb_sink_row *)(uintptr_t)rows; /* row_of_array only reads */
-    return rc == CFB_OK ? take_all(s, s->out, s->selected, n, row_of_array, all, err) : rc;
+    return rc == CFB_OK ? take_all(s, scores, s->selected, n, row_of_array, all, err) : rc;
+}
+
+cfb_code cfb_sink_add(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, cfb_sink_pick_fn pick, void *ctx, cfb_err *err) {
+    cfb_code rc = score_rows(s, rows, n, err);
+    if (rc == CFB_OK && s->in_parts) cfb_scorer_add_part(s->scorer, s->out, n);
+    return rc == CFB_OK ? pick_and_take(s, rows, s->out, n, pick, ctx, err) : rc;
+}
+
+cfb_code cfb_sink_score_only(cfb_sink_t *s, const cfb_sink_row *rows, size_t n, const cfb_score_row **out, cfb_err *err) {
+    cfb_code rc = score_rows(s, rows, n, err);
+    *out = s->out;
+    return rc;
+}
+
+cfb_code cfb_sink_add_scored(cfb_sink_t *s, const cfb_sink_row *rows, const cfb_score_row *scores, size_t n,
+                             cfb_sink_pick_fn pick, void *ctx, cfb_err *err) {
+    cfb_code rc = reserve_rows(s, n, err);
+    if (rc == CFB_OK) cfb_scorer_add_part(s->scorer, scores, n);
+    return rc == CFB_OK ? pick_and_take(s, rows, scores, n, pick, ctx, err) : rc;
 }
 
 static cfb_code calibrate(cfb_sink_t *s, cfb_err *err) {

@@ -7,15 +7,21 @@
 #include "cfbench/tune.h"
 #include "cli/cli.h"
 
-#define TUNE_POINTS_MAX 64
+#define TUNE_POINTS_MAX 128
+#define TUNE_VARIABLES 2
 
-typedef enum tune_kind { TUNE_SCORE, TUNE_CLIENT, TUNE_KINDS } tune_kind;
+typedef enum tune_kind { TUNE_SCORE, TUNE_EMBED, TUNE_CLIENT, TUNE_KINDS } tune_kind;
+
+/* Of the environment; name NULL: none. */
+typedef struct tune_variable {
+    const char *name, *value;
+} tune_variable;
 
 /* 0 and NULL: the option is left out. */
 typedef struct tune_point {
-    int threads, memory;             /* score */
-    int in_flight, calls_per_thread; /* client */
-    const char *variable, *value;    /* of the environment, or NULL */
+    int threads, memory;                           /* score, embed */
+    int in_flight, calls_per_thread, task_workers; /* client */
+    tune_variable variables[TUNE_VARIABLES];
 } tune_point;
 
 typedef struct tune_sweep {
@@ -29,8 +35,11 @@ typedef struct tune_sweep {
     /* score */
     const char *path; /* what is scored */
     uint64_t bytes;   /* of it */
+    /* embed */
+    char texts[PATH_MAX + 16]; /* file, one on each line */
     /* client */
     const char *suite, *url; /* url NULL: the mock's, in mock_url */
+    size_t n_tasks;
     char mock_url[64];
     cfb_mock_t *mock;
     double latency_s;
@@ -40,17 +49,22 @@ typedef struct tune_sweep {
 } tune_sweep;
 
 const char *tune_kind_name(tune_kind k);
-const char *tune_unit(tune_kind k); /* "MB/s", "calls/s" */
+const char *tune_unit(tune_kind k); /* "MB/s", "tokens/s", "calls/s" */
 void tune_make_points(tune_sweep *s);
 /* Runs a point once in a process of its own. */
 CFB_MUST_CHECK cfb_code tune_measure(void *sweep, size_t point, double *rate, cfb_err *err);
+/* Runs embedding once over the texts of the file, with all cores; tokens and seconds. */
+CFB_MUST_CHECK cfb_code tune_try_texts(tune_sweep *s, double *tokens, double *seconds, cfb_err *err);
 /* "--threads 2 --memory 64" */
 void tune_describe(const tune_sweep *s, size_t point, char *buf, size_t size);
 
 /* ---- tune_data.c ---- */
 /* Response files of the tasks of --suite, rows repeated, about so many bytes in all, in a folder below scratch. */
 CFB_MUST_CHECK cfb_code tune_make_responses(tune_sweep *s, uint64_t bytes, cfb_err *err);
-/* A suite of one task with n rows, of the prompt lengths of --suite. */
+/* Texts to embed in s->texts: lines of a file or a column of a data set (PATH), else references and inputs of --suite; as many as
+ * take about run_s seconds. */
+CFB_MUST_CHECK cfb_code tune_make_texts(tune_sweep *s, const char *path, double run_s, cfb_err *err);
+/* A suite of eight tasks with n rows in all, of the prompt lengths of --suite. */
 CFB_MUST_CHECK cfb_code tune_make_suite(tune_sweep *s, size_t n, cfb_err *err);
 void tune_remove_folder(const char *path);
 

@@ -28,12 +28,7 @@ void tune_remove_folder(const char *path) {
 }
 
 static cfb_code put_field(cfb_buf *b, cfb_str v, char end, cfb_err *err) {
-    cfb_code rc = cfb_buf_append_char(b, '"', err);
-    for (size_t i = 0; i < v.len && rc == CFB_OK; i++) {
-        if (v.ptr[i] == '"') rc = cfb_buf_append_char(b, '"', err);
-        if (rc == CFB_OK) rc = cfb_buf_append_char(b, v.ptr[i], err);
-    }
-    if (rc == CFB_OK) rc = cfb_buf_append_char(b, '"', err);
+    cfb_code rc = cfb_csv_append_field(b, v, false, err);
     return rc == CFB_OK ? cfb_buf_append_char(b, end, err) : rc;
 }
 
@@ -89,7 +84,99 @@ cfb_code tune_make_responses(tune_sweep *s, uint64_t bytes, cfb_err *err) {
     return rc;
 }
 
+/* ---- texts to embed ---- */
+
+#define TEXTS_MADE 16384
+#define TEXTS_TRIED 64
+#define LEAST_TOKENS 1536 /* two tiles of products: fewer say nothing about long batches */
+
+/* One text on a line of its own. */
+static cfb_code put_text(cfb_buf *b, size_t number, cfb_str text, cfb_err *err) {
+    cfb_code rc = number ? cfb_buf_printf(b, err, "%zu ", number) : CFB_OK;
+    size_t at = b->len;
+    if (rc == CFB_OK) rc = cfb_buf_append_str(b, text, err);
+    for (size_t i = at; rc == CFB_OK && i < b->len; i++)
+        if (b->ptr[i] == '\n' || b->ptr[i] == '\r') b->ptr[i] = ' ';
+    return rc == CFB_OK ? cfb_buf_append_char(b, '\n', err) : rc;
+}
+
+/* References and inputs of the suite, again and again, from the second pass on with a number so that no two are the same. */
+static cfb_code texts_of_suite(const tune_sweep *s, cfb_buf *b, cfb_err *err) {
+    cfb_suite_t *suite = NULL;
+    size_t *tasks = NULL, n_tasks = 0, put = 0;
+    cfb_code rc = cfb_suite_load(s->c->suite, s->c->data, 0, &suite, err);
+    if (rc == CFB_OK) rc = cfb_cli_pick_tasks(s->c, suite, &tasks, &n_tasks, err);
+    for (size_t pass = 0, before = SIZE_MAX; rc == CFB_OK && put < TEXTS_MADE && put != before; pass++) {
+        before = put;
+        for (size_t t = 0; t < n_tasks && rc == CFB_OK; t++) {
+            cfb_records r;
+            rc = cfb_suite_read_records(suite, tasks[t], CFB_SHOT_ZERO, 0, &r, err);
+            if (rc != CFB_OK) break;
+            for (size_t i = 0; i < 2 * r.n && rc == CFB_OK; i++) {
+                cfb_str text = i % 2 ? r.rows[i / 2].response : r.rows[i / 2].input;
+                if (text.len == 0) continue;
+                rc = put_text(b, pass, text, err);
+                put++;
+            }
+            cfb_records_free(&r);
+        }
+    }
+    if (rc == CFB_OK && put == 0) rc = cfb_err_set(err, CFB_EDATA, "the suite has no texts");
+    free(tasks);
+    cfb_suite_free(suite);
+    return rc;
+}
+
+static cfb_code texts_of_column(const char *path, const char *column, cfb_buf *b, cfb_err *err) {
+    const cfb_column wanted = {column, true};
+    cfb_reader_opts opts = CFB_READER_OPTS_INIT;
+    cfb_reader_t *r = NULL;
+    cfb_rows rows;
+    opts.columns = &wanted;
+    opts.n_columns = 1;
+    cfb_code rc = cfb_reader_open(path, &opts, &r, err);
+    while (rc == CFB_OK && (rc = cfb_reader_next(r, &rows, err)) == CFB_OK && rows.n_rows > 0)
+        for (size_t i = 0; i < rows.n_rows && rc == CFB_OK; i++) rc = put_text(b, 0, rows.cells[i], err);
+    cfb_reader_close(r);
+    return rc;
+}
+
+/* The first n lines into the file of the sweep's texts; *n: how many there were. */
+static cfb_code keep_lines(tune_sweep *s, cfb_str all, size_t *n, cfb_err *err) {
+    size_t at = 0, lines = 0;
+    while (at < all.len && lines < *n) {
+        const char *end = memchr(all.ptr + at, '\n', all.len - at);
+        at = end ? (size_t)(end - all.ptr) + 1 : all.len;
+        lines++;
+    }
+    *n = lines;
+    return cfb_file_write(s->texts, (cfb_str){all.ptr, at}, err);
+}
+
+cfb_code tune_make_texts(tune_sweep *s, const char *path, double run_s, cfb_err *err) {
+    cfb_buf all = CFB_BUF_INIT((size_t)1 << 30);
+    size_t n = TEXTS_TRIED;
+    double tokens = 0, seconds = 0;
+    snprintf(s->texts, sizeof s->texts, "%s/texts", s->scratch);
+    cfb_code rc = path == NULL   ? texts_of_suite(s, &all, err)
+                  : s->c->column ? texts_of_column(path, s->c->column, &all, err)
+                                 : cfb_file_read(path, (size_t)1 << 29, &all, err);
+    if (rc == CFB_OK) rc = keep_lines(s, cfb_buf_str(&all), &n, err);
+    for (int i = 0; i < 2 && rc == CFB_OK; i++)
+        rc = tune_try_texts(s, &tokens, &seconds, err); /* the first reads the model's file */
+    if (rc == CFB_OK) {
+        double wanted = tokens / seconds * run_s;
+        if (wanted < LEAST_TOKENS) wanted = LEAST_TOKENS;
+        n = (size_t)(wanted / tokens * (double)n) + 1;
+        rc = keep_lines(s, cfb_buf_str(&all), &n, err);
+    }
+    cfb_buf_free(&all);
+    return rc;
+}
+
 /* ---- a suite to ask ---- */
+
+#define TASKS_MADE 8
 
 static cfb_code put_prompt_row(cfb_buf *b, size_t i, cfb_str text, cfb_err *err) {
     cfb_jw w;
@@ -110,7 +197,8 @@ static cfb_code put_prompt_row(cfb_buf *b, size_t i, cfb_str text, cfb_err *err)
     return rc == CFB_OK ? cfb_buf_append_char(b, '\n', err) : rc;
 }
 
-/* Rows whose inputs are the prompts of the suite, in turn, each with a number so that no two are the same. */
+/* n rows, the i-th into b[i % TASKS_MADE]: their inputs are the prompts of the suite, in turn, each with a number so that no two
+ * are the same. */
 static cfb_code put_prompts(const cfb_config *c, size_t n, cfb_buf *b, cfb_err *err) {
     cfb_suite_t *suite = NULL;
     size_t *tasks = NULL, n_tasks = 0, put = 0;
@@ -128,7 +216,8 @@ static cfb_code put_prompts(const cfb_config *c, size_t n, cfb_buf *b, cfb_err *
                 cfb_buf_clear(&prompt);
                 rc = cfb_buf_printf(&prompt, err, "[%zu] ", put);
                 if (rc == CFB_OK) rc = cfb_prompt_render(cfb_suite_task(suite, tasks[t]), shot, &r.rows[i], &prompt, err);
-                if (rc == CFB_OK) rc = put_prompt_row(b, put++, cfb_buf_str(&prompt), err);
+                if (rc == CFB_OK) rc = put_prompt_row(&b[put % TASKS_MADE], put, cfb_buf_str(&prompt), err);
+                put++;
             }
             cfb_records_free(&r);
         }
@@ -141,23 +230,32 @@ static cfb_code put_prompts(const cfb_config *c, size_t n, cfb_buf *b, cfb_err *
 }
 
 cfb_code tune_make_suite(tune_sweep *s, size_t n, cfb_err *err) {
-    static const char suite[] =
+    static const char head[] =
         "{\"schema\": \"cfbench.suite/1\", \"name\": \"tune\", \"title\": \"Tuning\",\n"
         " \"columns\": {\"id\": \"id\", \"input\": \"input\", \"instruction\": \"instruction\", \"response\": \"response\"},\n"
         " \"defaults\": {\"max_tokens\": 64, \"prompt\": {\"zero\": \"{input}\"}, \"postprocess\": {\"zero\": [\"strip\"]}},\n"
-        " \"tasks\": [{\"name\": \"ask\", \"kind\": \"generation\", \"metric\": \"tf\", \"data\": [\"ask\"]}]}\n";
+        " \"tasks\": [";
     static char folder[PATH_MAX + 16];
     char path[PATH_MAX + 64];
-    cfb_buf rows = CFB_BUF_INIT((size_t)1 << 30);
+    cfb_buf rows[TASKS_MADE], suite = CFB_BUF_INIT(65536);
+    for (size_t t = 0; t < TASKS_MADE; t++) rows[t] = (cfb_buf)CFB_BUF_INIT((size_t)1 << 30);
     snprintf(folder, sizeof folder, "%s/suite", s->scratch);
     cfb_code rc = cfb_mkdir_p(folder, err);
+    if (rc == CFB_OK) rc = put_prompts(s->c, n, rows, err);
+    if (rc == CFB_OK) rc = cfb_buf_printf(&suite, err, "%s", head);
+    for (size_t t = 0; t < TASKS_MADE && rc == CFB_OK; t++) {
+        rc = cfb_buf_printf(&suite, err,
+                            "%s{\"name\": \"ask%zu\", \"kind\": \"generation\", \"metric\": \"tf\", \"data\": [\"ask%zu\"]}%s",
+                            t ? ", " : "", t, t, t + 1 == TASKS_MADE ? "]}\n" : "");
+        snprintf(path, sizeof path, "%s/ask%zu.jsonl", folder, t);
+        if (rc == CFB_OK) rc = cfb_file_write(path, cfb_buf_str(&rows[t]), err);
+    }
     snprintf(path, sizeof path, "%s/suite.json", folder);
-    if (rc == CFB_OK) rc = cfb_file_write(path, CFB_STR_LIT(suite), err);
-    if (rc == CFB_OK) rc = put_prompts(s->c, n, &rows, err);
-    snprintf(path, sizeof path, "%s/ask.jsonl", folder);
-    if (rc == CFB_OK) rc = cfb_file_write(path, cfb_buf_str(&rows), err);
-    cfb_buf_free(&rows);
+    if (rc == CFB_OK) rc = cfb_file_write(path, cfb_buf_str(&suite), err);
+    for (size_t t = 0; t < TASKS_MADE; t++) cfb_buf_free(&rows[t]);
+    cfb_buf_free(&suite);
     s->suite = folder;
     s->rows = n;
+    s->n_tasks = TASKS_MADE;
     return rc;
 }

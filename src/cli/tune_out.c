@@ -16,7 +16,7 @@ struct curve {
 
 static struct curve speedup(const tune_sweep *s) {
     struct curve c = {.amdahl = (double)NAN};
-    for (int t = 1; s->kind == TUNE_SCORE && t <= cfb_cpu_count() && c.n < 16; t++) {
+    for (int t = 1; t <= cfb_cpu_count() && c.n < 16; t++) {
         double best = 0;
         for (size_t i = 0; i < s->n; i++)
             if (s->points[i].threads == t && s->results[i].n && s->results[i].median > best) best = s->results[i].median;
@@ -57,15 +57,15 @@ static cfb_code put_curve(const tune_sweep *s, cfb_buf *b, cfb_err *err) {
 
 static cfb_code put_sweep(const tune_sweep *s, cfb_buf *b, cfb_err *err) {
     char what[160];
-    cfb_code rc = cfb_buf_printf(b, err, "%s: %zu points, %llu runs\n%-48s %10s %21s  %4s\n", tune_kind_name(s->kind), s->n,
+    cfb_code rc = cfb_buf_printf(b, err, "%s: %zu points, %llu runs\n%-62s %10s %21s  %4s\n", tune_kind_name(s->kind), s->n,
                                  (unsigned long long)s->n_runs, "", tune_unit(s->kind), "interval", "runs");
     for (size_t i = 0; i < s->n && rc == CFB_OK; i++) {
         const cfb_tune_result *r = &s->results[i];
         tune_describe(s, i, what, sizeof what);
         if (r->n == 0)
-            rc = cfb_buf_printf(b, err, "%-48s %10s  %s\n", what, "-", r->failed ? r->why : "not measured");
+            rc = cfb_buf_printf(b, err, "%-62s %10s  %s\n", what, "-", r->failed ? r->why : "not measured");
         else
-            rc = cfb_buf_printf(b, err, "%-48s %10.1f %10.1f %10.1f  %4zu%s\n", what, r->median, r->low, r->high, r->n,
+            rc = cfb_buf_printf(b, err, "%-62s %10.1f %10.1f %10.1f  %4zu%s\n", what, r->median, r->low, r->high, r->n,
                                 i == s->best ? "  <- chosen"
                                 : r->dropped ? "  (given up)"
                                              : "");
@@ -98,35 +98,17 @@ static cfb_code put_roofs(const tune_sweep *sweeps, size_t n, const cfb_tune_roo
 
 /* ---- JSON ---- */
 
-static void num(cfb_jw *w, const char *key, double v) {
-    cfb_jw_key(w, key);
-    if (isnan(v) || isinf(v))
-        cfb_jw_null(w);
-    else
-        cfb_jw_num(w, v);
-}
-
-static void whole(cfb_jw *w, const char *key, int64_t v) {
-    cfb_jw_key(w, key);
-    cfb_jw_int(w, v);
-}
-
-static void text(cfb_jw *w, const char *key, const char *v) {
-    cfb_jw_key(w, key);
-    cfb_jw_strz(w, v);
-}
-
 static void json_point(const tune_sweep *s, size_t i, cfb_jw *w) {
     const cfb_tune_result *r = &s->results[i];
     char what[160];
     tune_describe(s, i, what, sizeof what);
     cfb_jw_obj(w);
-    text(w, "options", what);
-    text(w, "fate", fate(s, i));
-    whole(w, "runs", (int64_t)r->n);
-    num(w, "median", r->n ? r->median : (double)NAN);
-    num(w, "low", r->n ? r->low : (double)NAN);
-    num(w, "high", r->n ? r->high : (double)NAN);
+    cfb_jw_member_strz(w, "options", what);
+    cfb_jw_member_strz(w, "fate", fate(s, i));
+    cfb_jw_member_int(w, "runs", (int64_t)r->n);
+    cfb_jw_member_num(w, "median", r->n ? r->median : (double)NAN);
+    cfb_jw_member_num(w, "low", r->n ? r->low : (double)NAN);
+    cfb_jw_member_num(w, "high", r->n ? r->high : (double)NAN);
     cfb_jw_key(w, "rates");
     cfb_jw_arr(w);
     for (size_t k = 0; k < r->n; k++) cfb_jw_num(w, r->rates[k]);
@@ -139,25 +121,25 @@ static void json_sweep(const tune_sweep *s, cfb_jw *w) {
     char what[160];
     tune_describe(s, s->best, what, sizeof what);
     cfb_jw_obj(w);
-    text(w, "what", tune_kind_name(s->kind));
-    text(w, "unit", tune_unit(s->kind));
-    text(w, "choice", what);
-    num(w, "rate", s->results[s->best].median);
-    num(w, "noise", s->noise);
+    cfb_jw_member_strz(w, "what", tune_kind_name(s->kind));
+    cfb_jw_member_strz(w, "unit", tune_unit(s->kind));
+    cfb_jw_member_strz(w, "choice", what);
+    cfb_jw_member_num(w, "rate", s->results[s->best].median);
+    cfb_jw_member_num(w, "noise", s->noise);
     cfb_jw_key(w, "points");
     cfb_jw_arr(w);
     for (size_t i = 0; i < s->n; i++) json_point(s, i, w);
     cfb_jw_end_arr(w);
-    num(w, "amdahl_serial_fraction", c.amdahl);
+    cfb_jw_member_num(w, "amdahl_serial_fraction", c.amdahl);
     cfb_jw_key(w, "speedup");
     cfb_jw_arr(w);
     for (size_t i = 0; i < c.n; i++) {
         cfb_jw_obj(w);
-        whole(w, "threads", (int64_t)c.p[i]);
-        num(w, "rate", c.rate[i]);
-        num(w, "speedup", c.s[i]);
-        num(w, "efficiency", c.s[i] / c.p[i]);
-        num(w, "karp_flatt", cfb_tune_karp_flatt(c.s[i], c.p[i]));
+        cfb_jw_member_int(w, "threads", (int64_t)c.p[i]);
+        cfb_jw_member_num(w, "rate", c.rate[i]);
+        cfb_jw_member_num(w, "speedup", c.s[i]);
+        cfb_jw_member_num(w, "efficiency", c.s[i] / c.p[i]);
+        cfb_jw_member_num(w, "karp_flatt", cfb_tune_karp_flatt(c.s[i], c.p[i]));
         cfb_jw_end_obj(w);
     }
     cfb_jw_end_arr(w);
@@ -171,9 +153,9 @@ static cfb_code make_json(const tune_sweep *sweeps, size_t n, const cfb_tune_roo
     cfb_machine_key(machine);
     cfb_jw_init(&w, b, 2);
     cfb_jw_obj(&w);
-    text(&w, "schema", "cfbench.tune/1");
-    text(&w, "version", CFB_VERSION);
-    text(&w, "machine", machine);
+    cfb_jw_member_strz(&w, "schema", "cfbench.tune/1");
+    cfb_jw_member_strz(&w, "version", CFB_VERSION);
+    cfb_jw_member_strz(&w, "machine", machine);
     cfb_jw_key(&w, "sweeps");
     cfb_jw_arr(&w);
     for (size_t i = 0; i < n; i++) json_sweep(&sweeps[i], &w);
@@ -182,10 +164,10 @@ static cfb_code make_json(const tune_sweep *sweeps, size_t n, const cfb_tune_roo
     cfb_jw_arr(&w);
     for (size_t i = 0; i < n_roofs; i++) {
         cfb_jw_obj(&w);
-        whole(&w, "threads", roofs[i].threads);
-        num(&w, "read_gbs", roofs[i].read_gbs);
-        num(&w, "triad_gbs", roofs[i].triad_gbs);
-        num(&w, "gemm_gflops", roofs[i].gemm_gflops);
+        cfb_jw_member_int(&w, "threads", roofs[i].threads);
+        cfb_jw_member_num(&w, "read_gbs", roofs[i].read_gbs);
+        cfb_jw_member_num(&w, "triad_gbs", roofs[i].triad_gbs);
+        cfb_jw_member_num(&w, "gemm_gflops", roofs[i].gemm_gflops);
         cfb_jw_end_obj(&w);
     }
     cfb_jw_end_arr(&w);
@@ -225,8 +207,8 @@ static cfb_code make_csv(const tune_sweep *sweeps, size_t n, cfb_buf *b, cfb_err
 }
 
 #define ROW_H 18
-#define LEFT 400
-#define WIDTH 900
+#define LEFT 440
+#define WIDTH 940
 
 /* A bar for each point's median, a line for its interval. */
 static cfb_code draw_sweep(const tune_sweep *s, int y, cfb_buf *b, cfb_err *err) {
@@ -270,6 +252,25 @@ static cfb_code make_svg(const tune_sweep *sweeps, size_t n, cfb_buf *b, cfb_err
     return rc == CFB_OK ? cfb_buf_printf(b, err, "</svg>\n") : rc;
 }
 
+static void put_settings(const tune_point *p, cfb_jw *w) {
+    if (p->threads) cfb_jw_member_int(w, "threads", p->threads);
+    if (p->memory) cfb_jw_member_int(w, "memory", p->memory);
+    if (p->in_flight) cfb_jw_member_int(w, "in-flight", p->in_flight);
+    if (p->calls_per_thread) cfb_jw_member_int(w, "calls-per-thread", p->calls_per_thread);
+    if (p->task_workers) cfb_jw_member_int(w, "task-workers", p->task_workers);
+}
+
+static void put_environment(const tune_point *p, cfb_jw *w) {
+    if (p->variables[0].name == NULL) return;
+    cfb_jw_key(w, "x-environment");
+    cfb_jw_obj(w);
+    for (int v = 0; v < TUNE_VARIABLES && p->variables[v].name; v++)
+        cfb_jw_member_strz(w, p->variables[v].name, p->variables[v].value);
+    cfb_jw_end_obj(w);
+}
+
+/* Scoring and embedding have settings of the same names: beside scoring's, those for embedding stand in an object of their own.
+ */
 static cfb_code make_profile(const tune_sweep *sweeps, size_t n, cfb_buf *b, cfb_err *err) {
     cfb_jw w;
     char machine[CFB_MACHINE_KEY_SIZE];
@@ -277,25 +278,25 @@ static cfb_code make_profile(const tune_sweep *sweeps, size_t n, cfb_buf *b, cfb
     cfb_machine_key(machine);
     cfb_jw_init(&w, b, 2);
     cfb_jw_obj(&w);
-    text(&w, "x-profile", "cfbench.profile/1");
-    text(&w, "x-machine", machine);
+    cfb_jw_member_strz(&w, "x-profile", "cfbench.profile/1");
+    cfb_jw_member_strz(&w, "x-machine", machine);
     for (size_t i = 0; i < n; i++) {
         const tune_point *p = &sweeps[i].points[sweeps[i].best];
         char key[48];
         snprintf(key, sizeof key, "x-noise-%s", tune_kind_name(sweeps[i].kind));
-        num(&w, key, sweeps[i].noise);
-        if (p->threads) whole(&w, "threads", p->threads);
-        if (p->memory) whole(&w, "memory", p->memory);
-        if (p->in_flight) whole(&w, "in-flight", p->in_flight);
-        if (p->calls_per_thread) whole(&w, "calls-per-thread", p->calls_per_thread);
-        if (p->variable) bound = p;
+        cfb_jw_member_num(&w, key, sweeps[i].noise);
+        if (sweeps[i].kind == TUNE_EMBED && i > 0) {
+            cfb_jw_key(&w, "x-embed");
+            cfb_jw_obj(&w);
+            put_settings(p, &w);
+            put_environment(p, &w);
+            cfb_jw_end_obj(&w);
+            continue;
+        }
+        put_settings(p, &w);
+        if (p->variables[0].name) bound = p;
     }
-    if (bound) {
-        cfb_jw_key(&w, "x-environment");
-        cfb_jw_obj(&w);
-        text(&w, bound->variable, bound->value);
-        cfb_jw_end_obj(&w);
-    }
+    if (bound) put_environment(bound, &w);
     cfb_jw_end_obj(&w);
     cfb_code rc = cfb_jw_finish(&w, err);
     return rc == CFB_OK ? cfb_buf_append_char(b, '\n', err) : rc;

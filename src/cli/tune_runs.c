@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -15,8 +16,15 @@ extern char **environ;
 
 #define MAX_OUTPUT ((size_t)16 << 20)
 
-const char *tune_kind_name(tune_kind k) { return k == TUNE_SCORE ? "score" : "client"; }
-const char *tune_unit(tune_kind k) { return k == TUNE_SCORE ? "MB/s" : "calls/s"; }
+const char *tune_kind_name(tune_kind k) {
+    static const char *const names[TUNE_KINDS] = {"score", "embed", "client"};
+    return names[k];
+}
+
+const char *tune_unit(tune_kind k) {
+    static const char *const units[TUNE_KINDS] = {"MB/s", "tokens/s", "calls/s"};
+    return units[k];
+}
 
 /* ---- the grid ---- */
 
@@ -26,51 +34,73 @@ static void add(tune_sweep *s, tune_point p, double effort) {
     s->effort[s->n++] = effort;
 }
 
-static void score_points(tune_sweep *s) {
-    static const int memory[] = {0, 64};
+/* Ways to bind threads to cores; the first: the system moves them. */
+static const tune_variable bindings[][TUNE_VARIABLES] = {{{NULL, NULL}},
+                                                         {{"OMP_PROC_BIND", "spread"}},
+                                                         {{"OMP_PROC_BIND", "close"}},
+                                                         {{"OMP_PROC_BIND", "spread"}, {"OMP_PLACES", "cores"}}};
+
+/* Threads x binding, with so much memory for reading. Binding means something to 2 ... cores threads. */
+static void thread_points(tune_sweep *s, int memory, int most) {
     int cores = cfb_cpu_count(), threads[16], n = 0;
     for (int t = 1; t < cores && n < 12; t *= 2) threads[n++] = t;
     threads[n++] = cores;
-    if (cfb_has_openmp()) threads[n++] = 2 * cores; /* shows what too many cost */
-    for (int i = 0; i < n; i++)
-        for (int m = 0; m < 2; m++)
-            for (int bound = 0; bound < (cfb_has_openmp() && threads[i] > 1 && threads[i] <= cores ? 2 : 1); bound++)
-                add(s,
-                    (tune_point){.threads = threads[i],
-                                 .memory = memory[m],
-                                 .variable = bound ? "OMP_PROC_BIND" : NULL,
-                                 .value = bound ? "spread" : NULL},
-                    threads[i] + 0.1 * m + 0.2 * bound);
+    if (most > cores && cfb_has_openmp()) threads[n++] = most; /* shows what too many cost */
+    for (int i = 0; i < n; i++) {
+        size_t ways = cfb_has_openmp() && threads[i] > 1 && threads[i] <= cores ? sizeof bindings / sizeof *bindings : 1;
+        for (size_t b = 0; b < ways; b++) {
+            tune_point p = {.threads = threads[i], .memory = memory};
+            memcpy(p.variables, bindings[b], sizeof p.variables);
+            add(s, p, threads[i] + (memory ? 0.1 : 0) + 0.2 * (double)b);
+        }
+    }
 }
 
+/* Calls in flight x how they are spread: over threads (calls of each), and over tasks side by side. */
 static void client_points(tune_sweep *s) {
-    static const int in_flight[] = {16, 64, 256, 1024}, each[] = {0, 16, 256};
+    static const int in_flight[] = {16, 64, 256, 1024, 4096}, each[] = {0, 16, 256};
     int most = s->c->in_flight > 0 ? (int)s->c->in_flight : 1024;
-    for (size_t i = 0; i < 4; i++)
-        for (size_t k = 0; k < 3; k++)
-            if (in_flight[i] <= most && each[k] <= in_flight[i] && (each[k] == 0 || in_flight[i] / each[k] <= 64))
+    for (size_t i = 0; i < sizeof in_flight / sizeof *in_flight; i++) {
+        if (in_flight[i] > most) break;
+        for (size_t k = 0; k < sizeof each / sizeof *each; k++)
+            if (each[k] <= in_flight[i] && (each[k] == 0 || in_flight[i] / each[k] <= 64))
                 add(s, (tune_point){.in_flight = in_flight[i], .calls_per_thread = each[k]}, in_flight[i] + 0.1 * (double)k);
+        if (s->n_tasks > 1) add(s, (tune_point){.in_flight = in_flight[i], .task_workers = 1}, in_flight[i] + 0.3);
+    }
 }
 
 void tune_make_points(tune_sweep *s) {
+    int cores = cfb_cpu_count();
     s->n = 0;
-    if (s->kind == TUNE_SCORE)
-        score_points(s);
-    else
-        client_points(s);
+    switch (s->kind) {
+    case TUNE_SCORE:
+        thread_points(s, 0, 2 * cores);
+        thread_points(s, 64, 2 * cores);
+        break;
+    case TUNE_EMBED: thread_points(s, 0, cores); break;
+    case TUNE_CLIENT: client_points(s); break;
+    case TUNE_KINDS: break;
+    }
+}
+
+static void say(char *buf, size_t size, const char *fmt, ...) {
+    size_t used = strlen(buf);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(buf + used, size - used, fmt, args);
+    va_end(args);
 }
 
 void tune_describe(const tune_sweep *s, size_t i, char *buf, size_t size) {
     const tune_point *p = &s->points[i];
-    char more[64] = "";
-    if (s->kind == TUNE_SCORE) {
-        if (p->memory) snprintf(more, sizeof more, " --memory %d", p->memory);
-        snprintf(buf, size, "%s%s%s%s--threads %d%s", p->variable ? p->variable : "", p->variable ? "=" : "",
-                 p->variable ? p->value : "", p->variable ? " " : "", p->threads, more);
-    } else {
-        if (p->calls_per_thread) snprintf(more, sizeof more, " --calls-per-thread %d", p->calls_per_thread);
-        snprintf(buf, size, "--in-flight %d%s", p->in_flight, more);
-    }
+    buf[0] = '\0';
+    for (int v = 0; v < TUNE_VARIABLES && p->variables[v].name; v++)
+        say(buf, size, "%s=%s ", p->variables[v].name, p->variables[v].value);
+    if (p->threads) say(buf, size, "--threads %d", p->threads);
+    if (p->memory) say(buf, size, " --memory %d", p->memory);
+    if (p->in_flight) say(buf, size, "--in-flight %d", p->in_flight);
+    if (p->calls_per_thread) say(buf, size, " --calls-per-thread %d", p->calls_per_thread);
+    if (p->task_workers) say(buf, size, " --task-workers %d", p->task_workers);
 }
 
 /* ---- one run ---- */
@@ -86,8 +116,8 @@ static void word(struct line *l, const char *w) {
     if (l->n < 47) l->args[l->n++] = w;
 }
 
-static void number(struct line *l, const char *option, long long v) {
-    int n = snprintf(l->texts + l->used, sizeof l->texts - l->used, "%lld", v);
+static void number(struct line *l, const char *option, double v) {
+    int n = snprintf(l->texts + l->used, sizeof l->texts - l->used, "%.15g", v);
     word(l, option);
     word(l, l->texts + l->used);
     l->used += (size_t)n + 1;
@@ -100,6 +130,7 @@ static void score_line(const tune_sweep *s, const tune_point *p, struct line *l)
     const char *const options[] = {"--suite", s->c->suite, "--verbose", "--json", "--progress", "off"};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) word(l, options[i]);
     if (s->c->data) word(l, "--data"), word(l, s->c->data);
+    if (s->c->tasks) word(l, "--tasks"), word(l, s->c->tasks);
     if (s->c->task) word(l, "--task"), word(l, s->c->task);
     if (s->c->metric) word(l, "--metric"), word(l, s->c->metric);
     if (s->c->label_set) word(l, "--label-set"), word(l, s->c->label_set);
@@ -107,11 +138,25 @@ static void score_line(const tune_sweep *s, const tune_point *p, struct line *l)
     word(l, s->path);
 }
 
+static void embed_line(const tune_sweep *s, const tune_point *p, const char *out, struct line *l) {
+    const cfb_config *c = s->c;
+    word(l, "embed");
+    number(l, "--threads", p->threads);
+    const char *const options[] = {"--embed-model", c->embed_model, "--pooling", c->pooling, "--embed-cache",
+                                   "off",           "--json",       "--quiet",   "--force"};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) word(l, options[i]);
+    if (c->vocab) word(l, "--vocab"), word(l, c->vocab);
+    word(l, "--");
+    word(l, s->texts);
+    word(l, out);
+}
+
 static void client_line(const tune_sweep *s, const tune_point *p, const char *out, struct line *l) {
     const cfb_config *c = s->c;
     word(l, "generate");
     number(l, "--in-flight", p->in_flight);
     if (p->calls_per_thread) number(l, "--calls-per-thread", p->calls_per_thread);
+    if (p->task_workers) number(l, "--task-workers", p->task_workers);
     const char *const options[] = {"--suite",
                                    s->suite,
                                    "--base-url",
@@ -128,27 +173,31 @@ static void client_line(const tune_sweep *s, const tune_point *p, const char *ou
                                    s->url ? c->shot : "zero",
                                    "--api-rate-limit",
                                    "0",
-                                   "--no-adaptive"};
+                                   "--no-adaptive",
+                                   "--max-retries", /* a refused call costs time, and is seen as that */
+                                   "20"};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) word(l, options[i]);
     if (s->url && c->data) word(l, "--data"), word(l, c->data);
+    if (s->url && c->tasks) word(l, "--tasks"), word(l, c->tasks);
     if (s->url && c->api_key_file) word(l, "--api-key-file"), word(l, c->api_key_file);
     size_t rows = (size_t)p->in_flight * 8;
-    number(l, "--limit", (long long)(rows < 200 ? 200 : rows));
+    if (rows < 200) rows = 200;
+    number(l, "--limit", (double)((rows + s->n_tasks - 1) / s->n_tasks)); /* of each task */
 }
 
 /* Variables of this process but those that would change what is measured, and the point's own. */
-static char **make_environment(const tune_point *p, char *own, size_t own_size) {
+static char **make_environment(const tune_point *p, char own[TUNE_VARIABLES][128]) {
     size_t n = 0, k = 0;
     while (environ[n] != NULL) n++;
-    char **list = malloc((n + 2) * sizeof *list);
+    char **list = malloc((n + TUNE_VARIABLES + 1) * sizeof *list);
     if (list == NULL) return NULL;
     for (size_t i = 0; i < n; i++)
         if (strncmp(environ[i], "CFBENCH_", 8) != 0 || strncmp(environ[i], "CFBENCH_SUITE_PATH=", 19) == 0 ||
             strncmp(environ[i], "CFBENCH_HEADERS=", 16) == 0 || strncmp(environ[i], "CFBENCH_API_KEY=", 16) == 0)
             list[k++] = environ[i];
-    if (p->variable) {
-        snprintf(own, own_size, "%s=%s", p->variable, p->value);
-        list[k++] = own;
+    for (int v = 0; v < TUNE_VARIABLES && p->variables[v].name; v++) {
+        snprintf(own[v], sizeof own[v], "%s=%s", p->variables[v].name, p->variables[v].value);
+        list[k++] = own[v];
     }
     list[k] = NULL;
     return list;
@@ -180,10 +229,10 @@ static void last_line(const char *path, char words[128]) {
 
 static cfb_code run_child(const tune_sweep *s, const tune_point *p, struct line *l, cfb_buf *out, cfb_err *err) {
     int ends[2], status = 0;
-    char own[128], words[128], log[PATH_MAX + 16];
+    char own[TUNE_VARIABLES][128], words[128], log[PATH_MAX + 16];
     posix_spawn_file_actions_t a;
     pid_t child;
-    char **env = make_environment(p, own, sizeof own);
+    char **env = make_environment(p, own);
     if (env == NULL || pipe(ends) != 0) {
         free(env);
         return cfb_err_set(err, CFB_ENOMEM, "no process can be started");
@@ -215,36 +264,69 @@ static cfb_code run_child(const tune_sweep *s, const tune_point *p, struct line 
     return cfb_err_set(err, CFB_ECONFIG, "%s", words[0] ? words : "cfbench ended with an error");
 }
 
-static cfb_code read_rate(const tune_sweep *s, cfb_str json, double *rate, cfb_err *err) {
+struct measured {
+    double work, seconds, failed;
+};
+
+static cfb_code read_measured(const tune_sweep *s, cfb_str json, struct measured *m, cfb_err *err) {
+    static const char *const names[TUNE_KINDS][2] = {[TUNE_SCORE] = {"text_bytes", "elapsed_s"},
+                                                     [TUNE_EMBED] = {"computed_tokens", "embed_s"},
+                                                     [TUNE_CLIENT] = {"answered", "asking_s"}};
     cfb_json *root = NULL;
-    double work = 0, seconds = 0, failed = 0;
+    *m = (struct measured){0};
     cfb_code rc = cfb_json_parse(json.ptr, json.len, 0, &root, err);
     if (rc != CFB_OK) return rc;
     const cfb_json *from = s->kind == TUNE_SCORE ? cfb_json_get(root, "performance") : root;
-    bool ok = cfb_json_num(cfb_json_get(from, s->kind == TUNE_SCORE ? "text_bytes" : "answered"), &work) &&
-              cfb_json_num(cfb_json_get(from, s->kind == TUNE_SCORE ? "elapsed_s" : "asking_s"), &seconds);
-    if (s->kind == TUNE_CLIENT) ok = ok && cfb_json_num(cfb_json_get(from, "failed"), &failed);
+    bool ok = cfb_json_num(cfb_json_get(from, names[s->kind][0]), &m->work) &&
+              cfb_json_num(cfb_json_get(from, names[s->kind][1]), &m->seconds);
+    (void)cfb_json_num(cfb_json_get(from, "failed"), &m->failed);
     cfb_json_free(root);
-    if (!ok || seconds <= 0 || work <= 0) return cfb_err_set(err, CFB_EBUG, "the run did not say how fast it was");
-    if (failed > 0) return cfb_err_set(err, CFB_ECONFIG, "%.0f rows failed: the server does not take so many calls", failed);
-    *rate = work / seconds * (s->kind == TUNE_SCORE ? 1e-6 : 1);
+    if (!ok || m->seconds <= 0 || m->work <= 0) return cfb_err_set(err, CFB_EBUG, "the run did not say how fast it was");
+    if (m->failed > 0)
+        return cfb_err_set(err, CFB_ECONFIG, "%.0f rows failed: the server does not take so many calls", m->failed);
     return CFB_OK;
 }
 
-cfb_code tune_measure(void *ctx, size_t i, double *rate, cfb_err *err) {
-    tune_sweep *s = ctx;
+static cfb_code run_point(tune_sweep *s, const tune_point *p, struct measured *m, cfb_err *err) {
     struct line l = {.n = 0};
     char out[PATH_MAX + 32];
     cfb_buf text = CFB_BUF_INIT(MAX_OUTPUT);
     word(&l, "cfbench");
     snprintf(out, sizeof out, "%s/run%llu", s->scratch, (unsigned long long)s->n_runs++);
     if (s->kind == TUNE_SCORE)
-        score_line(s, &s->points[i], &l);
+        score_line(s, p, &l);
+    else if (s->kind == TUNE_EMBED)
+        embed_line(s, p, out, &l);
     else
-        client_line(s, &s->points[i], out, &l);
-    cfb_code rc = run_child(s, &s->points[i], &l, &text, err);
-    if (rc == CFB_OK) rc = read_rate(s, cfb_buf_str(&text), rate, err);
-    if (s->kind == TUNE_CLIENT) tune_remove_folder(out);
+        client_line(s, p, out, &l);
+    int64_t begin_ns = cfb_cli_stage_begin();
+    cfb_code rc = run_child(s, p, &l, &text, err);
+    cfb_cli_stage_end("run", begin_ns);
+    if (rc == CFB_OK) rc = read_measured(s, cfb_buf_str(&text), m, err);
+    if (s->kind == TUNE_EMBED)
+        unlink(out);
+    else if (s->kind != TUNE_SCORE)
+        tune_remove_folder(out);
     cfb_buf_free(&text);
+    return rc;
+}
+
+cfb_code tune_measure(void *ctx, size_t i, double *rate, cfb_err *err) {
+    tune_sweep *s = ctx;
+    struct measured m;
+    cfb_code rc = run_point(s, &s->points[i], &m, err);
+    if (rc != CFB_OK) return rc;
+    *rate = m.work / m.seconds * (s->kind == TUNE_SCORE ? 1e-6 : 1);
+    return CFB_OK;
+}
+
+cfb_code tune_try_texts(tune_sweep *s, double *tokens, double *seconds, cfb_err *err) {
+    const tune_point all = {.threads = cfb_cpu_count()};
+    struct measured m;
+    cfb_code rc = run_point(s, &all, &m, err);
+    if (rc == CFB_OK) {
+        *tokens = m.work;
+        *seconds = m.seconds;
+    }
     return rc;
 }

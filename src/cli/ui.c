@@ -1,4 +1,5 @@
 /* What a person at a terminal sees and does while a command runs: signals, log lines. Progress: progress.c. */
+#include "cfbench/trace.h"
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -115,4 +116,10 @@ bool cfb_cli_use_color(const cfb_config *c, FILE *f) {
     if (c->color && strcmp(c->color, "never") == 0) return false;
     const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
     return isatty(fileno(f)) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+int64_t cfb_cli_stage_begin(void) { return cfb_trace_on() ? cfb_now_ns() : 0; }
+
+void cfb_cli_stage_end(const char *name, int64_t begin_ns) {
+    if (cfb_trace_on()) cfb_trace_span("stage", name, CFB_TRACE_HERE, begin_ns, cfb_now_ns(), NULL, 0);
 }

@@ -112,42 +112,32 @@ static struct measured measure(const cfb_watch_t *w, const cfb_scoring_t *s) {
     return r;
 }
 
-static void put(cfb_jw *j, const char *key, double v) {
-    cfb_jw_key(j, key);
-    cfb_jw_num(j, v);
-}
-
-static void put_count(cfb_jw *j, const char *key, uint64_t v) {
-    cfb_jw_key(j, key);
-    cfb_jw_int(j, v > INT64_MAX ? INT64_MAX : (int64_t)v);
-}
-
 static void write_json(const struct measured *r, cfb_buf *out) {
     cfb_jw j;
     cfb_jw_init(&j, out, 0);
     cfb_jw_obj(&j);
-    put(&j, "elapsed_s", r->wall_s);
-    put(&j, "cpu_s", r->cpu_s);
-    put(&j, "threads_busy", r->busy);
-    put_count(&j, "threads", (uint64_t)r->threads);
-    put_count(&j, "cores", (uint64_t)r->cores);
-    put_count(&j, "bytes", r->bytes);
-    put_count(&j, "text_bytes", r->text_bytes);
-    put_count(&j, "rows", r->rows);
-    put_count(&j, "disk_bytes", r->disk_bytes);
-    put(&j, "bytes_per_s", (double)r->bytes / r->wall_s);
-    put(&j, "rows_per_s", (double)r->rows / r->wall_s);
-    put_count(&j, "peak_memory_bytes", r->peak_bytes);
-    put(&j, "read_s", r->read_s);
-    put(&j, "cut_s", r->cut_s);
-    put(&j, "check_s", r->check_s);
-    put(&j, "score_s", r->work_s);
-    put(&j, "commit_s", r->commit_s);
-    put(&j, "wait_s", r->wait_s);
-    put_count(&j, "cores_lost", r->pushed);
-    put(&j, "waited_for_cores_s", r->waited_s < 0 ? NAN : r->waited_s);
-    put_count(&j, "throttled", r->throttled);
-    put(&j, "throttled_s", r->throttled_s);
+    cfb_jw_member_num(&j, "elapsed_s", r->wall_s);
+    cfb_jw_member_num(&j, "cpu_s", r->cpu_s);
+    cfb_jw_member_num(&j, "threads_busy", r->busy);
+    cfb_jw_member_int(&j, "threads", (int64_t)r->threads);
+    cfb_jw_member_int(&j, "cores", (int64_t)r->cores);
+    cfb_jw_member_int(&j, "bytes", (int64_t)r->bytes);
+    cfb_jw_member_int(&j, "text_bytes", (int64_t)r->text_bytes);
+    cfb_jw_member_int(&j, "rows", (int64_t)r->rows);
+    cfb_jw_member_int(&j, "disk_bytes", (int64_t)r->disk_bytes);
+    cfb_jw_member_num(&j, "bytes_per_s", (double)r->bytes / r->wall_s);
+    cfb_jw_member_num(&j, "rows_per_s", (double)r->rows / r->wall_s);
+    cfb_jw_member_int(&j, "peak_memory_bytes", (int64_t)r->peak_bytes);
+    cfb_jw_member_num(&j, "read_s", r->read_s);
+    cfb_jw_member_num(&j, "cut_s", r->cut_s);
+    cfb_jw_member_num(&j, "check_s", r->check_s);
+    cfb_jw_member_num(&j, "score_s", r->work_s);
+    cfb_jw_member_num(&j, "commit_s", r->commit_s);
+    cfb_jw_member_num(&j, "wait_s", r->wait_s);
+    cfb_jw_member_int(&j, "cores_lost", (int64_t)r->pushed);
+    cfb_jw_member_num(&j, "waited_for_cores_s", r->waited_s < 0 ? NAN : r->waited_s);
+    cfb_jw_member_int(&j, "throttled", (int64_t)r->throttled);
+    cfb_jw_member_num(&j, "throttled_s", r->throttled_s);
     cfb_jw_end_obj(&j);
     if (cfb_jw_finish(&j, NULL) != CFB_OK) cfb_buf_clear(out);
 }

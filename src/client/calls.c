@@ -244,7 +244,7 @@ void cfb_calls_free(cfb_calls_t *c) {
 
 /* ---- the end of a call ---- */
 
-cfb_fail cfb_calls__class_of_curl(const struct call *k, CURLcode code) {
+cfb_fail cfb_calls__class_of_curl(CURLcode code, bool too_large) {
     switch (code) {
     case CURLE_OK: return CFB_FAIL_NONE;
     case CURLE_OPERATION_TIMEDOUT: return CFB_FAIL_TIMEOUT;
@@ -260,7 +260,7 @@ cfb_fail cfb_calls__class_of_curl(const struct call *k, CURLcode code) {
     case CURLE_BAD_CONTENT_ENCODING:
     case CURLE_HTTP2:
     case CURLE_HTTP2_STREAM: return CFB_FAIL_CUT;
-    case CURLE_WRITE_ERROR: return k->too_large ? CFB_FAIL_REPLY_TOO_LARGE : CFB_FAIL_CUT;
+    case CURLE_WRITE_ERROR: return too_large ? CFB_FAIL_REPLY_TOO_LARGE : CFB_FAIL_CUT;
     case CURLE_ABORTED_BY_CALLBACK: return CFB_FAIL_STOPPED;
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_UNSUPPORTED_PROTOCOL: return CFB_FAIL_BAD_REPLY;
@@ -350,7 +350,7 @@ void cfb_calls__finish(struct call *k, cfb_fail fail, const char *why) {
 }
 
 static void finish_transfer(struct call *k, CURLcode code) {
-    cfb_fail fail = cfb_calls__class_of_curl(k, code);
+    cfb_fail fail = cfb_calls__class_of_curl(code, k->too_large);
     const char *why = k->error[0] ? k->error : curl_easy_strerror(code);
     if (code == CURLE_SEND_FAIL_REWIND) why = "the server closed the connection without an answer, after earlier ones";
     cfb_calls__finish(k, fail, why);

@@ -72,7 +72,8 @@ void cfb_calls__give_back(cfb_buf *spare, cfb_buf *b);
 void cfb_calls__take_header(struct call *k, cfb_str line);
 /* The call has ended. why: words of a failure, or NULL. */
 void cfb_calls__finish(struct call *k, cfb_fail fail, const char *why);
-cfb_fail cfb_calls__class_of_curl(const struct call *k, CURLcode code);
+/* too_large: the body was not taken (CURLE_WRITE_ERROR) because it passed the limit. */
+cfb_fail cfb_calls__class_of_curl(CURLcode code, bool too_large);
 
 /* ---- direct.c ---- */
 /* Sends the request, over the connection that the slot has or a new one; nothing ends in here. False: no memory. */

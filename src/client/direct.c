@@ -254,7 +254,7 @@ void cfb_direct__connected(struct call *k, CURLcode code) {
     if (code != CURLE_OK || k->fd < 0) {
         char why[CURL_ERROR_SIZE + 8];
         snprintf(why, sizeof why, "%s", code == CURLE_OK ? strerror(e) : k->error[0] ? k->error : curl_easy_strerror(code));
-        cfb_calls__finish(k, code == CURLE_OK ? CFB_FAIL_CONNECT : cfb_calls__class_of_curl(k, code), why);
+        cfb_calls__finish(k, code == CURLE_OK ? CFB_FAIL_CONNECT : cfb_calls__class_of_curl(code, false), why);
         return;
     }
     watch(k, EPOLL_CTL_ADD, false);

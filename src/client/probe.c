@@ -2,7 +2,7 @@
 #include "cfbench/probe.h"
 #include "cfbench/base.h"
 #include "cfbench/json.h"
-#include "client/engine.h"
+#include "client/calls.h"
 
 #include <stdio.h>
 
@@ -43,18 +43,6 @@ static void read_list(cfb_str body, const char *model, cfb_probe *out) {
     cfb_json_free(root);
 }
 
-static cfb_fail class_of(CURLcode code) {
-    switch (code) {
-    case CURLE_OPERATION_TIMEDOUT: return CFB_FAIL_TIMEOUT;
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CACERT_BADFILE: return CFB_FAIL_TLS;
-    case CURLE_WRITE_ERROR: return CFB_FAIL_BAD_REPLY;
-    default: return CFB_FAIL_CONNECT;
-    }
-}
-
 static void set_options(CURL *h, cfb_server_t *s, const char *url, struct curl_slist *headers, struct answer *a, char *words) {
     cfb_server__set_transport(s, h);
     if (s->endpoints[0].loopback) curl_easy_setopt(h, CURLOPT_NOPROXY, "*");
@@ -72,7 +60,7 @@ static void judge(CURL *h, CURLcode code, cfb_server_t *s, struct answer *a, con
     cfb_probe *out = a->out;
     curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &out->http_status);
     if (code != CURLE_OK) {
-        out->fail = class_of(code);
+        out->fail = cfb_calls__class_of_curl(code, true);
         snprintf(out->message, sizeof out->message, "%s", words[0] ? words : curl_easy_strerror(code));
     } else if (out->http_status < 200 || out->http_status > 299) {
         cfb_chat_reply r;

@@ -131,8 +131,11 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
          "Joins the shards of a run (made with --shard) into the run store of OUT, scores it and writes its reports, as one "
          "process would have. SHARD is a shard's folder, its run.db, or a folder that holds shards. All must be of one "
          "configuration, and together hold every row once. Give the --seed of the shards, where they had one: intervals "
-         "depend on it.",
-         {"A run of 8 shards, made with --out runs/qwen --shard i/8:", "cfbench merge runs/qwen-whole runs/qwen"}},
+         "depend on it. Shards of 'score' are joined too: their options are taken from them, the scored files are read once "
+         "more, "
+         "and OUT gets what one process would have written. Shards of 'embed' become the .npy file OUT.",
+         {"A run of 8 shards, made with --out runs/qwen --shard i/8:", "cfbench merge runs/qwen-whole runs/qwen",
+          "Files scored by 4 processes, with score --out part --shard i/4:", "cfbench merge scores part"}},
     [CFB_CMD_LIMITER] =
         {"",
          0,
@@ -153,16 +156,19 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
          {"This machine:", "cfbench doctor --suite sample", "A run before it is paid for:",
           "cfbench doctor --model gpt-4.1-mini --data ~/cfbenchmark --rpm 500 --in-flight 256 --out runs/mini"}},
     [CFB_CMD_TUNE] =
-        {"score|client|all [PATH]",
+        {"score|embed|client|all [PATH]",
          1,
          2,
          "Runs the same work with different settings, in turn and again, and says which is fastest: 'score' sweeps "
-         "threads, memory and binding over PATH (response files; without it, files of the suite's shape), 'client' "
-         "calls in flight and threads, against the server of --model and --base-url (its calls are real and cost what "
+         "threads, memory and binding over PATH (response files; without it, files of the suite's shape), 'embed' "
+         "threads and binding for the model of --embed-model over PATH (a text on each line, or --column; without it, the "
+         "suite's texts), 'client' "
+         "calls in flight and how threads and tasks share them, against the server of --model "
+         "and --base-url (its calls are real and cost what "
          "calls cost) or without --model against a mock of --mock-latency. Points that cannot win are given up early. "
          "It prints a table with intervals, the noise, speed-up with Amdahl's and Karp and Flatt's figures and a "
          "roofline, and writes OUT/profile.json, which other commands load with --profile.",
-         {"Both, in two minutes:", "cfbench tune all --suite sample --budget 120",
+         {"All, in two minutes:", "cfbench tune all --suite sample --budget 120",
           "Scoring, on files of one's own:", "cfbench tune score --suite sample results/"}},
     [CFB_CMD_MOCK] = {"",
                       0,

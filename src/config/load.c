@@ -80,6 +80,16 @@ static cfb_code read_member(cfb_loader *l, const char *file, const cfb_json *nod
     return cfb_loader_set_json(l, o, node, RANK_FILE, copy.ptr, err);
 }
 
+cfb_code cfb_loader_read_members(cfb_loader *l, const char *name, const cfb_json *object, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    if (cfb_json_kind_of(object) != CFB_JSON_OBJECT)
+        return cfb_err_set(err, CFB_ECONFIG, "%s: must be a JSON object with options as members, not %s", name,
+                           cfb_json_kind_name(object));
+    for (const cfb_json *m = cfb_json_first(object); m != NULL && rc == CFB_OK; m = cfb_json_next(m))
+        rc = read_member(l, name, m, err);
+    return rc;
+}
+
 cfb_code cfb_loader_read_json(cfb_loader *l, const char *name, cfb_str text, cfb_err *err) {
     cfb_json *root = NULL;
     cfb_code rc = cfb_json_parse(text.ptr, text.len, 0, &root, err);
@@ -89,11 +99,7 @@ cfb_code cfb_loader_read_json(cfb_loader *l, const char *name, cfb_str text, cfb
         if (err != NULL) err->code = CFB_ECONFIG;
         return CFB_ECONFIG;
     }
-    if (cfb_json_kind_of(root) != CFB_JSON_OBJECT)
-        rc = cfb_err_set(err, CFB_ECONFIG, "%s: must be a JSON object with options as members, not %s", name,
-                         cfb_json_kind_name(root));
-    for (const cfb_json *m = rc == CFB_OK ? cfb_json_first(root) : NULL; m != NULL && rc == CFB_OK; m = cfb_json_next(m))
-        rc = read_member(l, name, m, err);
+    rc = cfb_loader_read_members(l, name, root, err);
     cfb_json_free(root);
     return rc;
 }

@@ -228,7 +228,7 @@ const cfb_opt cfb_opts[] = {
      .commands = SCORE | COMPARE,
      .help = "memory that reading files may take, whatever their size; 0 = a quarter of what this machine, cgroup or "
              "Slurm job allows"},
-    {AT("embed-model", embed_model), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_SCORE, .commands = WITH_MODEL,
+    {AT("embed-model", embed_model), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_SCORE, .commands = WITH_MODEL | TUNE,
      .help = "folder of the embedding model for --metric bge, as Hugging Face lays it out; scripts/get-bge.sh fetches one"},
     {AT("embed-url", embed_url), .type = OPT_STRING, .metavar = "URL", .group = GROUP_SCORE, .check = cfb_check_base_url,
      .commands = WITH_MODEL,
@@ -243,10 +243,10 @@ const cfb_opt cfb_opts[] = {
      .commands = WITH_MODEL, .help = "texts of one request to --embed-url"},
     {AT("embed-cache", embed_cache), .type = OPT_PATH, .metavar = "DIR|off", .group = GROUP_SCORE, .commands = WITH_MODEL,
      .help = "folder with vectors of texts seen before; without it, cfbench/embeddings in the user's cache folder"},
-    {AT("vocab", vocab), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_SCORE, .commands = WITH_MODEL,
+    {AT("vocab", vocab), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_SCORE, .commands = WITH_MODEL | TUNE,
      .help = "vocab.txt or tokenizer.json in place of the embedding model's own"},
     {AT("pooling", pooling), .type = OPT_ENUM, .choices = "auto|cls|mean", .def = "auto", .group = GROUP_SCORE,
-     .commands = WITH_MODEL, .help = "how a text's vectors become one; auto = as the model says, else cls"},
+     .commands = WITH_MODEL | TUNE, .help = "how a text's vectors become one; auto = as the model says, else cls"},
     {AT("precision", precision), .type = OPT_ENUM, .choices = "f32|bf16", .def = "f32", .group = GROUP_SCORE,
      .commands = WITH_MODEL,
      .help = "numbers that the model's products are computed in; bf16 is faster on some processors and changes scores a little "
@@ -258,8 +258,8 @@ const cfb_opt cfb_opts[] = {
      .help = "layer whose hidden states --metric bertscore compares; -1 = two thirds of the model's layers"},
     {AT("bert-baseline", bert_baseline), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_SCORE, .commands = WITH_BERT,
      .help = "rescale --metric bertscore by this file's line for the layer: LAYER,P,R,F as the authors publish them"},
-    {AT("column", column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = EMBED,
-     .help = "IN is a data set, and its texts stand in this column; without it, IN has one text per line"},
+    {AT("column", column), .type = OPT_STRING, .metavar = "NAME", .group = GROUP_SCORE, .commands = EMBED | TUNE,
+     .help = "the input is a data set, and its texts stand in this column; without it, it has one text per line"},
 
     /* Batch files and response cache */
     {AT("cache", cache), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_BATCH, .commands = RUNS,
@@ -277,10 +277,10 @@ const cfb_opt cfb_opts[] = {
      .help = "prune what was not used for longest until the cache is at most so large, such as 1G"},
 
     /* Cluster jobs */
-    {AT("shard", shard), .type = OPT_STRING, .metavar = "i/N|auto", .group = GROUP_CLUSTER, .commands = ASK,
-     .help =
-         "only the rows of shard i of N (from 0), into OUT/shard-i-of-N; auto = by the job array or step of Slurm, PBS, LSF or "
-         "Grid Engine. 'cfbench merge' joins the shards"},
+    {AT("shard", shard), .type = OPT_STRING, .metavar = "i/N|auto", .group = GROUP_CLUSTER, .commands = ASK | SCORE | EMBED,
+     .help = "only the rows of shard i of N (from 0), into OUT/shard-i-of-N (embed: OUT.shard-i-of-N); auto = by the job array "
+             "or step of Slurm, PBS, LSF or "
+             "Grid Engine. 'cfbench merge' joins the shards"},
     {AT("share-rate", share_rate), .type = OPT_INT, .def = "0", RANGE(0, 1000000), .unit = "processes", .metavar = "N",
      .group = GROUP_CLUSTER, .commands = ASK,
      .help = "N processes share the limits: this one takes 1/N of --rps, --rpm, --tpm, and of the starts that --api-rate-limit "
@@ -397,7 +397,7 @@ const cfb_opt cfb_opts[] = {
      .commands = SCORE,
      .help = "the N answered rows of each task with the lowest scores, in reports and --rows-out; 0 = 5, in reports only"},
     {AT("language", language), .type = OPT_ENUM, .choices = "en|zh", .def = "en", .group = GROUP_OUTPUT,
-     .commands = RUN | SCORE | REPORT | COMPARE | MERGE, .help = "language of report.html and compare.html: English or Chinese"},
+     .commands = RUN | SCORE | REPORT | COMPARE | MERGE, .help = "language of reports and tables: English or Chinese"},
     {AT("csv", csv), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = RUN | SCORE | REPORT,
      .help = "CSV file that gets the summary: a line for each model, setting and task"},
     {AT("dry-run", dry_run), .type = OPT_BOOL, .flags = OPT_NO_FILE | OPT_NO_ENV, .group = GROUP_OUTPUT, .commands = RUNS,
@@ -414,7 +414,7 @@ const cfb_opt cfb_opts[] = {
     {AT("hash", hash), .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = PROMPT,
      .help = "print the SHA-256 of each prompt instead of its text"},
     {AT("json", json), .type = OPT_BOOL, .group = GROUP_OUTPUT,
-     .commands = ASK | BATCH | SCORE | REPORT | COMPARE | PROMPT | CACHE | TUNE | MERGE,
+     .commands = ASK | BATCH | SCORE | REPORT | COMPARE | PROMPT | CACHE | TUNE | MERGE | EMBED,
      .help = "standard output is one JSON document"},
     {AT("quiet", quiet), .letter = 'q', .type = OPT_BOOL, .group = GROUP_OUTPUT, .commands = ALL,
      .help = "no progress; on standard error only warnings and errors"},
@@ -423,7 +423,8 @@ const cfb_opt cfb_opts[] = {
     {AT("log", log_file), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = RUNS,
      .help = "append everything that --verbose says to this file, with times; every failed call and every change of the calls in "
              "flight"},
-    {AT("profile-out", profile_out), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT, .commands = RUNS | SCORE,
+    {AT("profile-out", profile_out), .type = OPT_PATH, .metavar = "FILE", .group = GROUP_OUTPUT,
+     .commands = RUNS | SCORE | REPORT | COMPARE | VERIFY | EXPORT | CONVERT | MERGE | BATCH | EMBED | TUNE,
      .help = "trace of tasks, rows, calls, waits, blocks and commits, as JSON for ui.perfetto.dev or chrome://tracing"},
     {AT("progress", progress), .type = OPT_ENUM, .choices = "auto|bar|log|off", .def = "auto", .group = GROUP_OUTPUT,
      .commands = RUNS | SCORE, .help = "progress on standard error; auto = bar on a terminal, else log"},
@@ -439,7 +440,7 @@ const cfb_opt cfb_opts[] = {
     {AT("roofline", roofline), .type = OPT_BOOL, .def = "true", .flags = OPT_NO_FILE | OPT_NO_ENV, .group = GROUP_GENERAL,
      .commands = TUNE, .help = "measure memory bandwidth and matrix products too"},
     {AT("profile", profile), .type = OPT_PATH, .flags = OPT_NO_FILE, .metavar = "FILE", .group = GROUP_GENERAL,
-     .commands = RUNS | SCORE | DOCTOR,
+     .commands = RUNS | SCORE | EMBED | DOCTOR,
      .help = "settings that 'cfbench tune' found for this machine; the config file, variables and options go before them"},
     {AT("seed", seed), .type = OPT_INT, .def = "0", RANGE(0, 9007199254740992.0), .metavar = "N", .group = GROUP_GENERAL,
      .commands = ASK | MOCK | SCORE | REPORT | COMPARE | VERIFY | TUNE | MERGE,

@@ -177,6 +177,7 @@ CFB_MUST_CHECK cfb_code cfb_loader_set_bool(cfb_loader *l, const cfb_opt *o, boo
 CFB_MUST_CHECK cfb_code cfb_loader_set_json(cfb_loader *l, const cfb_opt *o, const cfb_json *node, cfb_rank rank,
                                             const char *where, cfb_err *err);
 /* The members of a config file. name is for messages. */
+CFB_MUST_CHECK cfb_code cfb_loader_read_members(cfb_loader *l, const char *name, const cfb_json *object, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_loader_read_json(cfb_loader *l, const char *name, cfb_str json, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_loader_read_file(cfb_loader *l, const char *path, cfb_err *err);
 /* --profile */

@@ -42,7 +42,9 @@ static cfb_code read_profile(cfb_loader *l, const char *path, cfb_str text, cfb_
     else if (!cfb_str_eqz(machine, here))
         cfb_log(CFB_LOG_WARN, "--profile %s was tuned on another machine (%.*s; this one: %s); `cfbench tune` makes one for this",
                 path, CFB_STR_ARG(machine), here);
-    if (rc == CFB_OK) rc = set_environment(l, path, cfb_json_get(root, "x-environment"), err);
+    const cfb_json *own = l->c->command == CFB_CMD_EMBED ? cfb_json_get(root, "x-embed") : NULL;
+    if (rc == CFB_OK && own) rc = cfb_loader_read_members(l, path, own, err);
+    if (rc == CFB_OK) rc = set_environment(l, path, cfb_json_get(own ? own : root, "x-environment"), err);
     cfb_json_free(root);
     return rc;
 }

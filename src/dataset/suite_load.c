@@ -71,12 +71,13 @@ static bool try_folder(const char *dir, size_t dir_len, const char *name, char *
 }
 
 static cfb_code find_suite(const char *spec, char *file, cfb_err *err) {
-    if (cfb_path_is_dir(spec)) {
+    bool is_dir = cfb_path_is_dir(spec);
+    if (is_dir) {
         cfb_code rc = cfb_path_join(file, PATH_MAX, spec, "suite.json", err);
-        if (rc != CFB_OK || cfb_path_exists(file)) return rc;
-        return cfb_err_set(err, CFB_ENOTFOUND, "%s: there is no suite.json in this folder", spec);
+        if (rc != CFB_OK || cfb_path_exists(file)) return rc; /* else, such as a folder of data called cfbenchmark: a name */
+    } else if (cfb_path_exists(spec)) {
+        return cfb_path_join(file, PATH_MAX, NULL, spec, err);
     }
-    if (cfb_path_exists(spec)) return cfb_path_join(file, PATH_MAX, NULL, spec, err);
     bool is_name = strchr(spec, '/') == NULL;
     const char *path = getenv("CFBENCH_SUITE_PATH");
     while (is_name && path && *path) {
@@ -86,6 +87,7 @@ static cfb_code find_suite(const char *spec, char *file, cfb_err *err) {
     }
     if (is_name && (try_folder("datasets", 8, spec, file) || try_folder(CFB_DATADIR, strlen(CFB_DATADIR), spec, file)))
         return CFB_OK;
+    if (is_dir) return cfb_err_set(err, CFB_ENOTFOUND, "%s: there is no suite.json in this folder", spec);
     return cfb_err_set(
         err, CFB_ENOTFOUND,
         "no suite '%s': neither a folder, nor a file, nor a name in $CFBENCH_SUITE_PATH, ./datasets or " CFB_DATADIR, spec);

@@ -10,27 +10,10 @@
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#ifdef __linux__
-#include <sys/vfs.h>
-#endif
 
 #define COMMITS 9
 #define COMMIT_BYTES 65536
 #define SLOW_COMMIT_S 0.25
-
-/* Linux's magic numbers of file systems on other machines (linux/magic.h, and the makers' own). */
-static bool is_network_magic(unsigned long magic) {
-    static const unsigned long known[] = {0x6969 /* NFS */,        0xff534d42 /* CIFS */,
-                                          0xfe534d42 /* SMB2 */,   0x517b /* SMB */,
-                                          0x01021997 /* 9P */,     0x0bd00bd0 /* Lustre */,
-                                          0x47504653 /* GPFS */,   0x00c36400 /* Ceph */,
-                                          0x19830326 /* BeeGFS */, 0xaad7aaea /* PanFS */,
-                                          0x5346414f /* AFS */,    0x01161970 /* GFS2 */,
-                                          0x7461636f /* OCFS2 */,  0x20030528 /* OrangeFS */};
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (known[i] == magic) return true;
-    return false;
-}
 
 /* The folder, or the nearest one above it that is there. */
 static bool existing_folder(const char *out, char path[PATH_MAX]) {
@@ -49,11 +32,8 @@ static void kind(cfb_doctor_t *d, const cfb_doctor_want *w, const char *dir) {
     cfb_buf text = CFB_BUF_INIT((size_t)4 << 20);
     cfb_mount m = {.type = ""};
     char path[PATH_MAX + 64];
-    bool network = false;
-#ifdef __linux__
-    struct statfs s;
-    network = statfs(dir, &s) == 0 && is_network_magic((unsigned long)s.f_type & 0xffffffff);
-#endif
+    const char *name;
+    bool network = cfb_path_on_network(dir, &name) && strcmp(name, "fuse") != 0; /* of FUSE the mount's type says more */
     snprintf(path, sizeof path, "%s/proc/self/mountinfo", w->root ? w->root : "");
     if (cfb_file_read(path, (size_t)2 << 20, &text, NULL) == CFB_OK && cfb_doctor__find_mount(cfb_buf_str(&text), dir, &m)) {
         network = network || cfb_doctor__is_network(m.type);
@@ -62,8 +42,7 @@ static void kind(cfb_doctor_t *d, const cfb_doctor_want *w, const char *dir) {
     cfb_buf_free(&text);
     if (network)
         cfb_doctor_find(
-            d, FAULT, "network-disk",
-            cfb_doctor_text(d, "%s lies on a network file system (%s)", dir, m.type[0] ? m.type : "by its number"),
+            d, FAULT, "network-disk", cfb_doctor_text(d, "%s lies on a network file system (%s)", dir, m.type[0] ? m.type : name),
             "the run store is an SQLite file in WAL mode; here it is opened for one process alone (--store-locks), but two nodes "
             "that "
             "write one store can still damage it where flock does not hold between them, and each commit waits for the server",

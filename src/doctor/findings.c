@@ -119,14 +119,16 @@ cfb_code cfb_doctor_status(const cfb_doctor_t *d, cfb_err *err) {
 
 /* ---- readers ---- */
 
-FILE *cfb_doctor__open(const cfb_doctor_want *w, const char *path) {
+static FILE *open_below(const char *root, const char *path) {
     char full[4096];
-    int n = snprintf(full, sizeof full, "%s%s", w->root ? w->root : "", path);
+    int n = snprintf(full, sizeof full, "%s%s", root, path);
     return n > 0 && (size_t)n < sizeof full ? fopen(full, "re") : NULL;
 }
 
-int64_t cfb_doctor__number_in(const cfb_doctor_want *w, const char *path, const char *name) {
-    FILE *f = cfb_doctor__open(w, path);
+FILE *cfb_doctor__open(const cfb_doctor_want *w, const char *path) { return open_below(w->root ? w->root : "", path); }
+
+int64_t cfb_doctor__number_in(const char *root, const char *path, const char *name) {
+    FILE *f = open_below(root, path);
     char line[256];
     long long v = -1;
     size_t n = strlen(name);
@@ -146,15 +148,6 @@ int64_t cfb_doctor__env_number(const char *name) {
     char first[32];
     snprintf(first, sizeof first, "%.*s", (int)strcspn(text, ",("), text); /* "4,2" and "2(x3)": the first one counts */
     return cfb_parse_int(first, &v) && v >= 0 ? v : -1;
-}
-
-double cfb_doctor__cpu_quota(const cfb_doctor_want *w) {
-    FILE *f = cfb_doctor__open(w, "/sys/fs/cgroup/cpu.max");
-    double quota, period, cores = 0;
-    if (f == NULL) return 0;
-    if (fscanf(f, "%lf %lf", &quota, &period) == 2 && quota > 0 && period > 0) cores = quota / period;
-    fclose(f);
-    return cores;
 }
 
 int64_t cfb_doctor__stack_bytes(const char *text) {

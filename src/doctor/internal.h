@@ -11,12 +11,10 @@
 
 /* A file below the root, opened to read; NULL if it is not there. */
 FILE *cfb_doctor__open(const cfb_doctor_want *w, const char *path);
-/* The number behind a name in lines "name number" or "name: number", or -1. name "": the file's first number. */
-int64_t cfb_doctor__number_in(const cfb_doctor_want *w, const char *path, const char *name);
+/* The number behind a name in lines "name number" or "name: number" of root + path, or -1. name "": the file's first number. */
+int64_t cfb_doctor__number_in(const char *root, const char *path, const char *name);
 /* A whole number of the environment, or -1. */
 int64_t cfb_doctor__env_number(const char *name);
-/* Cores that a cgroup's quota grants, such as 1.5; 0 = no quota. */
-double cfb_doctor__cpu_quota(const cfb_doctor_want *w);
 /* "64k", "2M", "16" (unit: KiB) as OMP_STACKSIZE has it -> bytes; -1: none of these. Pure. */
 int64_t cfb_doctor__stack_bytes(const char *text);
 /* The mount that a path lies on, from the text of mountinfo: the longest mount point that is its beginning. False: none. Pure. */

@@ -1,8 +1,10 @@
 /* machine.c - processor, cores and who limits them, memory, load. */
+#include "base/cgroup.h"
 #include "base/omp.h"
 #include "cfbench/base.h"
 #include "doctor/internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -83,11 +85,23 @@ static int numa_nodes(const cfb_doctor_want *w) {
     return n > 0 ? n : 1;
 }
 
+struct periods {
+    int64_t all, stopped; /* of the group that was stopped most often */
+};
+
+static void count_periods(void *ctx, const char *dir, bool v2) {
+    struct periods *p = ctx;
+    int64_t all = cfb_doctor__number_in(dir, "/cpu.stat", "nr_periods"),
+            stopped = cfb_doctor__number_in(dir, "/cpu.stat", "nr_throttled");
+    (void)v2;
+    if (all >= 0 && stopped >= p->stopped) *p = (struct periods){all, stopped};
+}
+
 static void cores(cfb_doctor_t *d, const cfb_doctor_want *w) {
     int allowed = omp_get_num_procs(), use = cfb_has_openmp() ? cfb_cpu_count() : 1, nodes = numa_nodes(w);
-    double quota = cfb_doctor__cpu_quota(w);
+    double quota = cfb_cgroup_cpu_quota(w->root ? w->root : "");
     long online = sysconf(_SC_NPROCESSORS_ONLN);
-    if (quota > 0 && quota < use) use = (int)quota > 0 ? (int)quota : 1;
+    if (quota > 0 && quota < use) use = (int)ceil(quota); /* as many as are used without --threads */
     cfb_doctor_number(d, "machine", "cores_online", (double)online);
     cfb_doctor_number(d, "machine", "cores_of_this_process", allowed);
     if (quota > 0) cfb_doctor_number(d, "machine", "cgroup_cpu_quota", quota);
@@ -99,12 +113,12 @@ static void cores(cfb_doctor_t *d, const cfb_doctor_want *w) {
                                         quota > 0 && quota < allowed ? " (the cgroup's quota)" : ""),
                         "threads beyond the cores take turns; under a quota all of them are stopped together",
                         cfb_doctor_text(d, "--threads %d, or leave --threads out", use));
-    int64_t periods = cfb_doctor__number_in(w, "/sys/fs/cgroup/cpu.stat", "nr_periods");
-    int64_t throttled = cfb_doctor__number_in(w, "/sys/fs/cgroup/cpu.stat", "nr_throttled");
-    if (quota > 0 && periods >= 100 && throttled * 4 > periods)
+    struct periods p = {0, 0};
+    cfb_cgroup_each(w->root ? w->root : "", "cpu", count_periods, &p);
+    if (quota > 0 && p.all >= 100 && p.stopped * 4 > p.all)
         cfb_doctor_find(d, HINT, "throttled",
                         cfb_doctor_text(d, "the cgroup's quota of %.3g cores stopped this container in %lld of %lld periods",
-                                        quota, (long long)throttled, (long long)periods),
+                                        quota, (long long)p.stopped, (long long)p.all),
                         "a stopped container neither computes nor reads replies: latencies look longer than they are",
                         "ask for a larger quota (docker run --cpus, resources.limits.cpu), or use fewer --threads");
     if (nodes > 1 && w->threads > 1 && getenv("OMP_PROC_BIND") == NULL && getenv("OMP_PLACES") == NULL)

@@ -1,5 +1,6 @@
 /* threads.c - OpenMP and what it really gives, stacks, limits, BLAS. */
 #include "base/blas.h"
+#include "base/cgroup.h"
 #include "base/omp.h"
 #include "cfbench/base.h"
 #include "doctor/internal.h"
@@ -96,6 +97,18 @@ static void stacks(cfb_doctor_t *d, const cfb_doctor_want *w) {
                         "unset OMP_STACKSIZE; ulimit -s 8192");
 }
 
+struct pids {
+    int64_t most, now; /* of the group with the least left; most -1: no limit */
+};
+
+static void count_pids(void *ctx, const char *dir, bool v2) {
+    struct pids *p = ctx;
+    int64_t most = cfb_doctor__number_in(dir, "/pids.max", ""), now = cfb_doctor__number_in(dir, "/pids.current", "");
+    (void)v2;
+    if (now < 0) now = 0;
+    if (most >= 0 && (p->most < 0 || most - now < p->most - p->now)) *p = (struct pids){most, now};
+}
+
 static void limits(cfb_doctor_t *d, const cfb_doctor_want *w) {
     struct rlimit r;
     int threads = w->outer * w->inner > w->threads ? w->outer * w->inner : w->threads;
@@ -119,13 +132,13 @@ static void limits(cfb_doctor_t *d, const cfb_doctor_want *w) {
                                             threads, (unsigned long long)r.rlim_cur),
                             "OpenMP ends the program when it cannot make a thread", "ulimit -u 4096, or fewer --max-workers");
     }
-    int64_t most = cfb_doctor__number_in(w, "/sys/fs/cgroup/pids.max", ""),
-            now = cfb_doctor__number_in(w, "/sys/fs/cgroup/pids.current", "");
-    if (most >= 0) cfb_doctor_number(d, "limits", "cgroup_pids", (double)most);
-    if (most >= 0 && most - (now > 0 ? now : 0) < threads + 8)
+    struct pids p = {-1, 0};
+    cfb_cgroup_each(w->root ? w->root : "", "pids", count_pids, &p);
+    if (p.most >= 0) cfb_doctor_number(d, "limits", "cgroup_pids", (double)p.most);
+    if (p.most >= 0 && p.most - p.now < threads + 8)
         cfb_doctor_find(d, FAULT, "cgroup-pids",
                         cfb_doctor_text(d, "%d threads are wanted, the cgroup allows %lld and %lld are there", threads,
-                                        (long long)most, (long long)(now > 0 ? now : 0)),
+                                        (long long)p.most, (long long)p.now),
                         "OpenMP ends the program when it cannot make a thread",
                         "docker run --pids-limit 4096 (podman and Kubernetes alike), or fewer --max-workers");
     cfb_err err = CFB_ERR_INIT;

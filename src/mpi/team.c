@@ -15,6 +15,7 @@
 
 #define TAG_ATTEMPTS 1
 #define TAG_DONE 2
+#define TAG_MESSAGE 3
 #define MOST_CLAIM 8
 #define POLL_NS 1000000
 #define OUTBOX_BYTES ((size_t)1 << 30)
@@ -464,4 +465,66 @@ void cfb_team_free(cfb_team_t *t) {
     free(t->is_done);
     free(t->counts);
     free(t);
+}
+
+/* ---- messages ---- */
+
+#define MOST_SENT 8
+#define NAP_NS 20000
+
+static struct {
+    MPI_Request request;
+    char *data;
+} sent[MOST_SENT]; /* by one thread at a time */
+static size_t n_sent;
+
+/* MPI's own waiting spins, and may take the core from the one that is waited for. */
+static void wait_sent(size_t slot) {
+    int there = sent[slot].data == NULL;
+    while (!there) {
+        pthread_mutex_lock(&mpi_lock);
+        MPI_Test(&sent[slot].request, &there, MPI_STATUS_IGNORE);
+        pthread_mutex_unlock(&mpi_lock);
+        if (!there) nap(NAP_NS);
+    }
+    free(sent[slot].data);
+    sent[slot].data = NULL;
+}
+
+cfb_code cfb_team_send(const void *data, size_t len, cfb_err *err) {
+    size_t slot = n_sent++ % MOST_SENT;
+    wait_sent(slot);
+    if (len > INT32_MAX || (sent[slot].data = malloc(len ? len : 1)) == NULL)
+        return cfb_err_set(err, CFB_ENOMEM, "no memory for a message of %zu bytes", len);
+    if (len) memcpy(sent[slot].data, data, len);
+    pthread_mutex_lock(&mpi_lock);
+    MPI_Isend(sent[slot].data, (int)len, MPI_BYTE, 0, TAG_MESSAGE, MPI_COMM_WORLD, &sent[slot].request);
+    pthread_mutex_unlock(&mpi_lock);
+    return CFB_OK;
+}
+
+cfb_code cfb_team_receive(int from, cfb_buf *out, cfb_err *err) {
+    MPI_Status st;
+    int there = 0, len = 0;
+    for (;;) {
+        pthread_mutex_lock(&mpi_lock);
+        MPI_Iprobe(from, TAG_MESSAGE, MPI_COMM_WORLD, &there, &st);
+        if (there) break;
+        pthread_mutex_unlock(&mpi_lock);
+        nap(NAP_NS);
+    }
+    MPI_Get_count(&st, MPI_BYTE, &len);
+    cfb_buf_clear(out);
+    cfb_code rc = cfb_buf_reserve(out, (size_t)len, err);
+    if (rc == CFB_OK) {
+        MPI_Recv(out->ptr, len, MPI_BYTE, from, TAG_MESSAGE, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        out->len = (size_t)len;
+    }
+    pthread_mutex_unlock(&mpi_lock);
+    return rc;
+}
+
+void cfb_team_sent(void) {
+    for (size_t i = 0; i < MOST_SENT; i++) wait_sent(i);
+    unfinished = false;
 }

@@ -129,32 +129,35 @@ static void put_number(report_out *o, const char *before, cfb_str s, const char 
 static void put_classes(report_out *o, const cfb_report_asking *a) {
     char scratch[48];
     for (size_t i = 0; i < a->n_classes && i < 3; i++) {
-        report_put(o, i == 0 ? " (" : ", ");
+        report_put(o, i == 0 ? WORD(o, PAREN) : WORD(o, COMMA));
         report_textz(o, REPORT_TERMINAL, a->classes[i]);
         put_number(o, " ", report_count(a->all.n_by_class[i], scratch), "");
     }
-    if (a->n_classes > 3) report_put(o, ", ...");
-    if (a->n_classes > 0) report_put(o, ")");
+    if (a->n_classes > 3) report_putf(o, "%s...", WORD(o, COMMA));
+    if (a->n_classes > 0) report_put(o, WORD(o, PAREN_END));
 }
 
 void report_asking_lines(report_out *o, const cfb_report_asking *a) {
     const cfb_report_asked *t = &a->all;
     char scratch[48];
-    put_number(o, "asking: ", report_count(t->n_calls, scratch), t->n_calls == 1 ? " call in " : " calls in ");
+    put_number(o, WORD(o, ASKING_LINE), report_count(t->n_calls, scratch),
+               t->n_calls == 1 ? WORD(o, CALL_IN) : WORD(o, CALLS_IN));
     put_number(o, "", report_seconds(t->busy_s, scratch), "");
-    put_number(o, ", ", report_count(t->n_failed_calls, scratch), " failed");
+    put_number(o, WORD(o, FAILED_BEFORE), report_count(t->n_failed_calls, scratch), WORD(o, FAILED_BEHIND));
     put_classes(o, a);
-    put_number(o, ", ", report_count(t->n_retries, scratch), t->n_retries == 1 ? " retry" : " retries");
-    if (t->n_from_cache) put_number(o, ", ", report_count(t->n_from_cache, scratch), " from the cache");
-    put_number(o, ", waited ", report_seconds(t->waited_s, scratch), "\n");
-    put_number(o, "        latency p50 ", report_seconds(t->latency.s[CFB_REPORT_P50], scratch), "");
-    put_number(o, ", p99 ", report_seconds(t->latency.s[CFB_REPORT_P99], scratch), "");
-    put_number(o, "; tokens in ", count(t->prompt_tokens, scratch), "");
-    put_number(o, ", out ", count(t->completion_tokens, scratch), "");
-    if (t->cached_tokens) put_number(o, ", cached ", count(t->cached_tokens, scratch), "");
-    if (t->tokens_per_s == t->tokens_per_s) put_number(o, " (", report_rate(t->tokens_per_s, scratch), "/s)");
+    put_number(o, WORD(o, COMMA), report_count(t->n_retries, scratch),
+               t->n_retries == 1 ? WORD(o, RETRY) : WORD(o, RETRIES_UNIT));
+    if (t->n_from_cache) put_number(o, WORD(o, COMMA), report_count(t->n_from_cache, scratch), WORD(o, FROM_THE_CACHE));
+    put_number(o, WORD(o, WAITED_BEFORE), report_seconds(t->waited_s, scratch), "\n");
+    put_number(o, WORD(o, LATENCY_LINE), report_seconds(t->latency.s[CFB_REPORT_P50], scratch), "");
+    put_number(o, WORD(o, P99_BEFORE), report_seconds(t->latency.s[CFB_REPORT_P99], scratch), "");
+    put_number(o, WORD(o, TOKENS_BEFORE), count(t->prompt_tokens, scratch), "");
+    put_number(o, WORD(o, OUT_BEFORE), count(t->completion_tokens, scratch), "");
+    if (t->cached_tokens) put_number(o, WORD(o, CACHED_BEFORE), count(t->cached_tokens, scratch), "");
+    if (t->tokens_per_s == t->tokens_per_s)
+        put_number(o, WORD(o, PAREN), report_rate(t->tokens_per_s, scratch), WORD(o, A_SECOND));
     if (t->cost == t->cost) {
-        put_number(o, "; cost ", report_cost(t->cost, scratch), "");
+        put_number(o, WORD(o, COST_BEFORE), report_cost(t->cost, scratch), "");
         report_put(o, a->currency ? " " : "");
         report_textz(o, REPORT_TERMINAL, a->currency);
     }
@@ -169,7 +172,10 @@ static void put_row(report_out *o, const cfb_report_asked *t, unsigned mask) {
     for (int c = 0; c < REPORT_ASKED_COUNT; c++) {
         if ((mask >> c & 1) == 0) continue;
         report_put(o, " ");
-        (void)report_text(o, REPORT_MARKDOWN, report_asked_cell(t, (report_asked_column)c, scratch), 0);
+        if (c == REPORT_ASKED_TASK && t->task == NULL)
+            report_put(o, WORD(o, ALL));
+        else
+            (void)report_text(o, REPORT_MARKDOWN, report_asked_cell(t, (report_asked_column)c, scratch), 0);
         report_put(o, " |");
     }
     report_put(o, "\n");
@@ -186,10 +192,10 @@ static void put_times(report_out *o, const char *name, const cfb_report_times *t
 
 static void put_markdown(report_out *o, const cfb_report *r, const cfb_report_asking *a) {
     unsigned mask = report_asked_columns(a);
-    char scratch[48];
-    report_put(o, "\n## Asking");
+    char scratch[48], name[64];
+    report_putf(o, "\n## %s", WORD(o, ASKING));
     if (r->n_asking > 1) {
-        report_put(o, ": ");
+        report_put(o, WORD(o, COLON));
         report_textz(o, REPORT_MARKDOWN, a->source);
     }
     report_put(o, "\n\n|");
@@ -201,20 +207,24 @@ static void put_markdown(report_out *o, const cfb_report *r, const cfb_report_as
     report_put(o, "\n");
     for (size_t i = 0; i < a->n_tasks; i++) put_row(o, &a->tasks[i], mask);
     put_row(o, &a->all, mask);
-    report_put(
-        o, "\n| latency of replies | replies | p50 | p90 | p99 | p99.9 | longest |\n| --- | ---: | ---: | ---: | ---: | ---: | "
-           "---: |\n");
+    report_putf(o, "\n| %s | %s |", WORD(o, LATENCY_OF_REPLIES), WORD(o, REPLIES));
+    for (int q = 0; q < CFB_REPORT_QUANTILE_COUNT; q++) report_putf(o, " %s |", report_quantile_label(o, q));
+    report_put(o, "\n| --- | ---: |");
+    report_repeat(o, " ---: |", CFB_REPORT_QUANTILE_COUNT);
+    report_put(o, "\n");
     for (size_t i = 0; i < a->n_tasks; i++) put_times(o, a->tasks[i].task, &a->tasks[i].latency);
-    put_times(o, "all", &a->all.latency);
-    if (a->all.ttft.n) put_times(o, "all: to the first text", &a->all.ttft);
-    put_number(o, "\nAsked for ", report_seconds(a->all.busy_s, scratch), "");
-    put_number(o, ", ", report_rate(a->all.calls_per_s, scratch), " calls/s.");
+    put_times(o, WORD(o, ALL), &a->all.latency);
+    snprintf(name, sizeof name, "%s%s%s", WORD(o, ALL), WORD(o, COLON), WORD(o, TO_FIRST_TEXT));
+    if (a->all.ttft.n) put_times(o, name, &a->all.ttft);
+    report_put(o, "\n");
+    put_number(o, WORD(o, ASKED_FOR_LINE), report_seconds(a->all.busy_s, scratch), "");
+    put_number(o, WORD(o, COMMA), report_rate(a->all.calls_per_s, scratch), WORD(o, CALLS_PER_S));
     for (size_t i = 0; i < a->n_classes; i++) {
-        report_put(o, i == 0 ? " Failed calls: " : ", ");
+        report_put(o, i == 0 ? WORD(o, FAILED_CALLS_LINE) : WORD(o, COMMA));
         report_textz(o, REPORT_MARKDOWN, a->classes[i]);
         put_number(o, " ", report_count(a->all.n_by_class[i], scratch), "");
     }
-    report_put(o, a->n_classes ? ".\n" : "\n");
+    report_putf(o, "%s\n", a->n_classes ? WORD(o, STOP) : "");
 }
 
 void report_asking_markdown(report_out *o, const cfb_report *r) {
@@ -223,29 +233,14 @@ void report_asking_markdown(report_out *o, const cfb_report *r) {
 
 /* ---- JSON ---- */
 
-static void member_count(cfb_jw *w, const char *key, uint64_t v) {
-    cfb_jw_key(w, key);
-    cfb_jw_int(w, v > INT64_MAX ? INT64_MAX : (int64_t)v);
-}
-
-static void member_num(cfb_jw *w, const char *key, double v) {
-    cfb_jw_key(w, key);
-    cfb_jw_num(w, v);
-}
-
-static void member_str(cfb_jw *w, const char *key, const char *v) {
-    cfb_jw_key(w, key);
-    cfb_jw_strz(w, v);
-}
-
 static void write_times(cfb_jw *w, const char *key, const cfb_report_times *t) {
     char name[16];
     cfb_jw_key(w, key);
     cfb_jw_obj(w);
-    member_count(w, "n", t->n);
+    cfb_jw_member_count(w, "n", t->n);
     for (int q = 0; q < CFB_REPORT_QUANTILE_COUNT; q++) {
         snprintf(name, sizeof name, "%s_s", report_quantile_name[q]);
-        member_num(w, name, t->s[q]);
+        cfb_jw_member_num(w, name, t->s[q]);
     }
     cfb_jw_end_obj(w);
 }
@@ -255,31 +250,31 @@ static void write_asked(cfb_jw *w, const cfb_report_asking *a, const cfb_report_
     static const char *const states[] = {CFB_ROW_STATE_MAP(CFB_X)};
 #undef CFB_X
     cfb_jw_obj(w);
-    member_str(w, "task", t->task ? t->task : "all");
-    member_count(w, "rows", t->n_rows);
+    cfb_jw_member_strz(w, "task", t->task ? t->task : "all");
+    cfb_jw_member_count(w, "rows", t->n_rows);
     cfb_jw_key(w, "states");
     cfb_jw_obj(w);
-    for (size_t i = 0; i < CFB_ROW_STATE_COUNT; i++) member_count(w, states[i], t->n_state[i]);
+    for (size_t i = 0; i < CFB_ROW_STATE_COUNT; i++) cfb_jw_member_count(w, states[i], t->n_state[i]);
     cfb_jw_end_obj(w);
-    member_count(w, "calls", t->n_calls);
-    member_count(w, "retries", t->n_retries);
-    member_count(w, "from_cache", t->n_from_cache);
-    member_count(w, "failed_calls", t->n_failed_calls);
+    cfb_jw_member_count(w, "calls", t->n_calls);
+    cfb_jw_member_count(w, "retries", t->n_retries);
+    cfb_jw_member_count(w, "from_cache", t->n_from_cache);
+    cfb_jw_member_count(w, "failed_calls", t->n_failed_calls);
     cfb_jw_key(w, "failed_calls_by_class");
     cfb_jw_obj(w);
     for (size_t i = 0; i < a->n_classes; i++)
-        if (t->n_by_class[i]) member_count(w, a->classes[i], t->n_by_class[i]);
+        if (t->n_by_class[i]) cfb_jw_member_count(w, a->classes[i], t->n_by_class[i]);
     cfb_jw_end_obj(w);
-    member_num(w, "waited_for_limiter_s", t->waited_s);
-    member_count(w, "replies_with_usage", t->n_counted);
-    member_count(w, "prompt_tokens", (uint64_t)t->prompt_tokens);
-    member_count(w, "completion_tokens", (uint64_t)t->completion_tokens);
-    member_count(w, "reasoning_tokens", (uint64_t)t->reasoning_tokens);
-    member_count(w, "cached_tokens", (uint64_t)t->cached_tokens);
-    member_num(w, "cost", t->cost);
-    member_num(w, "asking_s", t->busy_s);
-    member_num(w, "calls_per_s", t->calls_per_s);
-    member_num(w, "completion_tokens_per_s", t->tokens_per_s);
+    cfb_jw_member_num(w, "waited_for_limiter_s", t->waited_s);
+    cfb_jw_member_count(w, "replies_with_usage", t->n_counted);
+    cfb_jw_member_count(w, "prompt_tokens", (uint64_t)t->prompt_tokens);
+    cfb_jw_member_count(w, "completion_tokens", (uint64_t)t->completion_tokens);
+    cfb_jw_member_count(w, "reasoning_tokens", (uint64_t)t->reasoning_tokens);
+    cfb_jw_member_count(w, "cached_tokens", (uint64_t)t->cached_tokens);
+    cfb_jw_member_num(w, "cost", t->cost);
+    cfb_jw_member_num(w, "asking_s", t->busy_s);
+    cfb_jw_member_num(w, "calls_per_s", t->calls_per_s);
+    cfb_jw_member_num(w, "completion_tokens_per_s", t->tokens_per_s);
     write_times(w, "latency", &t->latency);
     write_times(w, "time_to_first_text", &t->ttft);
     cfb_jw_end_obj(w);
@@ -287,17 +282,17 @@ static void write_asked(cfb_jw *w, const cfb_report_asking *a, const cfb_report_
 
 static void write_point(cfb_jw *w, const cfb_report_point *p, double at_s) {
     cfb_jw_obj(w);
-    member_num(w, "at_s", at_s);
-    member_num(w, "in_flight", p->in_flight);
-    member_num(w, "limit", p->limit);
-    member_num(w, "limit_low", p->limit_low);
-    member_str(w, "phase", p->phase);
-    member_count(w, "replies", p->n_replies);
-    member_count(w, "failures", p->n_failures);
-    member_count(w, "refusals", p->n_refusals);
-    member_num(w, "latency_p50_s", p->p50_s);
-    member_num(w, "latency_p90_s", p->p90_s);
-    member_num(w, "latency_max_s", p->max_s);
+    cfb_jw_member_num(w, "at_s", at_s);
+    cfb_jw_member_num(w, "in_flight", p->in_flight);
+    cfb_jw_member_num(w, "limit", p->limit);
+    cfb_jw_member_num(w, "limit_low", p->limit_low);
+    cfb_jw_member_strz(w, "phase", p->phase);
+    cfb_jw_member_count(w, "replies", p->n_replies);
+    cfb_jw_member_count(w, "failures", p->n_failures);
+    cfb_jw_member_count(w, "refusals", p->n_refusals);
+    cfb_jw_member_num(w, "latency_p50_s", p->p50_s);
+    cfb_jw_member_num(w, "latency_p90_s", p->p90_s);
+    cfb_jw_member_num(w, "latency_max_s", p->max_s);
     cfb_jw_key(w, "resumed");
     cfb_jw_bool(w, p->resumed);
     cfb_jw_end_obj(w);
@@ -309,9 +304,9 @@ static void write_bins(cfb_jw *w, const cfb_report_asking *a) {
     for (size_t i = 0; i < CFB_REPORT_LATENCY_BINS; i++) {
         if (a->latency_bins[i] == 0) continue;
         cfb_jw_obj(w);
-        member_num(w, "from_s", cfb_report_latency_edge_s(i));
-        member_num(w, "to_s", cfb_report_latency_edge_s(i + 1));
-        member_count(w, "replies", a->latency_bins[i]);
+        cfb_jw_member_num(w, "from_s", cfb_report_latency_edge_s(i));
+        cfb_jw_member_num(w, "to_s", cfb_report_latency_edge_s(i + 1));
+        cfb_jw_member_count(w, "replies", a->latency_bins[i]);
         cfb_jw_end_obj(w);
     }
     cfb_jw_end_arr(w);
@@ -322,8 +317,8 @@ static void write_made(cfb_jw *w, const cfb_report_asking *a) {
     cfb_jw_arr(w);
     for (size_t i = 0; i < a->n_settings; i++) {
         cfb_jw_obj(w);
-        member_str(w, "name", a->settings[i].name);
-        member_str(w, "value", a->settings[i].value);
+        cfb_jw_member_strz(w, "name", a->settings[i].name);
+        cfb_jw_member_strz(w, "value", a->settings[i].value);
         cfb_jw_end_obj(w);
     }
     cfb_jw_end_arr(w);
@@ -335,19 +330,19 @@ static void write_made(cfb_jw *w, const cfb_report_asking *a) {
 
 static void write_asking(cfb_jw *w, const cfb_report_asking *a) {
     cfb_jw_obj(w);
-    member_str(w, "source", a->source);
-    member_str(w, "model", a->model);
-    member_str(w, "setting", a->setting);
-    member_str(w, "first_call", a->first_call);
-    member_str(w, "last_call", a->last_call);
-    member_str(w, "currency", a->currency);
+    cfb_jw_member_strz(w, "source", a->source);
+    cfb_jw_member_strz(w, "model", a->model);
+    cfb_jw_member_strz(w, "setting", a->setting);
+    cfb_jw_member_strz(w, "first_call", a->first_call);
+    cfb_jw_member_strz(w, "last_call", a->last_call);
+    cfb_jw_member_strz(w, "currency", a->currency);
     cfb_jw_key(w, "all");
     write_asked(w, a, &a->all);
     cfb_jw_key(w, "tasks");
     cfb_jw_arr(w);
     for (size_t i = 0; i < a->n_tasks; i++) write_asked(w, a, &a->tasks[i]);
     cfb_jw_end_arr(w);
-    member_num(w, "interval_s", a->interval_s);
+    cfb_jw_member_num(w, "interval_s", a->interval_s);
     cfb_jw_key(w, "series");
     cfb_jw_arr(w);
     for (size_t i = 0; i < a->n_points; i++) write_point(w, &a->points[i], (double)i * a->interval_s);

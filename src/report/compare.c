@@ -56,6 +56,36 @@ const char *compare_p(double p, char scratch[16]) {
     return scratch;
 }
 
+const char *compare_line_name(const report_out *o, const cfb_compare_line *l) {
+    const report_mean mean = {.kind = strcmp(l->name ? l->name : "", REPORT_EN_ALL) == 0 ? NULL : l->name};
+    return l->n_tasks ? report_mean_name(o, &mean) : l->name;
+}
+
+size_t compare_first_mean(const cfb_compare *c) {
+    size_t i = 0;
+    while (i < c->n_lines && c->lines[i].n_tasks == 0) i++;
+    return i;
+}
+
+void compare_order(const cfb_compare *c, size_t order[CFB_COMPARE_MAX_RUNS]) {
+    const double *score = c->lines[c->n_lines - 1].score;
+    for (size_t r = 0; r < c->n_runs; r++) {
+        size_t k = r;
+        for (; k > 0 && score[order[k - 1]] < score[r]; k--) order[k] = order[k - 1];
+        order[k] = r;
+    }
+}
+
+size_t compare_columns(const cfb_compare *c) {
+    size_t means = compare_first_mean(c);
+    return means < c->n_lines ? c->n_lines - means : 1;
+}
+
+const cfb_compare_line *compare_column(const cfb_compare *c, size_t i) {
+    const cfb_compare_line *last = &c->lines[c->n_lines - 1];
+    return i == 0 ? last : last - compare_columns(c) + i;
+}
+
 /* ---- the grid ---- */
 
 static size_t width_of(const char *z) { return cfb_display_width(cfb_str_from(z)); }
@@ -93,19 +123,13 @@ static void put_grid(report_out *o, bool color, const compare_cells *t, size_t r
     }
 }
 
-static size_t first_mean(const cfb_compare *c) {
-    size_t i = 0;
-    while (i < c->n_lines && c->lines[i].n_tasks == 0) i++;
-    return i;
-}
-
 /* ---- pieces ---- */
 
 static void put_runs(report_out *o, const cfb_compare *c) {
     for (size_t r = 0; r < c->n_runs; r++) {
         report_putf(o, "%c  ", (int)('A' + r));
-        report_textz(o, REPORT_TERMINAL, c->runs[r].model ? c->runs[r].model : "unknown model");
-        if (c->runs[r].setting) report_put(o, ", ");
+        report_textz(o, REPORT_TERMINAL, c->runs[r].model ? c->runs[r].model : WORD(o, UNKNOWN_MODEL));
+        if (c->runs[r].setting) report_put(o, WORD(o, COMMA));
         report_textz(o, REPORT_TERMINAL, c->runs[r].setting);
         report_put(o, "  (");
         report_textz(o, REPORT_TERMINAL, c->runs[r].source ? c->runs[r].source : "?");
@@ -116,31 +140,27 @@ static void put_runs(report_out *o, const cfb_compare *c) {
 /* All runs by the last line: the mean over all tasks, or the only task. */
 static void put_leaderboard(report_out *o, const cfb_compare *c, bool color) {
     compare_cells t;
-    size_t means = first_mean(c), first = means < c->n_lines ? means : c->n_lines - 1, order[CFB_COMPARE_MAX_RUNS];
-    const cfb_compare_line *last = &c->lines[c->n_lines - 1];
-    for (size_t r = 0; r < c->n_runs; r++) {
-        size_t k = r;
-        for (; k > 0 && last->score[order[k - 1]] < last->score[r]; k--) order[k] = order[k - 1];
-        order[k] = r;
-    }
-    if (!compare_cells_init(&t, 4 + (c->n_lines - first), c->n_runs + 1, o)) return;
-    compare_cell(&t, NULL, "place");
-    compare_cell(&t, NULL, "run");
-    compare_cell(&t, NULL, "model");
-    for (size_t i = c->n_lines; i-- > first;) {
-        compare_name(&t, o, c->lines[i].name, NULL);
-        if (i + 1 == c->n_lines) compare_cell(&t, NULL, "interval");
+    size_t n = compare_columns(c), order[CFB_COMPARE_MAX_RUNS];
+    compare_order(c, order);
+    if (!compare_cells_init(&t, 4 + n, c->n_runs + 1, o)) return;
+    compare_cell(&t, NULL, "%s", WORD(o, PLACE));
+    compare_cell(&t, NULL, "%s", WORD(o, RUN));
+    compare_cell(&t, NULL, "%s", WORD(o, MODEL));
+    for (size_t i = 0; i < n; i++) {
+        compare_name(&t, o, compare_line_name(o, compare_column(c, i)), NULL);
+        if (i == 0) compare_cell(&t, NULL, "%s", WORD(o, INTERVAL));
     }
     for (size_t k = 0; k < c->n_runs; k++) {
-        const cfb_compare_rank *rank = &last->rank[order[k]];
+        const cfb_compare_rank *rank = &compare_column(c, 0)->rank[order[k]];
         compare_cell(&t, BOLD, rank->best == rank->worst ? "%zu" : "%zu–%zu", rank->best, rank->worst);
         compare_cell(&t, NULL, "%c", (int)('A' + order[k]));
         compare_name(&t, o, c->runs[order[k]].model, NULL);
-        for (size_t i = c->n_lines; i-- > first;) {
+        for (size_t i = 0; i < n; i++) {
             char range[48];
-            const cfb_report_interval *v = &c->lines[i].interval[order[k]];
-            compare_cell(&t, NULL, "%.4f", c->lines[i].score[order[k]]);
-            if (i + 1 < c->n_lines) continue;
+            const cfb_compare_line *l = compare_column(c, i);
+            const cfb_report_interval *v = &l->interval[order[k]];
+            compare_cell(&t, NULL, "%.4f", l->score[order[k]]);
+            if (i > 0) continue;
             cfb_str text = v->method ? report_range(v->lo, v->hi, range) : CFB_STR_LIT("-");
             compare_cell(&t, NULL, "%.*s", (int)text.len, text.ptr);
         }
@@ -156,15 +176,15 @@ static void put_scores(report_out *o, const cfb_compare *c, bool color) {
         compare_cells t;
         size_t n = c->n_runs - from < RUNS_ABREAST ? c->n_runs - from : RUNS_ABREAST;
         if (!compare_cells_init(&t, 2 + 2 * n, c->n_lines + 1, o)) return;
-        compare_cell(&t, NULL, "task");
-        compare_cell(&t, NULL, "rows");
+        compare_cell(&t, NULL, "%s", WORD(o, TASK));
+        compare_cell(&t, NULL, "%s", WORD(o, ROWS));
         for (size_t r = from; r < from + n; r++) {
             compare_cell(&t, NULL, "%c", (int)('A' + r));
-            compare_cell(&t, NULL, "place");
+            compare_cell(&t, NULL, "%s", WORD(o, PLACE));
         }
         for (size_t i = 0; i < c->n_lines; i++) {
             const cfb_compare_line *l = &c->lines[i];
-            compare_name(&t, o, l->name, NULL);
+            compare_name(&t, o, compare_line_name(o, l), NULL);
             compare_cell(&t, NULL, "%" PRIu64, l->n_rows);
             for (size_t r = from; r < from + n; r++) {
                 compare_cell(&t, l->rank[r].best == 1 ? BOLD : NULL, "%.4f", l->score[r]);
@@ -173,7 +193,7 @@ static void put_scores(report_out *o, const cfb_compare *c, bool color) {
             }
         }
         report_put(o, "\n");
-        put_grid(o, color, &t, 1, first_mean(c) + 1);
+        put_grid(o, color, &t, 1, compare_first_mean(c) + 1);
         free(t.cell);
     }
 }
@@ -182,7 +202,7 @@ static void put_pair_line(report_out *o, const cfb_compare *c, const cfb_compare
     const cfb_compare_pair *p = &l->pairs[k];
     char one[16], two[16];
     const char *code = !compare_is_clear(c, p) ? NULL : p->diff > 0 ? GREEN : RED;
-    compare_name(t, o, l->name, NULL);
+    compare_name(t, o, compare_line_name(o, l), NULL);
     compare_cell(t, NULL, "%" PRIu64, l->n_rows);
     compare_cell(t, NULL, "%.4f", l->score[p->a]);
     compare_cell(t, NULL, "%.4f", l->score[p->b]);
@@ -206,20 +226,17 @@ static void put_pair(report_out *o, const cfb_compare *c, size_t k, bool color) 
     const cfb_compare_pair *p = &c->lines[0].pairs[k];
     int a = (int)('A' + p->a), b = (int)('A' + p->b);
     if (!compare_cells_init(&t, 11, c->n_lines + 1, o)) return;
-    compare_cell(&t, NULL, "task");
-    compare_cell(&t, NULL, "rows");
+    compare_cell(&t, NULL, "%s", WORD(o, TASK));
+    compare_cell(&t, NULL, "%s", WORD(o, ROWS));
     compare_cell(&t, NULL, "%c", a);
     compare_cell(&t, NULL, "%c", b);
     compare_cell(&t, NULL, "%c − %c", b, a);
-    compare_cell(&t, NULL, "interval");
-    compare_cell(&t, NULL, "p");
-    compare_cell(&t, NULL, "Holm");
-    compare_cell(&t, NULL, "won");
-    compare_cell(&t, NULL, "lost");
-    compare_cell(&t, NULL, "better");
+    const char *const heads[] = {WORD(o, INTERVAL),  WORD(o, P_VALUE),    WORD(o, HOLM),
+                                 WORD(o, WON_SHORT), WORD(o, LOST_SHORT), WORD(o, BETTER)};
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) compare_cell(&t, NULL, "%s", heads[i]);
     for (size_t i = 0; i < c->n_lines; i++) put_pair_line(o, c, &c->lines[i], k, &t);
     report_put(o, "\n");
-    put_grid(o, color, &t, 1, first_mean(c) + 1);
+    put_grid(o, color, &t, 1, compare_first_mean(c) + 1);
     free(t.cell);
 }
 
@@ -237,21 +254,24 @@ static void put_flips(report_out *o, const cfb_compare *c, size_t k) {
     for (size_t i = 0; i < c->n_lines; i++) {
         const cfb_compare_pair *p = &c->lines[i].pairs[k];
         if (p->n_flips == 0) continue;
-        if (!head) report_putf(o, "\nrows that changed most, %c → %c:\n", (int)('A' + p->a), (int)('A' + p->b));
+        if (!head) {
+            report_put(o, "\n");
+            report_putf(o, WORD(o, CHANGED_FROM_TO), (int)('A' + p->a), (int)('A' + p->b));
+            report_put(o, "\n");
+        }
         head = true;
         report_put(o, "  ");
         report_textz(o, REPORT_TERMINAL, c->lines[i].name);
-        report_put(o, ":");
         for (size_t f = 0; f < p->n_flips && f < FLIPS_SHOWN; f++) {
             const cfb_compare_flip *flip = &p->flips[f];
-            report_put(o, f ? ", " : " ");
+            report_put(o, f ? WORD(o, COMMA) : WORD(o, COLON));
             if (flip->id.len)
                 (void)report_text(o, REPORT_TERMINAL, flip->id, 20);
             else
                 report_putf(o, "%" PRIu64, flip->row);
             report_putf(o, " %.2f→%.2f", flip->score_a, flip->score_b);
         }
-        if (p->better + p->worse > FLIPS_SHOWN) report_putf(o, ", … (%" PRIu64 " rows)", p->better + p->worse);
+        if (p->better + p->worse > FLIPS_SHOWN) report_putf(o, WORD(o, CHANGED_IN_ALL), p->better + p->worse);
         report_put(o, "\n");
     }
 }
@@ -297,7 +317,7 @@ void compare_gates(report_out *o, const cfb_compare *c, report_form form, const 
 }
 
 cfb_code cfb_compare_table(const cfb_compare *c, bool color, cfb_buf *out, cfb_err *err) {
-    report_out o = {out, err, CFB_OK, false};
+    report_out o = {out, err, CFB_OK, c->language == CFB_REPORT_ZH};
     if (color) report_put(&o, BOLD);
     report_textz(&o, REPORT_TERMINAL, c->title);
     report_put(&o, color ? RESET "\n\n" : "\n\n");

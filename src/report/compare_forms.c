@@ -8,21 +8,9 @@
 
 /* ---- JSON ---- */
 
-static void put_str(cfb_jw *w, const char *key, const char *v) {
-    cfb_jw_key(w, key);
-    cfb_jw_strz(w, v);
-}
-static void put_num(cfb_jw *w, const char *key, double v) {
-    cfb_jw_key(w, key);
-    cfb_jw_num(w, v);
-}
-static void put_count(cfb_jw *w, const char *key, uint64_t v) {
-    cfb_jw_key(w, key);
-    cfb_jw_int(w, v > INT64_MAX ? INT64_MAX : (int64_t)v);
-}
 static void put_run(cfb_jw *w, const char *key, size_t run) {
     char letter[2] = {(char)('A' + run), '\0'};
-    put_str(w, key, letter);
+    cfb_jw_member_strz(w, key, letter);
 }
 
 static void json_flips(cfb_jw *w, const cfb_compare_pair *p) {
@@ -31,14 +19,10 @@ static void json_flips(cfb_jw *w, const cfb_compare_pair *p) {
     for (size_t i = 0; i < p->n_flips; i++) {
         const cfb_compare_flip *f = &p->flips[i];
         cfb_jw_obj(w);
-        put_count(w, "row", f->row);
-        cfb_jw_key(w, "id");
-        if (f->id.len)
-            cfb_jw_str(w, f->id);
-        else
-            cfb_jw_null(w);
-        put_num(w, "score_a", f->score_a);
-        put_num(w, "score_b", f->score_b);
+        cfb_jw_member_count(w, "row", f->row);
+        cfb_jw_member_str(w, "id", f->id.len ? f->id : CFB_STR_NULL);
+        cfb_jw_member_num(w, "score_a", f->score_a);
+        cfb_jw_member_num(w, "score_b", f->score_b);
         cfb_jw_end_obj(w);
     }
     cfb_jw_end_arr(w);
@@ -48,52 +32,52 @@ static void json_pair(cfb_jw *w, const cfb_compare *c, const cfb_compare_pair *p
     cfb_jw_obj(w);
     put_run(w, "a", p->a);
     put_run(w, "b", p->b);
-    put_num(w, "difference", p->diff);
-    put_num(w, "low", p->lo);
-    put_num(w, "high", p->hi);
-    put_num(w, "standard_error", p->se);
-    put_str(w, "test", p->test);
-    put_num(w, "p", p->p);
-    put_num(w, "p_holm", p->p_adjusted);
+    cfb_jw_member_num(w, "difference", p->diff);
+    cfb_jw_member_num(w, "low", p->lo);
+    cfb_jw_member_num(w, "high", p->hi);
+    cfb_jw_member_num(w, "standard_error", p->se);
+    cfb_jw_member_strz(w, "test", p->test);
+    cfb_jw_member_num(w, "p", p->p);
+    cfb_jw_member_num(w, "p_holm", p->p_adjusted);
     cfb_jw_key(w, "better");
     if (compare_is_clear(c, p))
         cfb_jw_strz(w, (char[2]){(char)('A' + (p->diff > 0 ? p->b : p->a)), '\0'});
     else
         cfb_jw_null(w);
-    put_num(w, "cohen_d", isinf(p->cohen_d) ? NAN : p->cohen_d);
-    put_num(w, "cliff_delta", p->delta);
-    put_count(w, "rows_better", p->better);
-    put_count(w, "rows_same", p->same);
-    put_count(w, "rows_worse", p->worse);
-    put_num(w, "detectable", p->detectable);
-    put_num(w, "rows_needed", p->rows_needed);
+    cfb_jw_member_num(w, "cohen_d", isinf(p->cohen_d) ? NAN : p->cohen_d);
+    cfb_jw_member_num(w, "cliff_delta", p->delta);
+    cfb_jw_member_count(w, "rows_better", p->better);
+    cfb_jw_member_count(w, "rows_same", p->same);
+    cfb_jw_member_count(w, "rows_worse", p->worse);
+    cfb_jw_member_num(w, "detectable", p->detectable);
+    cfb_jw_member_num(w, "rows_needed", p->rows_needed);
     json_flips(w, p);
     cfb_jw_end_obj(w);
 }
 
 static void json_line(cfb_jw *w, const cfb_compare *c, const cfb_compare_line *l) {
     cfb_jw_obj(w);
-    put_str(w, "name", l->name);
-    put_count(w, "tasks", l->n_tasks ? l->n_tasks : 1);
-    if (l->n_tasks == 0) put_str(w, "kind", l->kind);
-    if (l->n_tasks == 0) put_str(w, "metric", l->metric);
+    cfb_jw_member_strz(w, "name", l->name);
+    cfb_jw_member_count(w, "tasks", l->n_tasks ? l->n_tasks : 1);
+    if (l->n_tasks == 0) cfb_jw_member_strz(w, "kind", l->kind);
+    if (l->n_tasks == 0) cfb_jw_member_strz(w, "metric", l->metric);
     cfb_jw_key(w, "by_rows");
     cfb_jw_bool(w, l->by_rows);
-    put_count(w, "rows", l->n_rows);
-    put_count(w, "clusters", l->n_clusters);
-    put_count(w, "rows_not_shared", l->n_apart);
-    put_count(w, "rows_failed", l->n_failed);
+    cfb_jw_member_count(w, "rows", l->n_rows);
+    cfb_jw_member_count(w, "clusters", l->n_clusters);
+    cfb_jw_member_count(w, "rows_not_shared", l->n_apart);
+    cfb_jw_member_count(w, "rows_failed", l->n_failed);
     cfb_jw_key(w, "scores");
     cfb_jw_arr(w);
     for (size_t r = 0; r < c->n_runs; r++) {
         cfb_jw_obj(w);
         put_run(w, "run", r);
         bool known = l->interval[r].method != NULL;
-        put_num(w, "score", l->score[r]);
-        put_num(w, "low", known ? l->interval[r].lo : (double)NAN);
-        put_num(w, "high", known ? l->interval[r].hi : (double)NAN);
-        put_count(w, "rank_best", l->rank[r].best);
-        put_count(w, "rank_worst", l->rank[r].worst);
+        cfb_jw_member_num(w, "score", l->score[r]);
+        cfb_jw_member_num(w, "low", known ? l->interval[r].lo : (double)NAN);
+        cfb_jw_member_num(w, "high", known ? l->interval[r].hi : (double)NAN);
+        cfb_jw_member_count(w, "rank_best", l->rank[r].best);
+        cfb_jw_member_count(w, "rank_worst", l->rank[r].worst);
         cfb_jw_end_obj(w);
     }
     cfb_jw_end_arr(w);
@@ -109,9 +93,9 @@ static void json_gates(cfb_jw *w, const cfb_compare *c) {
     cfb_jw_arr(w);
     for (size_t i = 0; i < c->n_gates; i++) {
         cfb_jw_obj(w);
-        put_str(w, "condition", c->gates[i].text);
+        cfb_jw_member_strz(w, "condition", c->gates[i].text);
         put_run(w, "run", c->gates[i].run);
-        put_num(w, "drop", c->gates[i].drop);
+        cfb_jw_member_num(w, "drop", c->gates[i].drop);
         cfb_jw_key(w, "holds");
         cfb_jw_bool(w, c->gates[i].failed);
         cfb_jw_end_obj(w);
@@ -123,18 +107,18 @@ cfb_code cfb_compare_json(const cfb_compare *c, cfb_buf *out, cfb_err *err) {
     cfb_jw w;
     cfb_jw_init(&w, out, 2);
     cfb_jw_obj(&w);
-    put_str(&w, "schema", "cfbench.compare/1");
-    put_str(&w, "title", c->title);
-    put_str(&w, "version", c->version);
-    put_num(&w, "confidence", c->confidence);
+    cfb_jw_member_strz(&w, "schema", "cfbench.compare/1");
+    cfb_jw_member_strz(&w, "title", c->title);
+    cfb_jw_member_strz(&w, "version", c->version);
+    cfb_jw_member_num(&w, "confidence", c->confidence);
     cfb_jw_key(&w, "runs");
     cfb_jw_arr(&w);
     for (size_t r = 0; r < c->n_runs; r++) {
         cfb_jw_obj(&w);
         put_run(&w, "run", r);
-        put_str(&w, "model", c->runs[r].model);
-        put_str(&w, "setting", c->runs[r].setting);
-        put_str(&w, "source", c->runs[r].source);
+        cfb_jw_member_strz(&w, "model", c->runs[r].model);
+        cfb_jw_member_strz(&w, "setting", c->runs[r].setting);
+        cfb_jw_member_strz(&w, "source", c->runs[r].source);
         cfb_jw_end_obj(&w);
     }
     cfb_jw_end_arr(&w);
@@ -145,7 +129,7 @@ cfb_code cfb_compare_json(const cfb_compare *c, cfb_buf *out, cfb_err *err) {
             if ((c->lines[i].n_tasks > 0) == (means == 1)) json_line(&w, c, &c->lines[i]);
         cfb_jw_end_arr(&w);
     }
-    put_str(&w, "not_compared", c->left_out);
+    cfb_jw_member_strz(&w, "not_compared", c->left_out);
     json_gates(&w, c);
     cfb_jw_end_obj(&w);
     cfb_code rc = cfb_jw_finish(&w, err);
@@ -155,8 +139,9 @@ cfb_code cfb_compare_json(const cfb_compare *c, cfb_buf *out, cfb_err *err) {
 /* ---- Markdown ---- */
 
 static void md_name(report_out *o, const cfb_compare_line *l) {
-    report_put(o, l->n_tasks ? "| **mean of " : "| ");
-    report_textz(o, REPORT_MARKDOWN, l->name);
+    report_put(o, l->n_tasks ? "| **" : "| ");
+    if (l->n_tasks) report_put(o, WORD(o, MEAN_OF));
+    report_textz(o, REPORT_MARKDOWN, compare_line_name(o, l));
     report_put(o, l->n_tasks ? "** |" : " |");
 }
 
@@ -165,7 +150,7 @@ static void md_rank(report_out *o, const cfb_compare_rank *r) {
 }
 
 static void md_scores(report_out *o, const cfb_compare *c) {
-    report_put(o, "\n## Scores and places\n\n| task | rows |");
+    report_putf(o, "\n## %s\n\n| %s | %s |", WORD(o, SCORES_AND_PLACES), WORD(o, TASK), WORD(o, ROWS));
     for (size_t r = 0; r < c->n_runs; r++) report_putf(o, " %c |", (int)('A' + r));
     report_put(o, "\n| --- | ---: |");
     report_repeat(o, " ---: |", c->n_runs);
@@ -192,8 +177,11 @@ static void md_scores(report_out *o, const cfb_compare *c) {
 static void md_pair(report_out *o, const cfb_compare *c, size_t k) {
     const cfb_compare_pair *p = &c->lines[0].pairs[k];
     char one[16], two[16];
-    report_putf(o, "\n## %c and %c\n\n| task | %c − %c | interval | p | Holm | rows won | lost | d | better |\n",
-                (int)('A' + p->a), (int)('A' + p->b), (int)('A' + p->b), (int)('A' + p->a));
+    int a = (int)('A' + p->a), b = (int)('A' + p->b);
+    report_put(o, "\n## ");
+    report_putf(o, WORD(o, PAIR), a, b);
+    report_putf(o, "\n\n| %s | %c − %c | %s | %s | %s | %s | %s | d | %s |\n", WORD(o, TASK), b, a, WORD(o, INTERVAL),
+                WORD(o, P_VALUE), WORD(o, HOLM), WORD(o, ROWS_WON), WORD(o, LOST), WORD(o, BETTER));
     report_put(o, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |\n");
     for (size_t i = 0; i < c->n_lines; i++) {
         p = &c->lines[i].pairs[k];
@@ -219,10 +207,11 @@ static void md_pair(report_out *o, const cfb_compare *c, size_t k) {
 }
 
 cfb_code cfb_compare_markdown(const cfb_compare *c, cfb_buf *out, cfb_err *err) {
-    report_out o = {out, err, CFB_OK, false};
+    report_out o = {out, err, CFB_OK, c->language == CFB_REPORT_ZH};
     report_put(&o, "# ");
     report_textz(&o, REPORT_MARKDOWN, c->title);
-    report_put(&o, "\n\n| run | model | setting | source |\n| --- | --- | --- | --- |\n");
+    report_putf(&o, "\n\n| %s | %s | %s | %s |\n| --- | --- | --- | --- |\n", WORD(&o, RUN), WORD(&o, MODEL), WORD(&o, SETTING),
+                WORD(&o, SOURCE_HEAD));
     for (size_t r = 0; r < c->n_runs; r++) {
         const char *parts[] = {c->runs[r].model, c->runs[r].setting, c->runs[r].source};
         report_putf(&o, "| %c |", (int)('A' + r));

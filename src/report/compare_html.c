@@ -22,12 +22,6 @@ static void put_head(report_out *o, const cfb_compare *c) {
     report_put(o, "</span></p>\n</header>\n<main>\n");
 }
 
-/* Means have names of ours, tasks have their own. */
-static const char *line_name(const report_out *o, const cfb_compare_line *l) {
-    const report_mean mean = {.kind = strcmp(l->name, REPORT_EN_ALL) == 0 ? NULL : l->name};
-    return l->n_tasks ? report_mean_name(o, &mean) : l->name;
-}
-
 static void put_rank(report_out *o, const cfb_compare_rank *r) {
     report_putf(o, r->best == r->worst ? "%zu" : "%zu–%zu", r->best, r->worst);
 }
@@ -41,39 +35,28 @@ static void put_bar(report_out *o, double v) {
     report_putf(o, "<span class=\"bar\"><i style=\"width:%.2f%%\"></i><b>%.4f</b></span>", fmax(0, fmin(1, v)) * 100, v);
 }
 
-static size_t first_mean(const cfb_compare *c) {
-    size_t i = 0;
-    while (i < c->n_lines && c->lines[i].n_tasks == 0) i++;
-    return i;
-}
-
 /* ---- leaderboard ---- */
 
 static void put_leaderboard(report_out *o, const cfb_compare *c) {
-    size_t means = first_mean(c), last = c->n_lines - 1, first = means < c->n_lines ? means : last;
-    size_t order[CFB_COMPARE_MAX_RUNS];
-    for (size_t r = 0; r < c->n_runs; r++) {
-        size_t k = r;
-        for (; k > 0 && c->lines[last].score[order[k - 1]] < c->lines[last].score[r]; k--) order[k] = order[k - 1];
-        order[k] = r;
-    }
+    size_t n = compare_columns(c), order[CFB_COMPARE_MAX_RUNS];
+    compare_order(c, order);
     report_putf(o, "<section>\n<h2>%s</h2>\n<div class=\"card scroll\"><table>\n<thead><tr>", WORD(o, LEADERBOARD));
     report_html_column(o, WORD(o, PLACE), false);
     report_html_column(o, WORD(o, RUN), false);
     report_html_column(o, WORD(o, MODEL), false);
     report_html_column(o, WORD(o, SETTING), false);
-    for (size_t i = c->n_lines; i-- > first;) {
+    for (size_t i = 0; i < n; i++) {
         report_put(o, "<th scope=\"col\" class=\"n\">");
-        report_textz(o, REPORT_HTML, line_name(o, &c->lines[i]));
+        report_textz(o, REPORT_HTML, compare_line_name(o, compare_column(c, i)));
         report_put(o, "</th>");
-        if (i == last) report_html_column(o, WORD(o, INTERVAL), true);
+        if (i == 0) report_html_column(o, WORD(o, INTERVAL), true);
     }
     report_put(o, "</tr></thead>\n<tbody>\n");
     for (size_t k = 0; k < c->n_runs; k++) {
         size_t r = order[k];
         const char *texts[] = {c->runs[r].model ? c->runs[r].model : WORD(o, UNKNOWN_MODEL), c->runs[r].setting};
         report_put(o, "<tr><td><b>");
-        put_rank(o, &c->lines[last].rank[r]);
+        put_rank(o, &compare_column(c, 0)->rank[r]);
         report_put(o, "</b></td><th scope=\"row\">");
         put_letter(o, r);
         report_put(o, "</th>");
@@ -82,13 +65,14 @@ static void put_leaderboard(report_out *o, const cfb_compare *c) {
             report_textz(o, REPORT_HTML, texts[i]);
             report_put(o, "</td>");
         }
-        for (size_t i = c->n_lines; i-- > first;) {
+        for (size_t i = 0; i < n; i++) {
+            const cfb_compare_line *l = compare_column(c, i);
             report_put(o, "<td class=\"n\">");
-            put_bar(o, c->lines[i].score[r]);
+            put_bar(o, l->score[r]);
             report_put(o, "</td>");
-            if (i < last) continue;
+            if (i > 0) continue;
             report_put(o, "<td class=\"n\">");
-            put_interval(o, &c->lines[i].interval[r]);
+            put_interval(o, &l->interval[r]);
             report_put(o, "</td>");
         }
         report_put(o, "</tr>\n");
@@ -109,7 +93,7 @@ static void put_leaderboard(report_out *o, const cfb_compare *c) {
 static void put_line_name(report_out *o, const cfb_compare_line *l) {
     report_putf(o, "<tr%s><th scope=\"row\" class=\"t\">", l->n_tasks ? " class=\"mean\"" : "");
     if (l->n_tasks) report_put(o, WORD(o, MEAN_OF));
-    report_textz(o, REPORT_HTML, line_name(o, l));
+    report_textz(o, REPORT_HTML, compare_line_name(o, l));
     report_put(o, "</th>");
 }
 
@@ -173,7 +157,7 @@ static void put_forest(report_out *o, const cfb_compare *c, size_t k) {
         double y = ((double)i + 0.5) * LINE_HEIGHT;
         const char *css = !compare_is_clear(c, p) ? "none" : p->diff > 0 ? "up" : "down";
         report_putf(o, "<text class=\"tk\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", PLOT_LEFT - 10, y + 4);
-        if (report_text(o, REPORT_HTML, cfb_str_from(line_name(o, &c->lines[i])), 22) > 0) report_put(o, "…");
+        if (report_text(o, REPORT_HTML, cfb_str_from(compare_line_name(o, &c->lines[i])), 22) > 0) report_put(o, "…");
         report_put(o, "</text>");
         if (!isnan(p->lo))
             report_putf(o, "<line class=\"ci %s\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>", css, place(p->lo, most),

@@ -15,9 +15,11 @@ static void put_meta(report_out *o, const char *label, const char *value) {
 
 #define DOCTYPE "<!doctype html>\n<html lang=\""
 
-cfb_report_language cfb_report_html_language(cfb_str page) {
-    const size_t n = sizeof DOCTYPE REPORT_LANG_ZH - 1;
-    return page.len > n && memcmp(page.ptr, DOCTYPE REPORT_LANG_ZH, n) == 0 ? CFB_REPORT_ZH : CFB_REPORT_EN;
+cfb_report_language cfb_report_language_of(cfb_str text) {
+    const cfb_str page = CFB_STR_LIT(DOCTYPE REPORT_LANG_ZH), table = {REPORT_ZH_MD_TABLE, sizeof REPORT_ZH_MD_TABLE - 1};
+    if (text.len >= page.len && memcmp(text.ptr, page.ptr, page.len) == 0) return CFB_REPORT_ZH;
+    bool markdown = text.len > 1 && memcmp(text.ptr, "# ", 2) == 0;
+    return markdown && cfb_str_find(text, table, 0) != SIZE_MAX ? CFB_REPORT_ZH : CFB_REPORT_EN;
 }
 
 void report_html_head(report_out *o, const char *title) {
@@ -73,17 +75,30 @@ static void put_tile(report_out *o, const char *css, cfb_str big, const char *la
     report_put(o, "</span></div>\n");
 }
 
+/* A single task has no mean; its own score is the headline. */
+static void put_task_tile(report_out *o, const cfb_report_task *t) {
+    char scratch[48], range[48], foot[256];
+    const char *metric = t->summary.metric ? t->summary.metric : "?";
+    cfb_str r = t->interval.method ? report_range(t->interval.lo, t->interval.hi, range) : CFB_STR_LIT("");
+    snprintf(foot, sizeof foot, "%.150s%s%.*s", metric, r.len ? WORD(o, COMMA) : "", (int)r.len, r.ptr);
+    if (report_is_open(t)) snprintf(foot, sizeof foot, "%s", WORD(o, NO_HEADLINE));
+    put_tile(o, " main", report_is_open(t) ? CFB_STR_LIT("–") : report_score(t->summary.mean_all, scratch),
+             t->task ? t->task : "?", foot);
+}
+
 static void put_tiles(report_out *o, const report_group *g, const report_mean *means, size_t n_means) {
     char scratch[48], foot[96];
-    uint64_t n_rows = 0, n_answered = 0, n_failed = 0;
+    uint64_t n_rows = 0, n_answered = 0, n_failed = 0, n_empty = 0;
     for (size_t i = 0; i < g->n; i++) {
         n_rows += g->tasks[i].summary.n_rows;
         n_answered += g->tasks[i].summary.n_answered;
         n_failed += g->tasks[i].summary.n_state[CFB_ROW_FAILED];
+        n_empty += g->tasks[i].summary.n_state[CFB_ROW_EMPTY];
     }
     bool open = false; /* no headline over scores that missing rows leave open */
     for (size_t i = 0; i < g->n; i++) open = open || report_is_open(&g->tasks[i]);
     report_put(o, "<div class=\"tiles\">\n");
+    if (g->n == 1) put_task_tile(o, &g->tasks[0]);
     for (size_t k = 0; k < n_means; k++) { /* the mean of all tasks first */
         const report_mean *m = &means[(k + n_means - 1) % n_means];
         char range[48];
@@ -96,8 +111,11 @@ static void put_tiles(report_out *o, const report_group *g, const report_mean *m
     }
     snprintf(foot, sizeof foot, WORD(o, N_ANSWERED), n_answered);
     put_tile(o, "", report_count(n_rows, scratch), WORD(o, ROWS), foot);
+    snprintf(foot, sizeof foot, WORD(o, N_EMPTY), n_empty);
     put_tile(o, n_failed ? " bad" : "", report_count(n_failed, scratch), WORD(o, FAILED),
-             n_failed ? WORD(o, WITHOUT_ANSWER) : WORD(o, EVERY_ROW_ANSWERED));
+             n_failed  ? WORD(o, WITHOUT_ANSWER)
+             : n_empty ? foot
+                       : WORD(o, EVERY_ROW_ANSWERED));
     report_put(o, "</div>\n");
 }
 
@@ -179,7 +197,7 @@ static void put_skipped(report_out *o, const cfb_report *r) {
     size_t n = r->n_skipped_listed < MAX_SKIPPED_SHOWN ? r->n_skipped_listed : MAX_SKIPPED_SHOWN;
     report_putf(o, "<section>\n<h2>%s</h2>\n<p class=\"note\">", WORD(o, SKIPPED_ROWS));
     report_putf(o, r->n_skipped == 1 ? WORD(o, SKIPPED_ROW) : WORD(o, SKIPPED_MANY), r->n_skipped);
-    report_put(o, "</p>\n<ul>\n");
+    report_putf(o, "%s</p>\n<ul>\n", WORD(o, STOP));
     for (size_t i = 0; i < n; i++) {
         report_put(o, "<li><bdi>");
         report_textz(o, REPORT_HTML, r->skipped[i].message);

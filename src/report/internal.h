@@ -62,22 +62,22 @@ typedef struct report_mean {
 size_t report_means(const report_group *g, report_mean out[REPORT_MAX_MEANS]);
 const char *report_mean_name(const report_out *o, const report_mean *m); /* "all" for kind NULL */
 
-/* X(NAME, head in a two-line table, word that is its head alone, right-aligned) */
-#define REPORT_COLUMN_MAP(X)                         \
-    X(TASK, "task", TASK, 0)                         \
-    X(METRIC, "metric", METRIC, 0)                   \
-    X(ROWS, "all", ROWS, 1)                          \
-    X(ANSWERED, "answered", ANSWERED, 1)             \
-    X(OK, "ok", OK, 1)                               \
-    X(EMPTY, "empty", EMPTY, 1)                      \
-    X(TRUNCATED, "truncated", TRUNCATED, 1)          \
-    X(FILTERED, "filtered", FILTERED, 1)             \
-    X(FAILED, "failed", FAILED, 1)                   \
-    X(SCORE, "all", SCORE_ALL, 1)                    \
-    X(INTERVAL, "interval", INTERVAL, 1)             \
-    X(SCORE_ANSWERED, "answered", SCORE_ANSWERED, 1) \
-    X(PRECISION, "prec", PRECISION, 1)               \
-    X(RECALL, "recall", RECALL, 1)
+/* X(NAME, word that is its head in a two-line table, word that is its head alone, right-aligned) */
+#define REPORT_COLUMN_MAP(X)                       \
+    X(TASK, TASK, TASK, 0)                         \
+    X(METRIC, METRIC, METRIC, 0)                   \
+    X(ROWS, ALL, ROWS, 1)                          \
+    X(ANSWERED, ANSWERED, ANSWERED, 1)             \
+    X(OK, OK, OK, 1)                               \
+    X(EMPTY, EMPTY, EMPTY, 1)                      \
+    X(TRUNCATED, TRUNCATED, TRUNCATED, 1)          \
+    X(FILTERED, FILTERED, FILTERED, 1)             \
+    X(FAILED, FAILED, FAILED, 1)                   \
+    X(SCORE, ALL, SCORE_ALL, 1)                    \
+    X(INTERVAL, INTERVAL, INTERVAL, 1)             \
+    X(SCORE_ANSWERED, ANSWERED, SCORE_ANSWERED, 1) \
+    X(PRECISION, PREC, PRECISION, 1)               \
+    X(RECALL, RECALL, RECALL, 1)
 
 typedef enum report_column {
 #define REPORT_X(NAME, two, word, right) REPORT_COL_##NAME,
@@ -86,7 +86,7 @@ typedef enum report_column {
         REPORT_COLUMN_COUNT
 } report_column;
 
-extern const char *const report_column_head[REPORT_COLUMN_COUNT];
+const char *report_column_head(const report_out *o, report_column c); /* its head below "rows", "score" or "label sets" */
 const char *report_column_name(const report_out *o, report_column c); /* its head alone */
 extern const bool report_column_right[REPORT_COLUMN_COUNT];
 
@@ -118,7 +118,13 @@ void report_unmatchable_note(report_out *o, uint64_t n);
 /* One sentence on the calibration; nothing is written if there is none. */
 void report_calibration_note(report_out *o, const cfb_report_calibration *c);
 /* The sentences on a task, in the order they are shown. */
-typedef enum report_note { REPORT_NOTE_UNMATCHABLE, REPORT_NOTE_OPEN, REPORT_NOTE_CALIBRATION, REPORT_NOTE_COUNT } report_note;
+typedef enum report_note {
+    REPORT_NOTE_UNMATCHABLE,
+    REPORT_NOTE_OPEN,
+    REPORT_NOTE_EMPTY,
+    REPORT_NOTE_CALIBRATION,
+    REPORT_NOTE_COUNT
+} report_note;
 bool report_has_note(const cfb_report_task *t, report_note note);
 void report_put_note(report_out *o, const cfb_report_task *t, report_note note);
 

@@ -5,12 +5,19 @@
 #include <math.h>
 #include <stdio.h>
 
-#define REPORT_X(NAME, two, word, right) two,
-const char *const report_column_head[REPORT_COLUMN_COUNT] = {REPORT_COLUMN_MAP(REPORT_X)};
-#undef REPORT_X
 #define REPORT_X(NAME, two, word, right) right,
 const bool report_column_right[REPORT_COLUMN_COUNT] = {REPORT_COLUMN_MAP(REPORT_X)};
 #undef REPORT_X
+
+const char *report_column_head(const report_out *o, report_column c) {
+    switch (c) {
+#define REPORT_X(NAME, two, word, right) \
+    case REPORT_COL_##NAME: return WORD(o, two);
+        REPORT_COLUMN_MAP(REPORT_X)
+#undef REPORT_X
+    default: return "";
+    }
+}
 
 const char *report_column_name(const report_out *o, report_column c) {
     switch (c) {
@@ -192,18 +199,28 @@ void report_interval_note(report_out *o, const cfb_report *r) {
     if (r->confidence > 0 && report_columns(r) & BIT(INTERVAL)) report_putf(o, WORD(o, INTERVAL_NOTE), 100 * r->confidence);
 }
 
+/* Empty outputs are results, and yet they decide the score where there are many: of a weak model, or of calls that failed and
+ * were written as empty, which a file of outputs does not tell apart. */
+static bool has_many_empty(const cfb_report_task *t) {
+    const cfb_score_summary *s = &t->summary;
+    return s->n_answered > 0 && (double)s->n_state[CFB_ROW_EMPTY] > CFB_REPORT_MAX_GAP * (double)s->n_rows;
+}
+
 bool report_has_note(const cfb_report_task *t, report_note note) {
     switch (note) {
     case REPORT_NOTE_UNMATCHABLE: return t->summary.n_unmatchable > 0;
     case REPORT_NOTE_OPEN: return report_is_open(t);
+    case REPORT_NOTE_EMPTY: return has_many_empty(t);
     default: return t->calibration && t->calibration->n >= 2;
     }
 }
 
 void report_put_note(report_out *o, const cfb_report_task *t, report_note note) {
+    const cfb_score_summary *s = &t->summary;
     switch (note) {
     case REPORT_NOTE_UNMATCHABLE: report_unmatchable_note(o, t->summary.n_unmatchable); break;
     case REPORT_NOTE_OPEN: report_open_note(o, t); break;
+    case REPORT_NOTE_EMPTY: report_putf(o, WORD(o, MANY_EMPTY), s->n_state[CFB_ROW_EMPTY], s->n_rows, s->mean_answered); break;
     default: report_calibration_note(o, t->calibration);
     }
 }

@@ -46,12 +46,13 @@ static size_t make_text(table *t, cfb_str s, size_t max) {
     return used;
 }
 
+static size_t width_of(const char *z) { return cfb_display_width(cfb_str_from(z)); }
 static size_t max_of(int c) { return c == REPORT_COL_TASK ? MAX_TASK : MAX_METRIC; }
 
 /* A mean's name has to say that it is one, where no other column does. */
 static cfb_str mean_cell(const table *t, const report_mean *m, int c, char scratch[48]) {
     if (c != REPORT_COL_TASK || !t->metric_below) return report_mean_cell(t->o, m, (report_column)c, scratch);
-    int n = snprintf(scratch, 48, "mean of %.39s", report_mean_name(t->o, m));
+    int n = snprintf(scratch, 48, "%s%.36s", WORD(t->o, MEAN_OF), report_mean_name(t->o, m));
     return (cfb_str){scratch, n > 0 ? (size_t)n : 0};
 }
 
@@ -62,7 +63,7 @@ static void measure_cell(table *t, int c, cfb_str s) {
 
 static void measure(table *t) {
     char scratch[48];
-    for (int c = 0; c < REPORT_COLUMN_COUNT; c++) t->width[c] = strlen(report_column_head[c]);
+    for (int c = 0; c < REPORT_COLUMN_COUNT; c++) t->width[c] = width_of(report_column_head(t->o, (report_column)c));
     report_group g = {0};
     while (report_next_group(t->r, &g)) {
         report_mean means[REPORT_MAX_MEANS];
@@ -139,13 +140,13 @@ static void put_mean_line(table *t, const report_mean *m) {
 static void put_head_line(table *t) {
     size_t pending = 0;
     for (int c = 0; c < REPORT_COLUMN_COUNT; c++)
-        if (shown(t, c)) put_cell(t, c, cfb_str_from(report_column_head[c]), BOLD, &pending);
+        if (shown(t, c)) put_cell(t, c, cfb_str_from(report_column_head(t->o, (report_column)c)), BOLD, &pending);
     report_put(t->o, "\n");
 }
 
 /* The line above the heads: what `rows`, `score` and `label sets` span, with a rule as wide as their columns. */
 static void put_span(table *t, int first, int last, const char *name, size_t *pending) {
-    size_t width = 0, name_len = strlen(name);
+    size_t width = 0, name_len = width_of(name);
     for (int c = first; c <= last; c++)
         if (shown(t, c)) width += t->width[c] + GAP;
     if (width < GAP + 1) return;
@@ -169,9 +170,9 @@ static void put_spans(table *t) {
     size_t pending = 0;
     for (int c = REPORT_COL_TASK; c <= REPORT_COL_METRIC; c++)
         if (shown(t, c)) pending += t->width[c] + GAP;
-    put_span(t, REPORT_COL_ROWS, REPORT_COL_FAILED, "rows", &pending);
-    put_span(t, REPORT_COL_SCORE, REPORT_COL_SCORE_ANSWERED, "score", &pending);
-    put_span(t, REPORT_COL_PRECISION, REPORT_COL_RECALL, "label sets", &pending);
+    put_span(t, REPORT_COL_ROWS, REPORT_COL_FAILED, WORD(t->o, ROWS), &pending);
+    put_span(t, REPORT_COL_SCORE, REPORT_COL_SCORE_ANSWERED, WORD(t->o, SCORE), &pending);
+    put_span(t, REPORT_COL_PRECISION, REPORT_COL_RECALL, WORD(t->o, LABEL_SETS_HEAD), &pending);
     report_put(t->o, "\n");
 }
 
@@ -193,16 +194,18 @@ static void put_line_text(table *t, cfb_str s, const char *code) {
 static void put_group_title(table *t, const report_group *g) {
     if (g->model == NULL && g->setting == NULL) return;
     char line[600];
-    snprintf(line, sizeof line, "%.400s%s%.100s", g->model ? g->model : "", g->model && g->setting ? ", " : "",
+    snprintf(line, sizeof line, "%.400s%s%.100s", g->model ? g->model : "", g->model && g->setting ? WORD(t->o, COMMA) : "",
              g->setting ? g->setting : "");
     put_line_text(t, cfb_str_from(line), BOLD);
 }
 
 static void put_metrics_below(table *t, const report_group *g) {
     for (size_t i = 0; i < g->n && t->metric_below; i++) {
-        char line[600];
-        snprintf(line, sizeof line, "%s%.120s: %.400s", i == 0 ? "metrics: " : "         ",
-                 g->tasks[i].task ? g->tasks[i].task : "?", g->tasks[i].summary.metric ? g->tasks[i].summary.metric : "?");
+        char line[640];
+        int indent = i == 0 ? 0 : (int)width_of(WORD(t->o, METRICS_BELOW));
+        snprintf(line, sizeof line, "%*s%s%.120s%s%.400s", indent, "", i == 0 ? WORD(t->o, METRICS_BELOW) : "",
+                 g->tasks[i].task ? g->tasks[i].task : "?", WORD(t->o, COLON),
+                 g->tasks[i].summary.metric ? g->tasks[i].summary.metric : "?");
         put_line_text(t, cfb_str_from(line), NULL);
     }
 }
@@ -237,9 +240,11 @@ static void put_failed_row(table *t, const cfb_report_task *task, const cfb_repo
     snprintf(number, sizeof number, "%" PRIu64, row->row);
     bool has_id = row->id.len > 0 && !cfb_str_eqz(row->id, number);
     cfb_str id = row->id.len > 200 ? (cfb_str){row->id.ptr, 200} : row->id;
-    snprintf(line, sizeof line, "  %s row %s%s%.*s%s: %.100s%s%.700s", name, number, has_id ? " (id " : "",
-             has_id ? (int)id.len : 0, has_id ? id.ptr : "", has_id ? ")" : "", row->fail ? row->fail : "failed",
-             row->message ? ": " : "", row->message ? row->message : "");
+    const char *colon = WORD(t->o, COLON);
+    snprintf(line, sizeof line, "  %s %s%s%s%.*s%s%s%.100s%s%.700s", name, WORD(t->o, ROW), number,
+             has_id ? WORD(t->o, ROW_ID) : "", has_id ? (int)id.len : 0, has_id ? id.ptr : "",
+             has_id ? WORD(t->o, PAREN_END) : "", colon, row->fail ? row->fail : WORD(t->o, FAILED), row->message ? colon : "",
+             row->message ? row->message : "");
     put_line_text(t, cfb_str_from(line), NULL);
 }
 
@@ -248,7 +253,7 @@ static void put_failed(table *t) {
     if (n_failed == 0) return;
     report_put(t->o, "\n");
     color(t, RED);
-    report_putf(t->o, "%" PRIu64 " row%s failed:", n_failed, n_failed == 1 ? "" : "s");
+    report_putf(t->o, n_failed == 1 ? WORD(t->o, ROW_FAILED) : WORD(t->o, ROWS_FAILED), n_failed);
     color(t, RESET);
     report_put(t->o, "\n");
     for (size_t i = 0; i < t->r->n_tasks; i++) {
@@ -256,20 +261,28 @@ static void put_failed(table *t) {
         for (size_t k = 0; k < task->n_failed_listed && n_shown < MAX_FAILED_SHOWN; k++, n_shown++)
             put_failed_row(t, task, &task->failed[k]);
     }
-    if (n_failed > n_shown) report_putf(t->o, "  and %" PRIu64 " %s\n", n_failed - n_shown, n_shown > 0 ? "more" : "not listed");
+    if (n_failed == n_shown) return;
+    report_put(t->o, "  ");
+    report_putf(t->o, n_shown > 0 ? WORD(t->o, AND_MORE) : WORD(t->o, AND_NOT_LISTED), n_failed - n_shown);
+    report_put(t->o, "\n");
 }
 
 static void put_note(table *t, const cfb_report_task *task, report_note note) {
     char name[320];
     cfb_buf text = CFB_BUF_INIT(1024);
-    report_out o = {&text, t->o->err, t->o->rc, false};
+    report_out o = {&text, t->o->err, t->o->rc, t->o->zh};
+    size_t indent = width_of(WORD(t->o, NOTE));
     report_put_note(&o, task, note);
     t->o->rc = o.rc;
     task_name(t, task, name, sizeof name);
-    size_t used = make_text(t, cfb_str_from(name), t->limit - 7);
-    report_put(t->o, "note: ");
+    size_t used = make_text(t, cfb_str_from(name), t->limit - indent - 1);
+    report_put(t->o, WORD(t->o, NOTE));
     report_put_str(t->o, cfb_buf_str(&t->cell));
-    report_put(t->o, used + 8 + text.len > t->limit ? ":\n      " : ": ");
+    if (used + indent + 2 + cfb_display_width(cfb_buf_str(&text)) > t->limit) {
+        report_putf(t->o, "%s\n", WORD(t->o, COLON_END));
+        report_repeat(t->o, " ", indent);
+    } else
+        report_put(t->o, WORD(t->o, COLON));
     report_put_str(t->o, cfb_buf_str(&text));
     report_put(t->o, "\n");
     cfb_buf_free(&text);
@@ -299,7 +312,8 @@ static void put_skipped(table *t) {
     if (n == 0) return;
     report_put(t->o, "\n");
     color(t, RED);
-    report_putf(t->o, "%" PRIu64 " bad row%s skipped, in no count above:", n, n == 1 ? "" : "s");
+    report_putf(t->o, n == 1 ? WORD(t->o, SKIPPED_ROW) : WORD(t->o, SKIPPED_MANY), n);
+    report_put(t->o, WORD(t->o, COLON_END));
     color(t, RESET);
     report_put(t->o, "\n");
     for (size_t i = 0; i < n_shown; i++) {
@@ -307,7 +321,10 @@ static void put_skipped(table *t) {
         snprintf(line, sizeof line, "  %.1000s", t->r->skipped[i].message ? t->r->skipped[i].message : "?");
         put_line_text(t, cfb_str_from(line), NULL);
     }
-    if (n > n_shown) report_putf(t->o, "  and %" PRIu64 " more\n", n - n_shown);
+    if (n == n_shown) return;
+    report_put(t->o, "  ");
+    report_putf(t->o, WORD(t->o, AND_MORE), n - n_shown);
+    report_put(t->o, "\n");
 }
 
 static void put_selected(table *t) {
@@ -317,19 +334,20 @@ static void put_selected(table *t) {
         n += t->r->tasks[i].n_selected;
         all += t->r->tasks[i].summary.n_rows;
     }
-    char line[400];
-    snprintf(line, sizeof line, "where %.300s: %" PRIu64 " of %" PRIu64 " rows", t->r->where, n, all);
+    char line[480], behind[96];
+    snprintf(behind, sizeof behind, WORD(t->o, N_OF_ROWS), n, all);
+    snprintf(line, sizeof line, "%s%.300s%s", WORD(t->o, WHERE), t->r->where, behind);
     report_put(t->o, "\n");
     put_line_text(t, cfb_str_from(line), NULL);
 }
 
 cfb_code cfb_report_table(const cfb_report *r, const cfb_table_style *style, cfb_buf *out, cfb_err *err) {
-    report_out o = {out, err, CFB_OK, false};
+    report_out o = {out, err, CFB_OK, r->language == CFB_REPORT_ZH};
     table t = {.r = r, .o = &o, .color = style && style->color, .limit = DEFAULT_WIDTH, .cell = CFB_BUF_INIT(SIZE_MAX / 2)};
     if (style && style->width > 0) t.limit = style->width < MIN_WIDTH ? MIN_WIDTH : (size_t)style->width;
     fit_columns(&t);
     if (r->title) put_line_text(&t, cfb_str_from(r->title), BOLD);
-    if (r->n_tasks == 0) report_put(&o, "no tasks\n");
+    if (r->n_tasks == 0) report_putf(&o, "%s\n", WORD(&o, NO_TASKS_LINE));
     report_group g = {0};
     while (report_next_group(r, &g)) put_group(&t, &g);
     put_failed(&t);

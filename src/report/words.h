@@ -1,6 +1,6 @@
-/* words.h - the words of the HTML pages, English and Chinese. A row for each: identifier, English, Chinese. Both are formats of
- * printf where the caller gives arguments, which the compiler checks for both languages. Terminal, Markdown and LaTeX are
- * English: they use the same rows with a sink whose zh is false. Names of tasks, models, metrics, options and failure classes,
+/* words.h - the words of pages, Markdown and terminal tables, English and Chinese. A row for each: identifier, English, Chinese.
+ * Both are formats of printf where the caller gives arguments, which the compiler checks for both languages. LaTeX, CSV and JSON
+ * are English. Names of tasks, models, metrics, options and failure classes,
  * and what servers and models wrote, are in no language and stand as they are. Private to report. */
 #ifndef CFB_REPORT_WORDS_H
 #define CFB_REPORT_WORDS_H
@@ -19,10 +19,14 @@
     X(GENERATION, "generation", "生成") \
     X(OTHER, "other", "其他") \
     X(TASK, "task", "任务") \
+    X(MD_TABLE, "| task | ", "| 任务 | ") \
     X(METRIC, "metric", "指标") \
     X(ROWS, "rows", "样本数") \
     X(COMMA, ", ", "，") \
     X(COLON, ": ", "：") \
+    X(COLON_END, ":", "：") \
+    X(PAREN, " (", "（") \
+    X(PAREN_END, ")", "）") \
     X(SEMICOLON, "; ", "；") \
     X(STOP, ".", "。") \
     X(TO, " to ", " 至 ") \
@@ -42,7 +46,20 @@
     X(ANSWERED, "answered", "已回答") \
     X(SCORE_ALL, "score (all rows)", "得分（全部样本）") \
     X(SCORE_ANSWERED, "score (answered)", "得分（已回答）") \
+    X(SCORE, "score", "得分") \
     X(PRECISION, "precision", "精确率") \
+    X(PREC, "prec", "精确率") \
+    X(LABEL_SETS_HEAD, "label sets", "标签集合") \
+    X(METRICS_BELOW, "metrics: ", "指标：") \
+    X(NOTE, "note: ", "说明：") \
+    X(WHERE, "where ", "条件 ") \
+    X(N_OF_ROWS, ": %" PRIu64 " of %" PRIu64 " rows", "：选出 %" PRIu64 " 个（共 %" PRIu64 " 个样本）") \
+    X(NO_TASKS_LINE, "no tasks", "没有任务") \
+    X(ROW_FAILED, "%" PRIu64 " row failed:", "失败样本 %" PRIu64 " 个：") \
+    X(ROWS_FAILED, "%" PRIu64 " rows failed:", "失败样本 %" PRIu64 " 个：") \
+    X(ROW_ID, " (id ", "（编号 ") \
+    X(OPTION, "option", "选项") \
+    X(VALUE, "value", "取值") \
     X(RECALL, "recall", "召回率") \
     X(MEAN_OF_TASK, "mean of %zu task", "%zu 个任务的平均") \
     X(MEAN_OF_TASKS, "mean of %zu tasks", "%zu 个任务的平均") \
@@ -50,11 +67,12 @@
     X(NO_HEADLINE, "no headline: rows are missing", "样本缺失，不给出总分") \
     X(N_ANSWERED, "%" PRIu64 " answered", "已回答 %" PRIu64) \
     X(WITHOUT_ANSWER, "without an answer", "没有得到回答") \
+    X(N_EMPTY, "%" PRIu64 " empty", "空回答 %" PRIu64) \
     X(EVERY_ROW_ANSWERED, "every row has a reply", "每个样本都有回复") \
     X(NO_TASKS, "No tasks.", "没有任务。") \
     X(SKIPPED_ROWS, "Skipped rows", "跳过的行") \
-    X(SKIPPED_ROW, "%" PRIu64 " bad row skipped, in no count above.", "跳过 %" PRIu64 " 个无效行，上文各项计数均不包含。") \
-    X(SKIPPED_MANY, "%" PRIu64 " bad rows skipped, in no count above.", "跳过 %" PRIu64 " 个无效行，上文各项计数均不包含。") \
+    X(SKIPPED_ROW, "%" PRIu64 " bad row skipped, in no count above", "跳过 %" PRIu64 " 个无效行，上文各项计数均不包含") \
+    X(SKIPPED_MANY, "%" PRIu64 " bad rows skipped, in no count above", "跳过 %" PRIu64 " 个无效行，上文各项计数均不包含") \
     X(CONFIGURATION, "Configuration", "配置") \
     X(REPRODUCE, "Reproduce", "复现") \
     X(COMMANDS_IN_ORDER, "These commands made the run, in this order.", "本次运行依次由以下命令完成。") \
@@ -109,6 +127,8 @@
     X(NO_REPLY, "%" PRIu64 " of %" PRIu64 " rows have no reply", "没有回复的样本：%" PRIu64 "（共 %" PRIu64 " 个）") \
     X(SCORE_BETWEEN, ": score between %.3f and %.3f", "，得分介于 %.3f 与 %.3f 之间") \
     X(NOT_TO_BE_QUOTED, "; not to be quoted", "；不宜引用") \
+    X(MANY_EMPTY, "%" PRIu64 " of %" PRIu64 " outputs are empty and count 0; answered rows score %.3f", \
+      "空输出 %" PRIu64 " 个（共 %" PRIu64 " 个样本），计为 0；已回答样本得分为 %.3f") \
     X(CALIBRATION, "%.4f above mismatched pairs (%.4f); own reference above %.1f %% of the others, nearest in %.1f %% of %zu rows " \
                    "(chance: 50 %% and %.2g %%)", \
       "比错配对（%.4f）高 %.4f；与自身参考答案的相似度平均高于其他参考答案的 %.1f %%，且有 %.1f %% 的样本与之最接近" \
@@ -127,6 +147,24 @@
     /* how a run was asked */ \
     X(ASKING, "Asking", "调用过程") \
     X(CALLS, "calls", "调用") \
+    X(ASKING_LINE, "asking: ", "调用：") \
+    X(CALL_IN, " call in ", " 次，用时 ") \
+    X(CALLS_IN, " calls in ", " 次，用时 ") \
+    X(FAILED_BEFORE, ", ", "，失败 ") \
+    X(FAILED_BEHIND, " failed", " 次") \
+    X(FROM_THE_CACHE, " from the cache", " 个来自缓存") \
+    X(WAITED_BEFORE, ", waited ", "，限流等待 ") \
+    X(LATENCY_LINE, "        latency p50 ", "      延迟 p50 ") \
+    X(P99_BEFORE, ", p99 ", "，p99 ") \
+    X(TOKENS_BEFORE, "; tokens in ", "；输入词元 ") \
+    X(OUT_BEFORE, ", out ", "，输出词元 ") \
+    X(CACHED_BEFORE, ", cached ", "，其中命中缓存 ") \
+    X(A_SECOND, "/s)", " 个/秒）") \
+    X(COST_BEFORE, "; cost ", "；费用 ") \
+    X(LATENCY_OF_REPLIES, "latency of replies", "回复延迟") \
+    X(ASKED_FOR_LINE, "Asked for ", "调用用时 ") \
+    X(CALLS_PER_S, " calls/s.", " 次/秒。") \
+    X(FAILED_CALLS_LINE, " Failed calls: ", "失败调用：") \
     X(PER_SECOND, " a second", " 次/秒") \
     X(TOKENS_PER_SECOND, " a second", " 个/秒") \
     X(FAILED_CALLS, "failed calls", "失败调用") \
@@ -221,7 +259,8 @@
     X(MODEL, "model", "模型") \
     X(SETTING, "setting", "设置") \
     X(UNKNOWN_MODEL, "unknown model", "未知模型") \
-    X(SHARED_PLACES, "Runs that the data cannot tell apart share places.", "数据无法区分的运行并列同一名次。") \
+    X(SHARED_PLACES, "Runs that the data cannot tell apart share places. Bold: not told from the best.", \
+      "数据无法区分的运行并列同一名次。粗体：与最佳者无法区分。") \
     X(SCORES_AND_PLACES, "Scores and places", "得分与名次") \
     X(MEAN_OF, "mean of ", "平均：") \
     X(DIFFERENCES, "Differences %c − %c", "差值 %c − %c") \
@@ -232,6 +271,11 @@
     X(HOLM, "Holm", "Holm 校正") \
     X(ROWS_WON, "rows won", "胜出样本") \
     X(LOST, "lost", "落败样本") \
+    X(WON_SHORT, "won", "胜") \
+    X(LOST_SHORT, "lost", "负") \
+    X(SOURCE_HEAD, "source", "来源") \
+    X(CHANGED_FROM_TO, "rows that changed most, %c → %c:", "变化最大的样本，%c → %c：") \
+    X(CHANGED_IN_ALL, ", … (%" PRIu64 " rows)", "，……（共 %" PRIu64 " 个样本）") \
     X(BETTER, "better", "更优") \
     X(PAIR, "%c and %c", "%c 与 %c") \
     X(LESS, "%c less %c: to the right, %c is better.", "%c 减 %c：偏右表示 %c 更优。") \

@@ -388,6 +388,47 @@ void cfb_scorer_add_part(cfb_scorer_t *s, const cfb_score_row *rows, size_t n) {
     }
 }
 
+/* ---- counts from elsewhere ---- */
+
+void cfb_scorer_sums(const cfb_scorer_t *s, cfb_metric_sums *all, cfb_metric_sums *answered) {
+    *all = *answered = (cfb_metric_sums){{0}};
+    for (int i = 0; i < s->n_threads; i++) {
+        cfb_metric_sums_merge(all, &s->workers[i].corpus);
+        cfb_metric_sums_merge(answered, &s->workers[i].corpus_answered);
+    }
+}
+
+void cfb_scorer_add_sums(cfb_scorer_t *s, const cfb_metric_sums *all, const cfb_metric_sums *answered) {
+    cfb_metric_sums_merge(&s->workers[0].corpus, all);
+    cfb_metric_sums_merge(&s->workers[0].corpus_answered, answered);
+}
+
+static uint32_t take_some(uint64_t *n) {
+    uint32_t some = *n < (uint32_t)1 << 30 ? (uint32_t)*n : (uint32_t)1 << 30;
+    *n -= some;
+    return some;
+}
+
+/* In portions that a worker's table can hold. */
+cfb_code cfb_scorer_add_label(cfb_scorer_t *s, cfb_str text, uint64_t actual, uint64_t predicted, uint64_t correct,
+                              cfb_err *err) {
+    score_worker *w = &s->workers[0];
+    if (s->broken != CFB_OK) return still_broken(s, err);
+    if (!s->plan.f1) return cfb_err_set(err, CFB_ECONFIG, "task '%s': the metric counts no labels", s->task->name);
+    while (s->broken == CFB_OK && (actual | predicted | correct) != 0) {
+        uint32_t id = label_table_intern(&w->table, text);
+        if (id == LABEL_NONE) return s->broken = cfb_err_set(err, CFB_ENOMEM, "out of memory (table of labels)");
+        label_count *c = &w->table.counts[id];
+        uint32_t a = take_some(&actual), p = take_some(&predicted);
+        c->actual += a;
+        c->predicted += p;
+        c->correct += take_some(&correct);
+        w->n_counted += a > p ? a : p;
+        s->broken = merge_part(s, w, err);
+    }
+    return s->broken;
+}
+
 /* ---- summary ---- */
 
 static int compare_stats(const void *a, const void *b) {
@@ -445,11 +486,8 @@ static double label_average(const cfb_scorer_t *s, size_t n_stats) {
  * answered rows alone is known only where all were answered. */
 static void set_corpus_score(const cfb_scorer_t *s, cfb_score_summary *out) {
     if (s->plan.info->how == CFB_METRIC_FROM_COUNTS) {
-        cfb_metric_sums all = {{0}}, answered = {{0}};
-        for (int i = 0; i < s->n_threads; i++) {
-            cfb_metric_sums_merge(&all, &s->workers[i].corpus);
-            cfb_metric_sums_merge(&answered, &s->workers[i].corpus_answered);
-        }
+        cfb_metric_sums all, answered;
+        cfb_scorer_sums(s, &all, &answered);
         if (out->n_rows) out->mean_all = cfb_metric_finish(s->plan.metric, &all);
         if (out->n_answered) out->mean_answered = cfb_metric_finish(s->plan.metric, &answered);
     } else if (s->plan.info->how == CFB_METRIC_FROM_LABEL_MEAN && out->n_rows) {

@@ -43,7 +43,7 @@ uint64_t cfb_stats__binomial(cfb_stats__stream *s, uint64_t n, double p);
 
 /* ---- data ---- */
 
-cfb_code cfb_stats__check_data(const double *x, size_t n, cfb_err *err);   /* n >= 1, all finite */
+cfb_code cfb_stats__check_data(const double *x, size_t n, cfb_err *err);   /* n >= 1, all finite, none too large */
 cfb_code cfb_stats__check_level(double v, const char *name, cfb_err *err); /* in (0, 1) */
 cfb_code cfb_stats__check_opts(const cfb_stats_opts *opts, cfb_err *err);
 bool cfb_stats__is_constant(const double *x, size_t n);

@@ -1,23 +1,41 @@
 """Is the choice of `cfbench tune` as fast as any fixed point of its grid, within the noise that it states? Three times.
 
 Each time: tune, then every point of the grid is measured again, interleaved, by this script, with the options that the table names. A
-choice that is slower than the best of them by more than the stated noise and the noise of this measurement ends it with status 1."""
-import argparse, json, os, statistics, subprocess, sys, tempfile, time
+choice that is slower than the best of them by more than the stated noise ends it with status 1. --what: score (a CSV file), embed (a
+model of made-up weights), client (a mock of 20 ms)."""
+import argparse, json, os, shutil, statistics, subprocess, sys, tempfile, time
 
 p = argparse.ArgumentParser()
-p.add_argument("--what", default="score", choices=["score"])
-p.add_argument("--mb", type=int, default=64)
+p.add_argument("--what", default="score", choices=["score", "embed", "client"])
+p.add_argument("--mb", type=int, default=64, help="score: size of the file")
 p.add_argument("--times", type=int, default=3)
 p.add_argument("--reps", type=int, default=7)
 p.add_argument("--budget", type=float, default=30)
+p.add_argument("--model", help="embed: the model's folder")
 a = p.parse_args()
 cfbench = os.environ["CFBENCH"]
-bad = 0
-with tempfile.TemporaryDirectory() as t:
+build = os.environ.get("BUILD", "build/gcc")
+
+
+def child(words, env=None):
+    env = dict(os.environ, **(env or {}))
+    while "=" in words[0]:
+        k, v = words.pop(0).split("=")
+        env[k] = v
+    return json.loads(subprocess.run([cfbench, *words], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env).stdout)
+
+
+def put(options, command, more):
+    """The variables of a point, the command, its options, and the rest."""
+    words = options.split()
+    n = sum("=" in w for w in words)
+    return words[:n] + [command] + words[n:] + more
+
+
+def score(t):
     run = [cfbench, "run", "--suite", "sample", "--mock", "--quiet", "--progress", "off", "--out", f"{t}/run"]
     subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
-    source = f"{t}/run/cfbenchmark-response/few-shot/mock/sector-output.csv"
-    data = open(source, encoding="utf-8").read()
+    data = open(f"{t}/run/cfbenchmark-response/few-shot/mock/sector-output.csv", encoding="utf-8").read()
     head, rows = data.split("\n", 1)
     path = f"{t}/sector-output.csv"
     with open(path, "w", encoding="utf-8") as f:
@@ -26,33 +44,84 @@ with tempfile.TemporaryDirectory() as t:
             f.write(rows)
 
     def rate(options):
-        env = dict(os.environ)
-        words = options.split()
-        while "=" in words[0]:
-            k, v = words.pop(0).split("=")
-            env[k] = v
-        out = subprocess.run([cfbench, "score", *words, "--suite", "sample", "--verbose", "--json", "--progress", "off", path],
-                             check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=env).stdout
-        perf = json.loads(out)["performance"]
-        return perf["text_bytes"] / perf["elapsed_s"] * 1e-6
+        m = child(put(options, "score", ["--suite", "sample", "--verbose", "--json", "--progress", "off", path]))["performance"]
+        return m["text_bytes"] / m["elapsed_s"] * 1e-6
 
-    print("| time | choice | MB/s by tune | noise | MB/s again | best fixed point | MB/s | within the noise |")
-    print("|---|---|---|---|---|---|---|---|")
-    for k in range(a.times):
-        out = subprocess.run([cfbench, "tune", "score", path, "--suite", "sample", "--json", "--quiet", "--no-roofline", "--budget", str(a.budget),
-                              "--seed", str(k), "--out", f"{t}/tune"], check=True, stdout=subprocess.PIPE).stdout
-        (s,) = json.loads(out)["sweeps"]
-        options = [q["options"] for q in s["points"] if q["fate"] != "failed"]
-        rates = {o: [] for o in options}
-        for r in range(a.reps + 1):
-            for o in options[r % len(options):] + options[:r % len(options)]:
-                v = rate(o)
-                if r:
-                    rates[o].append(v)
-        medians = {o: statistics.median(v) for o, v in rates.items()}
-        best = max(medians, key=medians.get)
-        mine = medians[s["choice"]]
-        ok = mine >= medians[best] * (1 - s["noise"])
-        bad += not ok
-        print(f"| {k + 1} | `{s['choice']}` | {s['rate']:.0f} | {100 * s['noise']:.1f} % | {mine:.0f} | `{best}` | {medians[best]:.0f} | {'yes' if ok else 'NO'} |")
+    return ["score", path], rate, "MB/s"
+
+
+def embed(t):
+    model = a.model or f"{t}/model"
+    if not a.model:
+        os.mkdir(model)
+        subprocess.run([f"{build}/tools/oracle/bert_folder", model], check=True)
+    path = f"{t}/texts"
+    with open(path, "w") as f:
+        for i in range(12000):
+            f.write(f"{i} " + "the profit of the company has grown " * (2 + i % 9) + "\n")
+
+    def rate(options):
+        m = child(put(options, "embed", ["--embed-model", model, "--embed-cache", "off", "--json", "--force", path, f"{t}/v.npy"]))
+        return m["computed_tokens"] / m["embed_s"]
+
+    return ["embed", path, "--embed-model", model], rate, "tokens/s"
+
+
+def client(t):
+    mock = subprocess.Popen([cfbench, "mock", "--suite", "sample", "--mock-latency", "0.02", "--port-file", f"{t}/port", "--quiet"])
+    while not (os.path.exists(f"{t}/port") and open(f"{t}/port").read().strip()):
+        time.sleep(0.02)
+    url = f"http://127.0.0.1:{open(f'{t}/port').read().strip()}/v1"
+    suite = f"{t}/suite"
+    shutil.copytree("datasets/sample", suite)
+    tasks = [x["name"] for x in json.load(open(f"{suite}/suite.json", encoding="utf-8"))["tasks"]]
+    for name in tasks:
+        old = next(f"{suite}/{name}.{e}" for e in ("jsonl", "csv", "json") if os.path.exists(f"{suite}/{name}.{e}"))
+        lines = subprocess.run([cfbench, "convert", old], check=True, stdout=subprocess.PIPE).stdout.decode().splitlines()
+        os.remove(old)
+        with open(f"{suite}/{name}.jsonl", "w", encoding="utf-8") as f:
+            for i in range(1024):
+                r = json.loads(lines[i % len(lines)])
+                r.update(id=str(i), input=f"[{i}] " + r["input"])
+                f.write(json.dumps(r, ensure_ascii=False) + "\n")
+    asking = ["--suite", suite, "--model", "m", "--base-url", url]
+
+    def rate(options):
+        out = f"{t}/out"
+        shutil.rmtree(out, ignore_errors=True)
+        rows = max(200, 8 * int(options.split()[1]))
+        m = child(put(options, "generate", [*asking, "--api-rate-limit", "0", "--no-adaptive", "--progress", "off", "--quiet", "--json", "--out", out,
+                                            "--shot", "zero", "--limit", str((rows + 7) // 8)]))
+        return m["answered"] / m["asking_s"]
+
+    return ["client", *asking, "--shot", "zero", "--in-flight", "1024"], rate, "calls/s", mock
+
+
+bad = 0
+with tempfile.TemporaryDirectory() as t:
+    tune, rate, unit, *server = {"score": score, "embed": embed, "client": client}[a.what](t)
+    try:
+        print(f"| time | choice | {unit} by tune | noise | {unit} again | best fixed point | {unit} | within the noise |")
+        print("|---|---|---|---|---|---|---|---|")
+        for k in range(a.times):
+            more = [] if a.what == "client" else ["--suite", "sample"]
+            (s,) = child(["tune", *tune, *more, "--json", "--quiet", "--no-roofline", "--budget", str(a.budget), "--seed", str(k), "--out", f"{t}/tune"])["sweeps"]
+            options = [q["options"] for q in s["points"] if q["fate"] != "failed"]
+            rates = {o: [] for o in options}
+            for r in range(a.reps + 1):
+                for o in options[r % len(options):] + options[:r % len(options)]:
+                    v = rate(o)
+                    if r:
+                        rates[o].append(v)
+            medians = {o: statistics.median(v) for o, v in rates.items()}
+            best = max(medians, key=medians.get)
+            mine = medians[s["choice"]]
+            ok = mine >= medians[best] * (1 - s["noise"])
+            bad += not ok
+            print(f"| {k + 1} | `{s['choice']}` | {s['rate']:.0f} | {100 * s['noise']:.1f} % | {mine:.0f} | `{best}` | {medians[best]:.0f} | "
+                  f"{'yes' if ok else 'NO'} |", flush=True)
+    finally:
+        for p in server:
+            p.terminate()
+            p.wait()
 sys.exit(bad > 0)

@@ -50,8 +50,28 @@ class P(html.parser.HTMLParser):
     def handle_endtag(self, tag): assert stack.pop() == tag, tag
 p = P(); p.feed(text); p.close(); assert not stack' "$T/files/compare.html"
 same "--out writes the three forms" "$(cd "$T/files" && cmp compare.json ../json && cmp compare.md ../markdown && cmp compare.tex ../latex && echo yes)" yes
-for threads in 1 2 8; do "$CFBENCH" compare "$T/r0" "$T/r0.5" "$T/r0.1" --json --threads $threads | cksum; done >"$T/sums"
-same "the same bytes for 1, 2 and 8 threads" "$(sort -u "$T/sums" | wc -l)" 1
+for threads in 1 2 64; do "$CFBENCH" compare "$T/r0" "$T/r0.5" "$T/r0.1" --json --threads $threads | cksum; done >"$T/sums"
+same "the same bytes for 1, 2 and 64 threads" "$(sort -u "$T/sums" | wc -l)" 1
+check "colour on a terminal, not in a file, and not with NO_COLOR" python3 - "$CFBENCH" "$T" <<'E2'
+import os, pty, subprocess, sys
+program, folder = sys.argv[1:]
+def shown(args, **env):
+    m, s = pty.openpty()
+    run = subprocess.Popen([program, *args], stdin=subprocess.DEVNULL, stdout=s, stderr=subprocess.DEVNULL,
+                           env={k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {"TERM": "xterm"} | env)
+    os.close(s)
+    out = b""
+    while True:
+        try: got = os.read(m, 65536)
+        except OSError: got = b""
+        if not got: break
+        out += got
+    assert run.wait() == 0, (args, out)
+    return out.replace(b"\r\n", b"\n")
+for args in (["compare", f"{folder}/r0", f"{folder}/r0.5"], ["score", f"{folder}/r0", f"{folder}/r0.5"]):
+    plain = subprocess.run([program, *args], capture_output=True, check=True).stdout
+    assert b"\x1b[" not in plain and b"\x1b[" not in shown(args, NO_COLOR="1") and b"\x1b[1m" in shown(args), args
+E2
 before=$(cksum <"$T/r0/run.db")
 "$CFBENCH" compare "$T/r0/cfbenchmark-response" "$T/r0.5" --suite datasets/sample --json >"$T/mixed"
 check "a run's files beside a run store: the same numbers" python3 -c '
@@ -66,7 +86,35 @@ check "a run beside itself" python3 -c '
 import json, sys
 for t in (d := json.load(open(sys.argv[1])))["tasks"] + d["means"]:
     p = t["pairs"][0]
-    assert p["difference"] == 0 and p["p"] == 1 and p["better"] is None and t["scores"][0]["rank_worst"] == 2, t' "$T/self"
+    assert p["difference"] == 0 and p["p"] == 1 and p["better"] is None and t["scores"][0]["rank_worst"] == 2, t
+    assert p["low"] < 0 < p["high"] and p["detectable"] is None, p' "$T/self"
+"$CFBENCH" compare "$T/r0" "$T/r0.5" --resamples 0 --json >"$T/without" 2>"$T/err"
+check "--resamples 0: the same differences" python3 -c '
+import json, sys
+a, b = ([p["difference"] for l in d["tasks"] + d["means"] for p in l["pairs"]] for d in (json.load(open(p)) for p in sys.argv[1:]))
+assert a == b' "$T/json" "$T/without"
+# three rows a task: the spread of a mean over tasks has to take each task's own three rows for what they are
+for k in a b; do
+    mkdir -p "$T/three/$k"
+    printf 'input,response,output\n1,x,x\n2,x,x\n3,x,%s\n' "$([ $k = a ] && echo x || echo y)" | tee "$T/three/$k/one-output.csv" >"$T/three/$k/two-output.csv"
+done
+printf '{"schema":"cfbench.suite/1","name":"three","tasks":[{"name":"one","kind":"recognition","metric":"exact_match","prompt":{"zero":"{input}"}},{"name":"two","kind":"recognition","metric":"exact_match","prompt":{"zero":"{input}"}}]}' >"$T/three/suite.json"
+sed -i 's/^\([123]\),/t\1,/' "$T/three/"*/two-output.csv
+"$CFBENCH" compare "$T/three/a" "$T/three/b" --suite "$T/three" --json >"$T/threes" 2>"$T/err"
+check "the standard error of a mean over tasks of few rows" python3 -c '
+import json, sys
+d = json.load(open(sys.argv[1]))
+task, all = d["tasks"][0]["pairs"][0], d["means"][-1]["pairs"][0]
+assert abs(task["standard_error"] - 1 / 3) < 1e-12 and abs(all["standard_error"] - 1 / 3 / 2 ** 0.5) < 1e-12, (task, all)' "$T/threes"
+# all rows right, half of the inputs there twice: resamples of equal scores have no spread, but other rows may differ
+mkdir -p "$T/equal"
+sed '/"name":"two"/s/,{"name":"two".*}}]}/]}/' "$T/three/suite.json" >"$T/equal/suite.json"
+{ echo input,response,output; for i in $(seq 120); do echo "$((i / 2)),x,x"; done; } >"$T/equal/one-output.csv"
+"$CFBENCH" score "$T/equal" --suite "$T/equal" --json >"$T/equals" 2>"$T/err"
+check "equal scores of rows that share inputs have an interval" python3 -c '
+import json, sys
+t = json.load(open(sys.argv[1]))["tasks"][0]
+assert t["score_all"] == 1 and 0.9 < t["interval"]["low"] < 0.96 and t["interval"]["high"] == 1, t["interval"]' "$T/equals"
 
 # ---- gates ----
 ends "a drop beyond doubt" 6 "holds: B lies below A" compare "$T/r0" "$T/r0.5" --fail-if 'f1 drops > 0.01 at 95%'
@@ -75,6 +123,14 @@ ends "a smaller drop than allowed" 0 "pass all drops > 0.9" compare "$T/r0" "$T/
 ends "a rise is no drop" 0 "pass all drops > 0 " compare "$T/r0.5" "$T/r0" --fail-if 'all drops > 0 at 95 %'
 ends "a drop that may be chance" 0 "pass sector drops > 0 at 99.9%" compare "$T/r0" "$T/r0.1" --fail-if 'sector drops > 0 at 99.9%'
 ends "one of two conditions" 6 "generation drops" compare "$T/r0" "$T/r0.5" --fail-if 'all drops > 0.9' --fail-if 'generation drops > 0.01'
+mkdir -p "$T/gate/whole" "$T/gate/part" "$T/gate/short"
+seq 20 | sed 's/.*/t&,x,x/; 1i input,response,output' | tee "$T/gate/whole/one-output.csv" "$T/gate/whole/two-output.csv" >"$T/gate/part/one-output.csv"
+cp "$T/gate/whole/one-output.csv" "$T/gate/short/"
+head -18 "$T/gate/whole/two-output.csv" >"$T/gate/short/two-output.csv"
+gate=("$T/gate/whole" --suite "$T/three" --fail-if)
+ends "a task that one run lacks is no pass" 3 "task 'two' of A is not in every run" compare "${gate[@]:0:3}" "$T/gate/part" --fail-if 'all drops > 0.1'
+ends "nor are rows that it lacks" 3 "task 'two': 3 of 20 rows are not in every run" compare "$T/gate/short" "${gate[@]}" 'all drops > 0.1'
+ends "a task that is there can be judged alone" 0 "pass one drops" compare "${gate[@]:0:3}" "$T/gate/part" --fail-if 'one drops > 0.1'
 for wrong in 'f1' 'f1 drops' 'f1 drops > x' 'f1 drops > 0.1 at' 'f1 drops > 0.1 at 95' 'f1 drops > 0.1 at 20%' 'f1 drops > nan' 'f1 drops > 0.1 at 95% ok'; do
     ends "refused: --fail-if '$wrong'" 1 "it has the form" compare "$T/r0" "$T/r0.5" --fail-if "$wrong"
 done

@@ -73,6 +73,8 @@ root() { # a folder that stands for /
     rm -rf "$T/root"
     mkdir -p "$T/root/sys/fs/cgroup" "$T/root/proc/self"
     cp /proc/cpuinfo "$T/root/proc/cpuinfo"
+    echo "0::/job/step" >"$T/root/proc/self/cgroup"
+    mkdir -p "$T/root/sys/fs/cgroup/job/step"
     cat /proc/self/mountinfo >"$T/root/proc/self/mountinfo"
 }
 rooted() { CFBENCH_DOCTOR_ROOT=$T/root doctor "$@"; }
@@ -80,9 +82,17 @@ root
 echo 12 >"$T/root/sys/fs/cgroup/pids.max"; echo 9 >"$T/root/sys/fs/cgroup/pids.current"
 names cgroup-pids 3 rooted --mock
 root
+echo 12 >"$T/root/sys/fs/cgroup/job/pids.max"; echo 9 >"$T/root/sys/fs/cgroup/job/pids.current"
+names cgroup-pids 3 rooted --mock
+root
 if [ "$cores" -gt 1 ] && [ "$openmp" = 1 ]; then
     echo "100000 100000" >"$T/root/sys/fs/cgroup/cpu.max"
     names threads 3 rooted --threads 2
+    root
+    echo "100000 100000" >"$T/root/sys/fs/cgroup/job/cpu.max"
+    names threads 3 rooted --threads 2
+    echo "150000 100000" >"$T/root/sys/fs/cgroup/job/cpu.max"
+    CFBENCH_DOCTOR_ROOT=$T/root healthy "as many threads as a quota's cores, rounded up" --threads 2
     root
 fi
 echo "999 1 0:99 / $T rw,relatime - nfs4 server:/home rw,vers=4.2" >>"$T/root/proc/self/mountinfo"

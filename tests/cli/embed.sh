@@ -32,6 +32,28 @@ embed "$T/lines.txt" "$T/a.npy"
 if [ $? -eq 1 ] && grep -q -- "--force replaces it" "$T/err"; then ok "files are not replaced"; else not_ok "files are not replaced" "$(cat "$T/err")"; fi
 check "NumPy reads it" /usr/bin/python3 -c "import numpy, sys; a = numpy.load(sys.argv[1]); assert a.shape == (4, 32) and a.dtype == 'float32'" "$T/a.npy"
 
+# shards
+for i in $(seq 1 50); do printf '第%s行 营收\n' "$i"; done >"$T/fifty.txt"
+printf 'response\n' | cat - "$T/fifty.txt" >"$T/fifty.csv"
+embed "$T/fifty.txt" "$T/fifty.npy"
+for i in 0 1 2 3; do embed --shard $i/4 "$T/fifty.txt" "$T/parts.npy" && embed --shard $i/4 --column response "$T/fifty.csv" "$T/column.npy" || not_ok "embed --shard $i/4" "$(cat "$T/err")"; done
+merge() { "$CFBENCH" merge "$@" 2>"$T/err"; }
+refused() { merge "$@" && return 1; tail -1 "$T/err"; }
+merge "$T/joined.npy" "$T"/parts.npy.shard-* && cmp -s "$T/fifty.npy" "$T/joined.npy" && ok "4 shards, joined: the bytes of one process" || not_ok "4 shards, joined" "$(cat "$T/err")"
+merge "$T/joined2.npy" "$T"/column.npy.shard-*[2301]-of-0004 && cmp -s "$T/fifty.npy" "$T/joined2.npy" && ok "shards of a column, joined" || not_ok "shards of a column, joined" "$(cat "$T/err")"
+check "NumPy reads a shard" /usr/bin/python3 -c "import numpy, sys; assert sum(len(numpy.load(p)) for p in sys.argv[1:]) == 50" "$T"/parts.npy.shard-*
+check "joined: not replaced by itself" grep -q 'force replaces' <(refused "$T/joined.npy" "$T"/parts.npy.shard-*)
+check "a missing shard is named" grep -q 'not given: shard 2/4' <(refused "$T/x.npy" "$T"/parts.npy.shard-*[013]-of-0004)
+cp "$T/parts.npy.shard-0001-of-0004" "$T/again.npy"
+check "a shard given twice is named" grep -q 'shard 1/4 is given twice' <(refused "$T/x.npy" "$T"/parts.npy.shard-* "$T/again.npy")
+head -c 1000 "$T/again.npy" >"$T/short.npy"
+check "a short file is refused" grep -q 'not a shard' <(refused "$T/x.npy" "$T"/parts.npy.shard-*[023]-of-0004 "$T/short.npy")
+check "a whole array is no shard" grep -q 'not a shard' <(refused "$T/x.npy" "$T/fifty.npy")
+sed -i 1s/1/7/ "$T/fifty.txt"
+embed --force --shard 1/4 "$T/fifty.txt" "$T/parts.npy"
+check "shards of other texts are refused" grep -q 'other texts' <(refused "$T/x.npy" "$T"/parts.npy.shard-*)
+check "nothing is written then" test ! -e "$T/x.npy"
+
 mkdir -p "$T/mine"
 cat >"$T/mine/suite.json" <<'E2'
 {"schema": "cfbench.suite/1", "name": "mine", "tasks": [{"name": "brief", "kind": "generation", "metric": "tf", "prompt": {"zero": "{input}"}}]}
@@ -165,6 +187,10 @@ echo '{"do_lower_case": true}' >"$from/resolve/main/tokenizer_config.json"
 echo '{}' >"$from/resolve/main/tokenizer.json"
 sum=$(sha256sum "$T/model/model.safetensors" | cut -c 1-64)
 printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n' "$sum" "$(stat -c %s "$T/model/model.safetensors")" >"$from/raw/main/model.safetensors"
+for url in http://example.invalid http://127.0.0.1.example.invalid http://localhost.example.invalid http://127.0.0.1:80@example.invalid; do
+    CFB_BGE_URL=$url scripts/get-bge.sh small "$T/elsewhere" 2>"$T/err"
+    if [ $? -eq 1 ] && grep -q 'this machine only' "$T/err" && [ ! -e "$T/elsewhere.part" ]; then ok "get-bge.sh refuses $url"; else not_ok "get-bge.sh refuses $url" "$(cat "$T/err")"; fi
+done
 get() { CFB_BGE_URL=file://$T/site scripts/get-bge.sh "$@" 2>"$T/err"; }
 if get --sha256 "$sum" small "$T/got" && cmp -s "$T/model/model.safetensors" "$T/got/model.safetensors" && get small "$T/got" && grep -q 'is complete' "$T/err"; then ok "get-bge.sh"; else not_ok "get-bge.sh" "$(cat "$T/err")"; fi
 sed -i 's/oid sha256:../oid sha256:00/' "$from/raw/main/model.safetensors"

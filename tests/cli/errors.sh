@@ -242,6 +242,12 @@ suite() {
     cp -r "$root/datasets/sample" s
     chmod -R u+w s
 }
+begin "a folder that is no suite does not hide the suite of its name"
+mkdir sample
+cfb run --mock --api-rate-limit 0 --suite sample --limit 1 --out u
+is 0
+rm -r sample u
+finish
 begin "unknown suite"
 cfb run --mock --api-rate-limit 0 --suite nope --out u
 is 2

@@ -1,4 +1,4 @@
-# The pages in Chinese: every word of src/report/words.h, and nothing else, differs from the English ones; names, numbers and what
+# Pages, Markdown and tables in Chinese: every word of src/report/words.h, and nothing else, differs from the English ones; names, numbers and what
 # models wrote are the same; the same bytes for any number of threads; verify; the browser.
 . "$(dirname "$0")/../lib.sh"
 
@@ -28,7 +28,22 @@ pages zh "$T/zh" --threads 1 >/dev/null 2>&1
 pages zh "$T/zh.8" --threads 8 >/dev/null 2>&1
 same "pages in Chinese" "$(ls "$T"/zh/*/*.html | wc -l)" 4
 check "the same bytes for 1 and 8 threads" diff -r "$T/zh" "$T/zh.8"
-same "only the pages are Chinese" "$(diff -rq "$T/en" "$T/zh" | grep -c 'html differ$') $(diff -rq "$T/en" "$T/zh" | wc -l)" "4 4"
+same "pages and Markdown are Chinese, and nothing else" "$(diff -rq "$T/en" "$T/zh" | grep -cE '(html|md) differ$') $(diff -rq "$T/en" "$T/zh" | wc -l)" "8 8"
+check "no English sentence in Markdown" bash -c "! grep -nE '(^|[^a-z])(rows|score|failed|mean of|interval|place|task|calls|latency)([^a-z_:-]|\$)' $T/zh/*/*.md | grep -vE '^[^:]*:[0-9]*:    |failed_|latency-|[0-9]：|失败|编号'"
+"$CFBENCH" report "$T/faulty" --language zh --out "$T/again" >"$T/zh.table" 2>/dev/null
+"$CFBENCH" compare "$T/r0" "$T/r0.5" "$T/faulty" --language zh >"$T/zh.compare" 2>/dev/null
+check "tables of the terminal: Chinese heads, columns in line" python3 - "$T/zh.table" "$T/zh.compare" <<'E2'
+import sys, unicodedata
+wide = lambda s: sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in s)
+for path in sys.argv[1:]:
+    lines = open(path, encoding="utf-8").read().split("\n")
+    heads = [i for i, l in enumerate(lines) if l.startswith(("任务", "名次"))]
+    assert heads, path
+    for i in heads:
+        assert set(lines[i + 1]) == {"─"} and wide(lines[i]) == len(lines[i + 1]), lines[i]
+        body = lines[i + 2:lines.index("", i)]
+        assert max(wide(l) for l in body if "：" not in l) == len(lines[i + 1]), body
+E2
 "$CFBENCH" report "$T/faulty" --out "$T/default" >/dev/null 2>&1
 check "English is the default" cmp "$T/default/report.html" "$T/en/faulty/report.html"
 CFBENCH_LANGUAGE=zh "$CFBENCH" report "$T/faulty" --out "$T/env" >/dev/null 2>&1
@@ -99,6 +114,8 @@ check "terms of the field" bash -c "for w in 精确率 召回率 置信区间 �
 
 "$CFBENCH" verify "$T/faulty" >"$T/out" 2>"$T/err"
 same "verify: in the language of the page" "$? $(grep -c '^same      report.html$' "$T/out")" "0 1"
+rm "$T/again/report.html" && cp "$T/faulty/run.db" "$T/again/" && "$CFBENCH" verify "$T/again" >"$T/out" 2>"$T/err"
+same "verify: in the language of the Markdown, where there is no page" "$(grep -c '^same      report.md$' "$T/out")" 1
 check "the page of the run is the same" cmp "$T/faulty/report.html" "$T/zh/faulty/report.html"
 
 browser=${CHROMIUM:-/usr/bin/chromium}

@@ -204,6 +204,10 @@ for part in ("<script>document.title='owned'</script>", "<img src=x onerror=aler
 assert "http://" not in text.replace("127.0.0.1", "") and "https://" not in text and "@import" not in text and "url(" not in text
 E2
 
+mkdir "$T/files"
+"$CFBENCH" report "$T/files" >"$T/out" 2>"$T/err"
+check "report: of files with outputs: who makes it" grep -q "cfbench score $T/files --out DIR" "$T/err"
+
 browser=${CHROMIUM:-/usr/bin/chromium}
 if [ ! -x "$browser" ]; then skip "report: in a browser" "$browser is absent"; exit $bad; fi
 open_page() { # page, mode, further options

@@ -36,6 +36,13 @@ check "merge --force does" run merge --seed 5 --force "$T/merged" "$T/eight"
 check "merge in another order gives the same scores" run merge --seed 5 "$T/merged2" "$T/eight/shard-0007-of-0008" "$T"/eight/shard-000[0-6]-of-0008/run.db
 check "the same, compared" same_scores "$T/merged" "$T/merged2"
 
+for i in 0 1 2 3 4 5 6 7; do "$CFBENCH" run --suite "$T/suite" --mock --dry-run --json --shard $i/8 --out "$T/planned" >"$T/plan-$i"; wc -l <"$T/eight-$i.log"; done >"$T/asked"
+check "--dry-run plans each shard's own rows" python3 -c "
+import json, sys
+plans = [json.load(open(p, encoding='utf-8'))['plan'] for p in sys.argv[2:]]
+asked = [int(x) for x in open(sys.argv[1])]
+assert [p['calls'] for p in plans] == asked == [sum(t['rows'] for t in p['tasks']) for p in plans], (plans, asked)" "$T/asked" "$T"/plan-[0-7]
+
 run merge --seed 5 "$T/part" "$T"/eight/shard-000[0-5]-of-0008
 check "a missing shard is named" says 'not given: shard 6/8, 7/8'
 check "nothing is left of a merge that failed" test ! -e "$T/part/run.db" -a ! -e "$T/part/run.db.merging"

@@ -37,4 +37,38 @@ check "trace: a command that fails leaves one too" $t schema "$T/i.json"
 "$CFBENCH" score --suite "$T/suite" --task sector "$T/big.csv" --profile-out "$T/none/j.json" >/dev/null 2>"$T/j.err"
 if [ $? -ne 0 ] && grep -q "none/j.json" "$T/j.err"; then ok "trace: a file that cannot be written is said at once"
 else not_ok "trace: a file that cannot be written is said at once" "$(cat "$T/j.err")"; fi
+
+# the other commands that work for a while: a trace of each, with its stages
+traced() { # NAME STAGE,... ARGS...
+    local name=$1 stages=$2
+    shift 2
+    "$CFBENCH" "$@" --profile-out "$T/$name.trace" >"$T/$name.out" 2>"$T/$name.err"
+    local status=$?
+    if [ $status -ne 0 ]; then not_ok "trace: $name" "exit $status: $(tail -1 "$T/$name.err")"; return; fi
+    check "trace: schema of $name" $t schema "$T/$name.trace"
+    check "trace: stages of $name" python3 -c 'import json,sys; s=json.load(open(sys.argv[1]))["otherData"]["sums"]; want={"stage: "+n for n in sys.argv[2].split(",")}|{"command: command"}; assert want <= set(s), (want, set(s))' "$T/$name.trace" "$stages"
+}
+"$CFBENCH" generate --suite sample --mock --quiet --progress off --out "$T/sh" --shard 0/2 >/dev/null 2>&1
+"$CFBENCH" generate --suite sample --mock --quiet --progress off --out "$T/sh" --shard 1/2 >/dev/null 2>&1
+traced report "score,write reports" report "$T/e"
+traced verify "score,write reports,compare files" verify "$T/e"
+traced compare "score,statistics,write reports" compare "$T/e" "$T/a"
+traced export "copy rows" export --format jsonl "$T/e" "$T/exported"
+traced convert "copy rows" convert "$T/big.csv" "$T/big.jsonl"
+traced merge "join shards,score,write reports" merge "$T/merged" "$T/sh"
+traced batch export batch export --suite sample --model m --base-url http://127.0.0.1:1/v1 --out "$T/batch"
+traced tune "run" tune score "$T/big.csv" --suite "$T/suite" --task sector --budget 0 --reps 1 --no-roofline --quiet --out "$T/tuned"
+model=${BUILD:-build/gcc}/tools/oracle/bert_folder
+if [ -x "$model" ] && mkdir "$T/bert" && "$model" "$T/bert"; then
+    seq 400 | sed 's/$/ words of a text/' >"$T/texts.txt"
+    traced embed "open the model,embed" embed --embed-model "$T/bert" --embed-cache off --json "$T/texts.txt" "$T/texts.npy"
+    check "trace: sums of embedding" python3 -c 'import json,sys
+s, d = json.load(open(sys.argv[1]))["otherData"]["sums"], json.load(open(sys.argv[2]))
+assert d["schema"] == "cfbench.embed/1" and d["texts"] == d["computed_texts"] == 400 and d["computed_tokens"] >= 2000, d
+for key, stage in (("embed_s", "stage: embed"), ("open_s", "stage: open the model")):
+    assert abs(s[stage]["seconds"] - d[key]) <= 0.01 * d[key] + 1e-4, (key, d[key], s[stage])
+assert s["compute: block"]["events"] > 10' "$T/embed.trace" "$T/embed.out"
+else
+    skip "trace: embed" "the model's writer was not built"
+fi
 exit $bad

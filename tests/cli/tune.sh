@@ -6,6 +6,11 @@ if tune score "$T/run/cfbenchmark-response" --out "$T/a" --json >"$T/a.json" 2>"
 else not_ok "tune score: one's own files" "$(tail -2 "$T/a.err")"; exit 1; fi
 if tune client --in-flight 16 --mock-latency 0.005 --no-roofline --out "$T/b" --json >"$T/b.json" 2>"$T/b.err"; then ok "tune client: the mock"
 else not_ok "tune client: the mock" "$(tail -2 "$T/b.err")"; exit 1; fi
+model=${BUILD:-build/gcc}/tools/oracle/bert_folder
+[ -x "$model" ] && mkdir "$T/bert" && "$model" "$T/bert" || model=
+if [ -z "$model" ]; then skip "tune embed" "the model's writer was not built"
+elif tune embed --embed-model "$T/bert" --no-roofline --out "$T/e" --json >"$T/e.json" 2>"$T/e.err"; then ok "tune embed: texts of the suite"
+else not_ok "tune embed: texts of the suite" "$(tail -2 "$T/e.err")"; fi
 cat >"$T/check.py" <<'E3'
 import csv, json, sys, xml.dom.minidom
 path, folder, what, unit = sys.argv[1:]
@@ -16,8 +21,8 @@ assert s["what"] == what and s["unit"] == unit and s["noise"] >= 0 and s["rate"]
 chosen = [p for p in s["points"] if p["fate"] == "chosen"]
 assert len(chosen) == 1 and chosen[0]["options"] == s["choice"] and len(s["points"]) >= 2
 assert all(p["low"] <= p["median"] <= p["high"] and len(p["rates"]) == p["runs"] for p in s["points"] if p["runs"])
-if what == "score":
-    assert all(r["read_gbs"] > 0 and r["triad_gbs"] > 0 and (r["gemm_gflops"] is None or r["gemm_gflops"] > 0) for r in d["roofline"]) and d["roofline"]
+if what != "client":
+    assert all(r["read_gbs"] > 0 and r["triad_gbs"] > 0 and (r["gemm_gflops"] is None or r["gemm_gflops"] > 0) for r in d["roofline"]) and (d["roofline"] or what != "score")
     assert s["speedup"][0]["threads"] == 1 and s["speedup"][0]["speedup"] == 1
     for p in s["speedup"][1:]:
         n, sp = p["threads"], p["speedup"]
@@ -34,9 +39,32 @@ for name, value in profile.items():
 E3
 check "tune score: JSON, CSV, SVG, profile" python3 "$T/check.py" "$T/a.json" "$T/a" score MB/s
 check "tune client: JSON, CSV, SVG, profile" python3 "$T/check.py" "$T/b.json" "$T/b" client calls/s
+if [ -n "$model" ]; then
+    check "tune embed: JSON, CSV, SVG, profile" python3 "$T/check.py" "$T/e.json" "$T/e" embed tokens/s
+    printf 'id,words\n1,one text\n2,another text\n3,a third\n' >"$T/texts.csv"
+    check "tune embed: a column of one's own" tune embed "$T/texts.csv" --column words --embed-model "$T/bert" --no-roofline --out "$T/e2"
+    if tune all "$T/run/cfbenchmark-response" --embed-model "$T/bert" --in-flight 16 --mock-latency 0.005 --no-roofline --out "$T/all" --json >"$T/all.json" 2>"$T/all.err"; then ok "tune all"
+    else not_ok "tune all" "$(tail -2 "$T/all.err")"; fi
+    check "tune all: three sweeps, one profile that every command reads" python3 -c '
+import json, subprocess, sys
+d, p = (json.load(open(f)) for f in sys.argv[1:3])
+assert [s["what"] for s in d["sweeps"]] == ["score", "embed", "client"], d["sweeps"]
+assert p["in-flight"] == 16 and "--threads %d" % p["threads"] in d["sweeps"][0]["choice"], p
+for name, value in p["x-embed"].items():
+    assert name.startswith("x-") or f"--{name} {value}" in d["sweeps"][1]["choice"], p
+# embedding has its own
+p["threads"], p["x-embed"] = 3, {"threads": 5, "x-environment": {"OMP_PROC_BIND": "close"}}
+json.dump(p, open(sys.argv[2], "w"))
+for command, want in ((["embed", "a", "b"], 5), (["score", "a"], 3)):
+    out = subprocess.run([sys.argv[3], *command, "--profile", sys.argv[2], "--print-config"], check=True, stdout=subprocess.PIPE).stdout
+    assert json.loads(out)["threads"] == want, (command, json.loads(out)["threads"])' "$T/all.json" "$T/all/profile.json" "$CFBENCH"
+fi
+if tune embed --no-roofline --out "$T/d" 2>"$T/d.err"; then not_ok "tune embed: without a model" "exit 0"; else check "tune embed: without a model" grep -q -- '--embed-model' "$T/d.err"; fi
 check "tune: nothing is left in TMPDIR" bash -c "mkdir '$T/tmp' && TMPDIR='$T/tmp' '$CFBENCH' tune score '$T/run/cfbenchmark-response' --suite sample --budget 0 --reps 1 --quiet --no-roofline --out '$T/c' && [ -z \"\$(ls '$T/tmp')\" ]"
-if tune everything --out "$T/d" 2>"$T/d.err"; then not_ok "tune: an unknown subject" "exit 0"; else check "tune: an unknown subject" grep -q 'none of: score, client, all' "$T/d.err"; fi
+if tune everything --out "$T/d" 2>"$T/d.err"; then not_ok "tune: an unknown subject" "exit 0"; else check "tune: an unknown subject" grep -q 'none of: score, embed, client, all' "$T/d.err"; fi
 if tune score "$T/none" --no-roofline --out "$T/d" 2>"$T/d.err"; then not_ok "tune: data that is not there" "exit 0"; else check "tune: data that is not there" grep -q "$T/none" "$T/d.err"; fi
+
+if tune score "$T/run/cfbenchmark-response" --tasks nonesuch --no-roofline --out "$T/d" 2>"$T/d.err"; then not_ok "tune: --tasks holds for the runs" "exit 0"; else check "tune: --tasks holds for the runs" grep -q "nonesuch: none of these" "$T/d.err"; fi
 
 # the profile: below the config file, variables and options; keyed to the machine
 set_of() { "$CFBENCH" generate --mock --suite sample --print-config "$@" 2>"$T/e.err" | python3 -c 'import json,sys; print(json.load(sys.stdin)["in-flight"])'; }

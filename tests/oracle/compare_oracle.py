@@ -156,14 +156,14 @@ for line in doc["means"]:
     chosen = [n for n in tasks if line["name"] in ("all", tasks[n])]
     total = sum(len(diffs[n][1]) for n in chosen)
     mean = math.fsum(math.fsum(diffs[n][1]) / len(diffs[n][1]) for n in chosen) / len(chosen)
-    centred = {}
+    centred = {}  # a task's variance has the divisor m - 1 for its own m clusters
     for n in chosen:
         rows, d = diffs[n]
         own = math.fsum(d) / len(d)
+        m = len({r[0] for r in rows})
         for r, v in zip(rows, d):
-            centred[r[0]] = centred.get(r[0], 0) + (v - own) / (len(chosen) * len(d))
-    m = len(centred)
-    se = math.sqrt(m / (m - 1) * math.fsum(v * v for v in centred.values()))
+            centred[r[0]] = centred.get(r[0], 0) + (v - own) * math.sqrt(m / (m - 1)) / (len(chosen) * len(d))
+    se = math.sqrt(math.fsum(v * v for v in centred.values()))
     pair = line["pairs"][0]
     check(f"compare: mean of {line['name']}", near(pair["difference"], mean) and near(pair["standard_error"], se, 1e-6) and
           line["rows"] == total, f"{pair['difference']} {mean} {pair['standard_error']} {se}")

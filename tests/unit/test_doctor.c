@@ -70,11 +70,10 @@ static void numbers_of_files_below_a_root(void **state) {
     assert_non_null(mkdtemp(root));
     snprintf(path, sizeof path, "%s/stat", root);
     assert_ok(cfb_file_write(path, CFB_STR_LIT("nr_periods 12\nnr_throttled 3\nVmPeak:\t 99 kB\n"), e_));
-    const cfb_doctor_want w = {.root = root};
-    assert_int_equal(cfb_doctor__number_in(&w, "/stat", "nr_throttled"), 3);
-    assert_int_equal(cfb_doctor__number_in(&w, "/stat", "VmPeak"), 99);
-    assert_int_equal(cfb_doctor__number_in(&w, "/stat", "nr"), -1);
-    assert_int_equal(cfb_doctor__number_in(&w, "/none", ""), -1);
+    assert_int_equal(cfb_doctor__number_in(root, "/stat", "nr_throttled"), 3);
+    assert_int_equal(cfb_doctor__number_in(root, "/stat", "VmPeak"), 99);
+    assert_int_equal(cfb_doctor__number_in(root, "/stat", "nr"), -1);
+    assert_int_equal(cfb_doctor__number_in(root, "/none", ""), -1);
     unlink(path);
     rmdir(root);
 }

@@ -1,16 +1,5 @@
 /* test_report.c - the report's four forms, from hand-filled summaries: numbers, layout, and hostile text. */
-#include "cfbench/base.h"
-#include "cfbench/json.h"
-#include "cfbench/report.h"
-#include "cfbench/utf8.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
+#include "report_forms.h"
 
 /* ---- a report to play with ---- */
 
@@ -72,29 +61,12 @@ static void make_sample(sample *s) {
                              .n_tasks = 4};
 }
 
-typedef cfb_code (*writer)(const cfb_report *, cfb_buf *, cfb_err *);
-
 static cfb_code plain_table(const cfb_report *r, cfb_buf *out, cfb_err *err) {
     cfb_table_style style = {.width = 0};
     return cfb_report_table(r, &style, out, err);
 }
 
-static const writer writers[] = {plain_table, cfb_report_json, cfb_report_markdown, cfb_report_html};
-
-static cfb_buf make(writer fn, const cfb_report *r) {
-    cfb_buf b = CFB_BUF_INIT((size_t)1 << 28);
-    cfb_err err = CFB_ERR_INIT;
-    if (fn(r, &b, &err) != CFB_OK) fail_msg("%s", err.msg);
-    return b;
-}
-
-static void assert_has(const cfb_buf *b, const char *z) {
-    if (strstr(b->ptr, z) == NULL) fail_msg("'%s' is missing in:\n%.6000s", z, b->ptr);
-}
-
-static void assert_lacks(const cfb_buf *b, const char *z) {
-    if (strstr(b->ptr, z) != NULL) fail_msg("'%s' is in the report", z);
-}
+static const report_writer writers[] = {plain_table, cfb_report_json, cfb_report_markdown, cfb_report_html};
 
 static size_t widest_line(const cfb_buf *b) {
     size_t widest = 0;
@@ -173,7 +145,7 @@ static void table_whole(void **state) {
     (void)state;
     sample s;
     make_sample(&s);
-    cfb_buf b = make(plain_table, &s.report);
+    cfb_buf b = write_form(plain_table, &s.report);
     assert_string_equal(b.ptr, TABLE);
     cfb_buf_free(&b);
 }
@@ -182,7 +154,7 @@ static void table_parts(void **state) {
     (void)state;
     sample s;
     make_sample(&s);
-    cfb_buf b = make(plain_table, &s.report);
+    cfb_buf b = write_form(plain_table, &s.report);
     assert_has(&b, "gpt-4o-mini, few-shot\n");
     assert_has(&b, "15 rows failed:\n  sentiment row 6: timeout: no reply within 60 s\n  sentiment row 17 (id doc-17): server: "
                    "HTTP 500␊again\n"
@@ -212,13 +184,13 @@ static void intervals(void **state) {
     sample s;
     make_sample(&s);
     for (size_t i = 0; i < sizeof writers / sizeof *writers; i++) { /* none were made */
-        cfb_buf b = make(writers[i], &s.report);
+        cfb_buf b = write_form(writers[i], &s.report);
         assert_lacks(&b, "confidence");
         cfb_buf_free(&b);
     }
     give_intervals(&s);
     for (size_t i = 0; i < sizeof writers / sizeof *writers; i++) {
-        cfb_buf b = make(writers[i], &s.report);
+        cfb_buf b = write_form(writers[i], &s.report);
         assert_has(&b, i == 1 ? "\"low\": 0.75,\n" : "0.750–0.863");
         assert_has(&b,
                    i == 1 ? "\"score_best\": 0.65" : "15 of 100 rows have no reply: score between 0.500 and 0.650; not to be");
@@ -228,10 +200,32 @@ static void intervals(void **state) {
         cfb_buf_free(&b);
     }
     s.tasks[3].interval.method = NULL; /* a corpus score: no mean has an interval */
-    cfb_buf b = make(plain_table, &s.report);
+    cfb_buf b = write_form(plain_table, &s.report);
     assert_lacks(&b, "0.475–0.531");
     assert_has(&b, "  0.3000            -    0.3000");
     cfb_buf_free(&b);
+}
+
+/* Empty outputs that decide a score are named; a single task's score is the headline. */
+static void empty_outputs(void **state) {
+    (void)state;
+    sample s;
+    make_sample(&s);
+    s.report.n_tasks = 1;
+    for (uint64_t empty = 5; empty <= 40; empty += 35) {
+        s.tasks[0].summary.n_state[CFB_ROW_EMPTY] = empty;
+        s.tasks[0].summary.n_state[CFB_ROW_OK] = s.tasks[0].summary.n_answered = 100 - empty;
+        s.tasks[0].summary.mean_answered = 0.9;
+        for (size_t i = 0; i < 4; i++) {
+            cfb_buf b = write_form(writers[i], &s.report);
+            const char *note = "40 of 100 outputs are empty and count 0; answered rows score 0.900";
+            if (i != 1 && empty > 5) assert_has(&b, note);
+            if (empty == 5) assert_lacks(&b, "outputs are empty");
+            if (i == 3) assert_has(&b, "<div class=\"tile main\"><span class=\"dim\">company</span><b>0.8000</b>");
+            if (i == 3) assert_has(&b, empty == 5 ? ">5 empty<" : ">40 empty<");
+            cfb_buf_free(&b);
+        }
+    }
 }
 
 static void table_fits(void **state) {
@@ -279,7 +273,7 @@ static void groups_and_gaps(void **state) {
     s.tasks[3].model = "other";
     s.tasks[3].summary.mean_answered = NAN; /* nothing was answered */
     for (size_t i = 0; i < 4; i++) {
-        cfb_buf b = make(writers[i], &s.report);
+        cfb_buf b = write_form(writers[i], &s.report);
         assert_has(&b, "gpt-4o-mini");
         assert_has(&b, "other");
         assert_lacks(&b, "nan");
@@ -287,35 +281,27 @@ static void groups_and_gaps(void **state) {
     }
     cfb_report empty = {0};
     for (size_t i = 0; i < 4; i++) {
-        cfb_buf b = make(writers[i], &empty);
+        cfb_buf b = write_form(writers[i], &empty);
         assert_true(b.len > 0);
         cfb_buf_free(&b);
     }
     cfb_report_task bare = {0};
     cfb_report bare_report = {.tasks = &bare, .n_tasks = 1};
     for (size_t i = 0; i < 4; i++) {
-        cfb_buf b = make(writers[i], &bare_report);
+        cfb_buf b = write_form(writers[i], &bare_report);
         cfb_buf_free(&b);
     }
 }
 
 /* ---- JSON ---- */
 
-static double number_of(const cfb_json *node, const char *key) {
-    double v = NAN;
-    if (!cfb_json_num(cfb_json_get(node, key), &v)) fail_msg("no number '%s'", key);
-    return v;
-}
-
 static void json_members(void **state) {
     (void)state;
     sample s;
     make_sample(&s);
-    cfb_buf b = make(cfb_report_json, &s.report), again = make(cfb_report_json, &s.report);
+    cfb_buf b = write_form(cfb_report_json, &s.report), again = write_form(cfb_report_json, &s.report);
     assert_string_equal(b.ptr, again.ptr);
-    cfb_json *root;
-    cfb_err err = CFB_ERR_INIT;
-    if (cfb_json_parse(b.ptr, b.len, 0, &root, &err) != CFB_OK) fail_msg("%s", err.msg);
+    cfb_json *root = parse_form(&b);
     assert_true(cfb_str_eqz(cfb_json_str(cfb_json_get(root, "schema")), "cfbench.scores/2"));
     assert_null(cfb_json_get(root, "created_at"));
     const cfb_json *tasks = cfb_json_get(root, "tasks"), *second = cfb_json_next(cfb_json_first(tasks));
@@ -341,12 +327,6 @@ static void json_members(void **state) {
 
 /* ---- hostile text ---- */
 
-#define EVIL                                                            \
-    "<script>alert(1)</script>\"'&|`*_[x](y)\x1b[31m\x07\r\xE2\x80\xAE" \
-    "abc\xC2\x9B"                                                       \
-    "\xff"                                                              \
-    "\n# head"
-
 static void hostile_text(void **state) {
     (void)state;
     sample s;
@@ -370,7 +350,7 @@ static void hostile_text(void **state) {
     s.settings[0] = (cfb_report_setting){EVIL, EVIL};
     for (size_t i = 0; i < 4; i++) {
         if (i == 2) s.report.command = NULL; /* it stands in a code block as it is */
-        cfb_buf b = make(writers[i], &s.report);
+        cfb_buf b = write_form(writers[i], &s.report);
         assert_int_equal(cfb_utf8_find_invalid(cfb_buf_str(&b)), SIZE_MAX);
         assert_lacks(&b, "\x1b");
         assert_lacks(&b, "\x07");
@@ -395,57 +375,25 @@ static void hostile_text(void **state) {
     free(line);
 }
 
-/* Every table line of the Markdown has the same number of cells. */
 static void markdown_cells(void **state) {
     (void)state;
     sample s;
     make_sample(&s);
     s.tasks[0].task = "a|b\nc";
-    cfb_buf b = make(cfb_report_markdown, &s.report);
-    size_t want = 0;
-    for (const char *p = strstr(b.ptr, "| task"); *p == '|';) {
-        size_t n = strcspn(p, "\n"), cells = 0;
-        for (size_t i = 0; i < n; i++) cells += p[i] == '|' && (i == 0 || p[i - 1] != '\\');
-        if (want == 0) want = cells;
-        assert_int_equal(cells, want);
-        p += n + 1;
-    }
+    cfb_buf b = write_form(cfb_report_markdown, &s.report);
+    assert_cells(&b, "| task");
     assert_has(&b, "| a\\|b␊c |");
     assert_has(&b, "| **all** | **mean of 4 tasks** |");
     assert_has(&b, "- and 13 more");
     cfb_buf_free(&b);
 }
 
-/* Tags nest: a reader that knows void elements sees every end tag match. */
 static void html_nests(void **state) {
     (void)state;
     sample s;
     make_sample(&s);
-    cfb_buf b = make(cfb_report_html, &s.report);
-    char stack[64][16];
-    size_t depth = 0;
-    const char *p = strstr(b.ptr, "<html");
-    assert_non_null(p);
-    while ((p = strchr(p, '<')) != NULL) {
-        bool end = p[1] == '/';
-        const char *name = p + 1 + end;
-        size_t n = strcspn(name, " >/");
-        const char *close = strchr(p, '>');
-        assert_non_null(close);
-        assert_true(n > 0 && n < 16);
-        bool is_void = close[-1] == '/' || strncmp(name, "meta", 4) == 0;
-        if (end) {
-            assert_true(depth > 0);
-            depth--;
-            if (strlen(stack[depth]) != n || strncmp(stack[depth], name, n) != 0)
-                fail_msg("</%.*s> closes <%s>", (int)n, name, stack[depth]);
-        } else if (!is_void) {
-            assert_true(depth < 64);
-            snprintf(stack[depth++], 16, "%.*s", (int)n, name);
-        }
-        p = close;
-    }
-    assert_int_equal(depth, 0);
+    cfb_buf b = write_form(cfb_report_html, &s.report);
+    assert_nests(&b);
     assert_has(&b, "id=\"t3\"");
     assert_has(&b, "aria-label=\"Histogram of 100 row scores");
     assert_lacks(&b, "<script");
@@ -466,7 +414,7 @@ static void labels_by_frequency(void **state) {
     }
     s.tasks[1].summary.labels = many;
     s.tasks[1].summary.n_labels = 300;
-    cfb_buf b = make(cfb_report_html, &s.report);
+    cfb_buf b = write_form(cfb_report_html, &s.report);
     assert_has(&b, "the 20 most frequent of 300");
     const char *a = strstr(b.ptr, "L099"), *c = strstr(b.ptr, "L199"), *d = strstr(b.ptr, "L098");
     assert_true(a != NULL && c != NULL && d != NULL && a < c && c < d);
@@ -595,20 +543,40 @@ static void languages(void **state) {
     (void)state;
     sample s;
     make_sample(&s);
-    cfb_buf en = make(cfb_report_html, &s.report);
+    cfb_buf en = write_form(cfb_report_html, &s.report);
     s.report.language = CFB_REPORT_ZH;
-    cfb_buf zh = make(cfb_report_html, &s.report), other = make(cfb_report_markdown, &s.report);
+    cfb_buf zh = write_form(cfb_report_html, &s.report), other = write_form(cfb_report_markdown, &s.report);
     assert_has(&en, "<html lang=\"en\">");
     assert_has(&zh, "<html lang=\"zh-CN\">");
     assert_has(&zh, "<th scope=\"col\" class=\"n\">召回率</th>");
     assert_has(&zh, "个任务的平均");
     assert_lacks(&zh, "Lowest scores");
     assert_lacks(&zh, ">rows<");
-    assert_has(&other, "| recall |"); /* only pages are translated */
-    assert_int_equal(cfb_report_html_language(cfb_buf_str(&en)), CFB_REPORT_EN);
-    assert_int_equal(cfb_report_html_language(cfb_buf_str(&zh)), CFB_REPORT_ZH);
-    assert_int_equal(cfb_report_html_language((cfb_str){zh.ptr, 20}), CFB_REPORT_EN);
-    assert_int_equal(cfb_report_html_language(CFB_STR_NULL), CFB_REPORT_EN);
+    assert_has(&other, "| 召回率 |");
+    assert_has(&other, "失败样本 15 个：");
+    assert_has(&other, "，样本 17（编号 doc-17）：server");
+    assert_lacks(&other, " more");
+    assert_int_equal(cfb_report_language_of(cfb_buf_str(&other)), CFB_REPORT_ZH);
+    cfb_buf md = write_form(cfb_report_markdown, &(cfb_report){.tasks = s.tasks, .n_tasks = 4}), term;
+    assert_int_equal(cfb_report_language_of(cfb_buf_str(&md)), CFB_REPORT_EN);
+    cfb_buf_free(&md);
+    term = write_form(plain_table, &s.report);
+    assert_has(&term, "─ 样本数 ─");
+    assert_has(&term, "任务  "); /* 4 columns wide */
+    assert_has(&term, "说明：company：3 个参考答案");
+    assert_lacks(&term, "rows");
+    cfb_buf_free(&term);
+    for (int width = 60; width <= 140; width += 40) {
+        cfb_table_style style = {.width = width};
+        cfb_buf b = CFB_BUF_INIT(1 << 20);
+        assert_ok(cfb_report_table(&s.report, &style, &b, e_));
+        assert_true(widest_line(&b) <= (size_t)(width < 92 ? 92 : width));
+        cfb_buf_free(&b);
+    }
+    assert_int_equal(cfb_report_language_of(cfb_buf_str(&en)), CFB_REPORT_EN);
+    assert_int_equal(cfb_report_language_of(cfb_buf_str(&zh)), CFB_REPORT_ZH);
+    assert_int_equal(cfb_report_language_of((cfb_str){zh.ptr, 20}), CFB_REPORT_EN);
+    assert_int_equal(cfb_report_language_of(CFB_STR_NULL), CFB_REPORT_EN);
     cfb_buf_free(&en);
     cfb_buf_free(&zh);
     cfb_buf_free(&other);
@@ -616,12 +584,13 @@ static void languages(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(display_width),       cmocka_unit_test(display_fit),     cmocka_unit_test(table_whole),
-        cmocka_unit_test(table_parts),         cmocka_unit_test(intervals),       cmocka_unit_test(table_fits),
-        cmocka_unit_test(table_colours),       cmocka_unit_test(groups_and_gaps), cmocka_unit_test(json_members),
-        cmocka_unit_test(hostile_text),        cmocka_unit_test(markdown_cells),  cmocka_unit_test(html_nests),
-        cmocka_unit_test(labels_by_frequency), cmocka_unit_test(limits_are_kept), cmocka_unit_test(differences),
-        cmocka_unit_test(lengths_and_scores),  cmocka_unit_test(confusions),      cmocka_unit_test(languages),
+        cmocka_unit_test(display_width), cmocka_unit_test(display_fit),         cmocka_unit_test(table_whole),
+        cmocka_unit_test(table_parts),   cmocka_unit_test(empty_outputs),       cmocka_unit_test(intervals),
+        cmocka_unit_test(table_fits),    cmocka_unit_test(table_colours),       cmocka_unit_test(groups_and_gaps),
+        cmocka_unit_test(json_members),  cmocka_unit_test(hostile_text),        cmocka_unit_test(markdown_cells),
+        cmocka_unit_test(html_nests),    cmocka_unit_test(labels_by_frequency), cmocka_unit_test(limits_are_kept),
+        cmocka_unit_test(differences),   cmocka_unit_test(lengths_and_scores),  cmocka_unit_test(confusions),
+        cmocka_unit_test(languages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,16 +1,5 @@
 /* test_report_asking.c - how a run was asked, in the report's four forms: numbers, figures, hostile text, nothing at all. */
-#include "cfbench/base.h"
-#include "cfbench/json.h"
-#include "cfbench/report.h"
-#include "cfbench/utf8.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
+#include "report_forms.h"
 
 static const char *const classes[] = {"rate_limit", "server"};
 static const uint64_t by_class[3][2] = {{5, 2}, {0, 1}, {5, 3}};
@@ -92,24 +81,7 @@ static cfb_code table(const cfb_report *r, cfb_buf *out, cfb_err *err) {
     return cfb_report_table(r, &style, out, err);
 }
 
-typedef cfb_code (*writer)(const cfb_report *, cfb_buf *, cfb_err *);
-static const writer writers[] = {table, cfb_report_json, cfb_report_markdown, cfb_report_html};
-
-static cfb_buf make(writer fn, const cfb_report *r) {
-    cfb_buf b = CFB_BUF_INIT((size_t)1 << 26);
-    cfb_err err = CFB_ERR_INIT;
-    if (fn(r, &b, &err) != CFB_OK) fail_msg("%s", err.msg);
-    return b;
-}
-
-static void assert_has(const cfb_buf *b, const char *z) {
-    if (strstr(b->ptr, z) == NULL) fail_msg("'%s' is missing in:\n%.6000s", z, b->ptr);
-}
-
-static void assert_lacks(const cfb_buf *b, const char *z) {
-    const char *at = strstr(b->ptr, z);
-    if (at != NULL) fail_msg("'%s' is in the report: %.200s", z, at);
-}
+static const report_writer writers[] = {table, cfb_report_json, cfb_report_markdown, cfb_report_html};
 
 /* ---- bins ---- */
 
@@ -140,7 +112,7 @@ static void terminal_lines(void **state) {
     (void)state;
     sample s;
     make_sample(&s);
-    cfb_buf b = make(table, &s.report);
+    cfb_buf b = write_form(table, &s.report);
     assert_has(&b,
                "asking: 225 calls in 90.0 s, 8 failed (rate_limit 5, server 3), 8 retries, waited 1.50 s\n"
                "        latency p50 250 ms, p99 1.00 s; tokens in 1,234,567, out 7,654, cached 11 (85.0/s); cost 0.012500 USD\n");
@@ -153,20 +125,12 @@ static void terminal_lines(void **state) {
     cfb_buf_free(&b);
 }
 
-static double number_of(const cfb_json *node, const char *key) {
-    double v = NAN;
-    if (!cfb_json_num(cfb_json_get(node, key), &v)) fail_msg("no number '%s'", key);
-    return v;
-}
-
 static void json_members(void **state) {
     (void)state;
     sample s;
     make_sample(&s);
-    cfb_buf b = make(cfb_report_json, &s.report);
-    cfb_json *root;
-    cfb_err err = CFB_ERR_INIT;
-    if (cfb_json_parse(b.ptr, b.len, 0, &root, &err) != CFB_OK) fail_msg("%s", err.msg);
+    cfb_buf b = write_form(cfb_report_json, &s.report);
+    cfb_json *root = parse_form(&b);
     const cfb_json *a = cfb_json_first(cfb_json_get(root, "asking")), *all = cfb_json_get(a, "all");
     assert_true(number_of(all, "calls") == 225);
     assert_true(number_of(all, "retries") == 8);
@@ -190,7 +154,7 @@ static void markdown_tables(void **state) {
     sample s;
     make_sample(&s);
     s.tasks[0].task = "a|b\nc";
-    cfb_buf b = make(cfb_report_markdown, &s.report);
+    cfb_buf b = write_form(cfb_report_markdown, &s.report);
     assert_has(
         &b,
         "\n## Asking\n\n| task | calls | failed calls | retries | waited | tokens in | out | cached | tokens out/s | cost |\n");
@@ -199,38 +163,8 @@ static void markdown_tables(void **state) {
     assert_has(&b, "Failed calls: rate\\_limit 5, server 3.");
     assert_has(&b, "\n    cfbench run --mock --limit 1\n    cfbench run --mock\n");
     assert_has(&b, "| store.schema | 2 |");
-    size_t want = 0;
-    for (const char *p = strstr(b.ptr, "| task"); *p == '|';) {
-        size_t n = strcspn(p, "\n"), cells = 0;
-        for (size_t i = 0; i < n; i++) cells += p[i] == '|' && (i == 0 || p[i - 1] != '\\');
-        if (want == 0) want = cells;
-        assert_int_equal(cells, want);
-        p += n + 1;
-    }
+    assert_cells(&b, "| task");
     cfb_buf_free(&b);
-}
-
-static void assert_nests(const cfb_buf *b) {
-    char stack[64][16];
-    size_t depth = 0;
-    for (const char *p = strstr(b->ptr, "<html"); p && (p = strchr(p, '<')) != NULL;) {
-        bool closing = p[1] == '/';
-        const char *name = p + 1 + closing, *close = strchr(p, '>');
-        size_t n = strcspn(name, " >/");
-        assert_non_null(close);
-        assert_true(n > 0 && n < 16);
-        if (closing) {
-            assert_true(depth > 0);
-            depth--;
-            if (strlen(stack[depth]) != n || strncmp(stack[depth], name, n) != 0)
-                fail_msg("</%.*s> closes <%s>", (int)n, name, stack[depth]);
-        } else if (close[-1] != '/' && strncmp(name, "meta", 4) != 0) {
-            assert_true(depth < 64);
-            snprintf(stack[depth++], 16, "%.*s", (int)n, name);
-        }
-        p = close;
-    }
-    assert_int_equal(depth, 0);
 }
 
 /* Every figure has a title and a description, and numbers beside it; drawing never leaves a number that is none. */
@@ -239,7 +173,7 @@ static void html_figures(void **state) {
     static const char *const figures[] = {"flight", "rates", "latency", "latencies"};
     sample s;
     make_sample(&s);
-    cfb_buf b = make(cfb_report_html, &s.report), again = make(cfb_report_html, &s.report);
+    cfb_buf b = write_form(cfb_report_html, &s.report), again = write_form(cfb_report_html, &s.report);
     assert_string_equal(b.ptr, again.ptr);
     assert_nests(&b);
     for (size_t i = 0; i < 4; i++) {
@@ -282,7 +216,7 @@ static void html_is_bounded(void **state) {
     s.asking[0].n_points = CFB_REPORT_POINTS;
     s.asking[0].n_dots = CFB_REPORT_DOTS;
     s.asking[0].interval_s = 50000;
-    cfb_buf b = make(cfb_report_html, &s.report);
+    cfb_buf b = write_form(cfb_report_html, &s.report);
     assert_nests(&b);
     if (b.len > 90000) fail_msg("%zu bytes", b.len);
     assert_lacks(&b, "nan");
@@ -295,7 +229,7 @@ static void several_runs(void **state) {
     make_sample(&s);
     s.report.n_asking = 2;
     s.asking[1].source = "other/run.db";
-    cfb_buf b = make(cfb_report_html, &s.report);
+    cfb_buf b = write_form(cfb_report_html, &s.report);
     assert_nests(&b);
     assert_has(&b, "Asking: <bdi>out/run.db");
     assert_has(&b, "Asking: <bdi>other/run.db");
@@ -303,7 +237,7 @@ static void several_runs(void **state) {
     assert_has(&b, "Configuration of this run");
     assert_lacks(&b, "<h2>Configuration</h2>");
     cfb_buf_free(&b);
-    b = make(cfb_report_markdown, &s.report);
+    b = write_form(cfb_report_markdown, &s.report);
     assert_has(&b, "## Asking: other/run.db\n");
     cfb_buf_free(&b);
 }
@@ -318,7 +252,7 @@ static void nothing_asked(void **state) {
     bare.all.latency = bare.all.ttft = none;
     cfb_report r = {.asking = &bare, .n_asking = 1};
     for (size_t i = 0; i < 4; i++) {
-        cfb_buf b = make(writers[i], &r);
+        cfb_buf b = write_form(writers[i], &r);
         assert_lacks(&b, "nan");
         if (i == 3) {
             assert_nests(&b);
@@ -332,15 +266,13 @@ static void nothing_asked(void **state) {
     bare.points = &one; /* one call that took no time that could be measured */
     bare.n_points = 1;
     bare.interval_s = 0.01;
-    cfb_buf b = make(cfb_report_html, &r);
+    cfb_buf b = write_form(cfb_report_html, &r);
     assert_nests(&b);
     assert_has(&b, "id=\"flight0\"");
     assert_lacks(&b, "id=\"latency0\"");
     assert_lacks(&b, "nan");
     cfb_buf_free(&b);
 }
-
-#define EVIL "<script>alert(1)</script>\"'&|`*_[x](y)\x1b[31m\x07\r\xE2\x80\xAE\xC2\x9B\xff\n# head"
 
 static void hostile_text(void **state) {
     (void)state;
@@ -361,7 +293,7 @@ static void hostile_text(void **state) {
         for (size_t i = 0; i < 4; i++) {
             s.report.n_asking = n;
             if (i == 2) a->n_commands = s.asking[1].n_commands = 0; /* they stand in a code block as they are */
-            cfb_buf b = make(writers[i], &s.report);
+            cfb_buf b = write_form(writers[i], &s.report);
             assert_int_equal(cfb_utf8_find_invalid(cfb_buf_str(&b)), SIZE_MAX);
             assert_lacks(&b, "\x1b");
             assert_lacks(&b, "\x07");
@@ -379,12 +311,7 @@ static void limits_are_kept(void **state) {
     (void)state;
     sample s;
     make_sample(&s);
-    for (size_t i = 0; i < 4; i++) {
-        cfb_buf b = CFB_BUF_INIT(200);
-        cfb_err err = CFB_ERR_INIT;
-        assert_int_equal(writers[i](&s.report, &b, &err), CFB_ELIMIT);
-        cfb_buf_free(&b);
-    }
+    for (size_t i = 0; i < 4; i++) assert_limited(writers[i], &s.report);
 }
 
 int main(void) {

@@ -101,6 +101,8 @@ static void test_describe_edges(void **state) {
     bad[2] = -HUGE_VAL;
     assert_fails(cfb_stats_describe(bad, 3, NULL, 0.95, &s, e_), CFB_EDOMAIN, "inf");
     assert_fails(cfb_stats_describe(same, 3, NULL, 1, &s, e_), CFB_EDOMAIN, "confidence");
+    bad[1] = -2e100; /* the sum of its squares would be infinite, and every result after it */
+    assert_fails(cfb_stats_describe(bad, 2, NULL, 0.95, &s, e_), CFB_EDOMAIN, "score 1 is -2e+100");
     assert_fails(cfb_stats_describe(same, 3, NULL, NAN, &s, e_), CFB_EDOMAIN, "confidence");
     assert_int_equal(cfb_stats_describe(bad, 3, NULL, 0.95, &s, NULL), CFB_EDOMAIN);
     assert_ok(cfb_stats_describe(&one, 1, NULL, 0.95, &s, e_));
@@ -652,15 +654,15 @@ static void test_power(void **state) {
 static void test_same_bytes(void **state) {
     (void)state;
     enum { N = 3500 };
-    static double a[N], b[N], means[3][2001];
+    static double a[N], b[N], means[4][2001];
     static uint64_t cluster[N];
     make_scores(a, N, 21);
     make_scores(b, N, 22);
     for (size_t i = 0; i < N; i++) cluster[i] = cfb_rand_u64(23, 0, i) % 400;
-    cfb_stats_comparison c[3];
-    const int threads[] = {1, 2, 8};
+    cfb_stats_comparison c[4];
+    const int threads[] = {1, 2, 8, 64};
     for (int clustered = 0; clustered < 2; clustered++) {
-        for (size_t t = 0; t < 3; t++) {
+        for (size_t t = 0; t < 4; t++) {
             cfb_stats_opts opts = {0.9, 2001, 5001, 99, threads[t]};
             memset(&c[t], 0, sizeof c[t]);
             assert_ok(cfb_stats_compare(a, b, N, clustered ? cluster : NULL, &opts, &c[t], e_));
