@@ -13,8 +13,8 @@
 
 typedef struct embed_bf16 embed_bf16;
 
-/* Packs all weights of m for n_workers threads. Errors: ECONFIG (a build without oneDNN, oneDNN not installed, a processor without
- * bfloat16; says what to do), ENOMEM. Owns: *out, freed with embed_bf16_free. */
+/* Packs all weights of m for n_workers threads. Errors: ECONFIG (a build without oneDNN, oneDNN not installed, a processor
+ * without bfloat16; says what to do), ENOMEM. Owns: *out, freed with embed_bf16_free. */
 CFB_MUST_CHECK cfb_code embed_bf16_new(const embed_model *m, const embed_kernels *k, int n_workers, embed_bf16 **out,
                                        cfb_err *err);
 void embed_bf16_free(embed_bf16 *b);

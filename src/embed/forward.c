@@ -9,13 +9,14 @@
 
 #define COLUMNS 1024 /* of a tile, at most */
 #define ALIGNMENT 64
+#define FEW_TILES 4
 
 struct embed_pass {
     const embed_model *m;
     const embed_kernels *k;
     embed_bf16 *half; /* NULL: products in binary32 */
     int n_threads;
-    size_t tile; /* rows of a tile */
+    size_t tile; /* rows of a tile of this batch */
     size_t align;
     float *x;          /* (rows, H): the hidden states */
     float *wide;       /* first q, k, v and the context, each (rows, H); then in binary32 the intermediate (rows, I) */
@@ -44,7 +45,7 @@ static void product(const float *x, size_t ldx, const float *w, size_t m, size_t
 static size_t tile_rows(const embed_pass *p, size_t i) {
     static const size_t heights[] = {48, 96, 192, 384};
     size_t left = p->rows - i * p->tile;
-    for (size_t h = 0; h < 4 && p->half == NULL; h++)
+    for (size_t h = 0; h < 4 && left < p->tile && p->half == NULL; h++)
         if (left <= heights[h]) return heights[h];
     return p->tile;
 }
@@ -180,6 +181,13 @@ static void rest_of_tile(void *ctx, size_t tile, int worker) {
 
 /* ---- the whole ---- */
 
+/* Low tiles for a small batch: so that threads have something to share, and little is computed for rows that nobody needs.
+ * Numbers do not depend on a tile's height, unless texts need tiles of their own. */
+static void choose_tile(embed_pass *p) {
+    if (p->half || p->align == EMBED_TILE) return;
+    for (p->tile = EMBED_TILE; p->tile > 96 && p->rows < FEW_TILES * p->tile; p->tile /= 2) continue;
+}
+
 /* Columns of a product are cut into so many pieces. */
 static size_t pieces_of(const embed_pass *p, size_t columns) { return p->half ? 1 : (columns + COLUMNS - 1) / COLUMNS; }
 
@@ -235,6 +243,7 @@ const float *embed_pass_run(embed_pass *p, embed_span *spans, size_t n, size_t n
     p->spans = spans;
     p->n_spans = n;
     p->rows = spans[n - 1].first_row + spans[n - 1].n;
+    choose_tile(p);
     clear_gaps(p);
     cfb_par_blocks(n, p->n_threads, embed_text, p);
     for (size_t i = 0; i < n_layers; i++) run_layer(p, i, only_first && i + 1 == n_layers);

@@ -1,9 +1,9 @@
 /* forward.h - the encoder's layers over a batch of packed texts. Private to embed.
  *
  * The tokens of a batch lie below each other in one matrix, each text's from a row that is a multiple of `align`; there is no
- * padding to a common length. Products with weights are cut into tiles of fixed heights (EMBED_TILE rows, and one lower tile at
- * the end), each one single-threaded sgemm, so neither the threads nor OpenBLAS's own threads change a bit. In bfloat16 all tiles
- * have EMBED_BF16_ROWS rows (bf16.h); attention, norms and sums are in binary32 there too. */
+ * padding to a common length. Products with weights are cut into tiles of fixed heights (EMBED_TILE rows, lower ones in small
+ * batches and at the end), each one single-threaded sgemm, so neither the threads nor OpenBLAS's own threads change a bit. In
+ * bfloat16 all tiles have EMBED_BF16_ROWS rows (bf16.h); attention, norms and sums are in binary32 there too. */
 #ifndef CFB_EMBED_FORWARD_H
 #define CFB_EMBED_FORWARD_H
 

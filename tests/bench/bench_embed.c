@@ -204,8 +204,10 @@ static void answer(bench *b, const char *task) {
     if (strcmp(task, "peak\n") == 0) {
         printf("{\"gflops\": %.6g}\n", peak(&b->s, b->threads));
     } else if (strcmp(task, "plain\n") == 0) {
-        (void)embed_all(b, CFB_PRECISION_F32, &cpu);
-        printf("{\"difference\": %.6g}\n", compare(b->dir, b->e[0], b->texts, b->out, 1));
+        size_t i = 0; /* the shortest */
+        for (size_t k = 1; k < b->n; k++) i = b->texts[k].len < b->texts[i].len ? k : i;
+        need(cfb_encoder_embed(b->e[0], b->texts + i, 1, b->out, &err) == CFB_OK, err.msg);
+        printf("{\"difference\": %.6g}\n", compare(b->dir, b->e[0], b->texts + i, b->out, 1));
     } else {
         cfb_precision precision = strcmp(task, "bf16\n") == 0 ? CFB_PRECISION_BF16 : CFB_PRECISION_F32;
         if (open_encoder(b, precision, &err) != CFB_OK) {
