@@ -344,7 +344,8 @@ static void say_missing(struct merging *m, char *out, size_t size) {
         cfb_store_t *s = NULL;
         const char *shard =
             cfb_store_open(m->paths[i], CFB_STORE_READ, &s, NULL) == CFB_OK ? cfb_store_setting_get(s, "shard") : NULL;
-        bool known = shard && sscanf(shard, "%lld/%lld", &index, &total) == 2 && total > 0 && total <= 1000000 && index < total;
+        bool known = shard && sscanf(shard, "%lld/%lld", &index, &total) == 2 && total > 0 && total <= 1000000 && index >= 0 &&
+                     index < total;
         cfb_store_close(s, NULL);
         if (!known || (of && total != of)) goto out;
         of = total;
@@ -443,8 +444,9 @@ cfb_code cfb_store_merge(const char *path, bool force, const char *const *stores
         return cfb_err_set(err, CFB_ELIMIT, "%s: too long", path);
     cfb_store_t *old = NULL; /* its lock: nobody writes the run that is to be replaced */
     cfb_code rc = cfb_path_exists(path) ? cfb_store_open(path, CFB_STORE_WRITE, &old, err) : CFB_OK;
+    if (rc != CFB_OK) return rc; /* what lies there may be the merge of the process that has the lock */
     remove_all(made);
-    if (rc == CFB_OK) rc = cfb_store_open(made, CFB_STORE_WRITE, &m.to, err);
+    rc = cfb_store_open(made, CFB_STORE_WRITE, &m.to, err);
     if (rc == CFB_OK) rc = merge_all(&m, err);
     cfb_code closed = cfb_store_close(m.to, rc == CFB_OK ? err : NULL);
     if (rc == CFB_OK) rc = closed;

@@ -46,6 +46,17 @@ assert [p['calls'] for p in plans] == asked == [sum(t['rows'] for t in p['tasks'
 run merge --seed 5 "$T/part" "$T"/eight/shard-000[0-5]-of-0008
 check "a missing shard is named" says 'not given: shard 6/8, 7/8'
 check "nothing is left of a merge that failed" test ! -e "$T/part/run.db" -a ! -e "$T/part/run.db.merging"
+cp -R "$T/eight/shard-0000-of-0008" "$T/odd"
+python3 -c 'import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute("update setting set value = ? where name = ?", ("-99999999/8", "shard")); c.commit()' "$T/odd/run.db"
+run merge --seed 5 "$T/part" "$T/odd" "$T/eight/shard-0001-of-0008"
+check "a shard of no such number is no reason to fall" test $? -eq 2
+echo whole >"$T/merged/run.db.merging"
+exec 8>>"$T/merged/run.db.lock"
+flock 8
+run merge --seed 5 --force "$T/merged" "$T/eight"
+check "a merge that finds the run locked leaves the other merge's work alone" grep -q whole "$T/merged/run.db.merging"
+exec 8>&-
+rm "$T/merged/run.db.merging"
 cp -R "$T/eight" "$T/other"; rm -rf "$T/other/shard-0003-of-0008"
 ask --out "$T/other" --shard 3/8 --temperature 0.5
 run merge --seed 5 "$T/part" "$T/other"
