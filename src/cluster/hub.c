@@ -84,8 +84,8 @@ static int grant_in_flight(cfb_hub *h, int member, int limit, int64_t now_ns) {
     for (int i = 0; i < h->n_members; i++) {
         cfb_hub_member *o = &h->members[i];
         if (o->seen_ns == 0) continue;
-        if (i != member && now_ns - o->seen_ns > CFB_HUB_SILENT_NS) {
-            cfb_hub_leave(h, i);
+        if (i != member && now_ns - o->seen_ns > CFB_HUB_SILENT_NS) { /* its place stays its own: it may only be held up */
+            *o = (cfb_hub_member){.seen_ns = o->seen_ns};
             continue;
         }
         n_live += o->want > 0 || i == member;

@@ -8,7 +8,7 @@
 
 #define CFB_HUB_MEMBERS 1024
 #define CFB_HUB_EVENTS 64
-#define CFB_HUB_SILENT_NS 10000000000 /* a member that is silent for so long is gone */
+#define CFB_HUB_SILENT_NS 10000000000 /* what a member had counts as ended when it was silent for so long */
 
 typedef struct cfb_hub_member {
     int64_t seen_ns;                             /* last exchange; 0: nobody */

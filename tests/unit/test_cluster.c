@@ -173,6 +173,10 @@ static void test_silent_member(void **state) {
     assert_int_equal(g.in_flight, 0);
     cfb_hub_exchange(&h, b, CFB_HUB_SILENT_NS + 100, &ask, &g);
     assert_int_equal(g.in_flight, 10);
+    int c = cfb_hub_join(&h, CFB_HUB_SILENT_NS + 200); /* a job that was suspended comes back to its own place */
+    assert_int_not_equal(c, a);
+    cfb_hub_exchange(&h, a, CFB_HUB_SILENT_NS + 300, &ask, &g);
+    assert_int_equal(g.in_flight, 0); /* until the others have given something back */
 }
 
 static void test_wire(void **state) {
