@@ -4,8 +4,6 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
 #ifdef CFB_LAZY
 #include "base/lazy.h"
 
@@ -15,13 +13,7 @@ cfb_code cfb_blas_open(cfb_err *err) {
 #define CFB_X(name) {#name, &cfb_blas__lib.p_##name},
     static const cfb_lazy_symbol symbols[] = {CFB_BLAS_FUNCTIONS(CFB_X)};
 #undef CFB_X
-    static bool there;
-    cfb_code rc = CFB_OK;
-    pthread_mutex_lock(&lock);
-    if (!there) rc = cfb_lazy_open(CFB_LAZY_BLAS, symbols, sizeof symbols / sizeof *symbols, err);
-    there = rc == CFB_OK;
-    pthread_mutex_unlock(&lock);
-    return rc;
+    return cfb_lazy_open(CFB_LAZY_BLAS, symbols, sizeof symbols / sizeof *symbols, err);
 }
 #else
 cfb_code cfb_blas_open(cfb_err *err) {
@@ -31,6 +23,7 @@ cfb_code cfb_blas_open(cfb_err *err) {
 #endif
 
 #ifdef OPENBLAS_VERSION
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int users, threads_before;
 
 void cfb_blas_enter(void) {

@@ -3,6 +3,7 @@
 
 #ifdef CFB_LAZY
 #include <dlfcn.h>
+#include <pthread.h>
 #include <string.h>
 
 #ifndef CFB_CURL_FILE /* what the Makefile found */
@@ -25,7 +26,10 @@ static const struct {
                                [CFB_LAZY_BLAS] = {CFB_BLAS_FILE, "OpenBLAS"},
                                [CFB_LAZY_DNNL] = {CFB_DNNL_FILE, "oneDNN"}};
 
-cfb_code cfb_lazy_open(cfb_lazy_library library, const cfb_lazy_symbol *symbols, size_t n, cfb_err *err) {
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool there[CFB_LAZY_COUNT]; /* behind lock */
+
+static cfb_code load(cfb_lazy_library library, const cfb_lazy_symbol *symbols, size_t n, cfb_err *err) {
     const char *file = libraries[library].file, *name = libraries[library].name;
     void *handle = dlopen(file, RTLD_LAZY | RTLD_GLOBAL);
     if (handle == NULL)
@@ -42,6 +46,21 @@ cfb_code cfb_lazy_open(cfb_lazy_library library, const cfb_lazy_symbol *symbols,
     return CFB_OK;
 }
 
+cfb_code cfb_lazy_open(cfb_lazy_library library, const cfb_lazy_symbol *symbols, size_t n, cfb_err *err) {
+    pthread_mutex_lock(&lock);
+    cfb_code rc = there[library] ? CFB_OK : load(library, symbols, n, err);
+    there[library] = rc == CFB_OK;
+    pthread_mutex_unlock(&lock);
+    return rc;
+}
+
+bool cfb_lazy_is_open(cfb_lazy_library library) {
+    pthread_mutex_lock(&lock);
+    bool out = there[library];
+    pthread_mutex_unlock(&lock);
+    return out;
+}
+
 void cfb_lazy_open_all(void) {
     for (int i = 0; i < CFB_LAZY_DNNL; i++) (void)dlopen(libraries[i].file, RTLD_LAZY | RTLD_GLOBAL);
 }
@@ -50,6 +69,8 @@ cfb_code cfb_lazy_open(cfb_lazy_library library, const cfb_lazy_symbol *symbols,
     (void)symbols;
     return cfb_err_set(err, CFB_EBUG, "library %d was linked (%zu names)", (int)library, n);
 }
+
+bool cfb_lazy_is_open(cfb_lazy_library library) { return library < CFB_LAZY_COUNT; }
 
 void cfb_lazy_open_all(void) {}
 #endif

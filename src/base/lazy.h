@@ -9,6 +9,8 @@
 
 #include "cfbench/error.h"
 
+#include <stdbool.h>
+
 typedef enum cfb_lazy_library { CFB_LAZY_CURL, CFB_LAZY_SSL, CFB_LAZY_BLAS, CFB_LAZY_DNNL, CFB_LAZY_COUNT } cfb_lazy_library;
 
 typedef struct cfb_lazy_symbol {
@@ -17,9 +19,12 @@ typedef struct cfb_lazy_symbol {
 } cfb_lazy_symbol;
 
 /* Opens a library, for good, and fills in the pointers; nothing is done to them if one is missing. Its symbols can be found from
- * everywhere then, as if it had been linked. Errors: CFB_ECONFIG, with a word about the package. Threads: any, but the
- * pointers are the caller's to guard. */
+ * everywhere then, as if it had been linked. Once it is open, nothing is done: a library has one table. Errors: CFB_ECONFIG, with
+ * a word about the package; the next call tries again. Threads: any. */
 CFB_MUST_CHECK cfb_code cfb_lazy_open(cfb_lazy_library library, const cfb_lazy_symbol *symbols, size_t n, cfb_err *err);
+
+/* Has cfb_lazy_open opened it? Without CFB_LAZY: always. Threads: any. */
+bool cfb_lazy_is_open(cfb_lazy_library library);
 
 /* Opens all that are there, for those who tell what this machine has (but oneDNN, which only one option needs). Without CFB_LAZY:
  * they were opened. */

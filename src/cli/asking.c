@@ -177,11 +177,7 @@ static cfb_code print_summary(const cfb_generate_summary *s, const char *path, c
         cfb_jw_end_obj(&w);
     }
     cfb_jw_end_obj(&w);
-    cfb_code rc = cfb_jw_finish(&w, err);
-    if (rc == CFB_OK) rc = cfb_buf_append_char(&b, '\n', err);
-    if (rc == CFB_OK) rc = cfb_cli_print(cfb_buf_str(&b), err);
-    cfb_buf_free(&b);
-    return rc;
+    return cfb_cli_print_json(&w, &b, err);
 }
 
 /* urls: the mock's address, or the servers'. */

@@ -4,6 +4,7 @@
 
 #include "cfbench/base.h"
 #include "cfbench/config.h"
+#include "cfbench/json.h"
 #include "cfbench/embed.h"
 #include "cfbench/expr.h"
 #include "cfbench/generate.h"
@@ -84,6 +85,8 @@ bool cfb_cli_is_picked(const cfb_config *c, const char *task);
 CFB_MUST_CHECK cfb_code cfb_cli_store_path(const char *out, char path[PATH_MAX], cfb_err *err);
 /* Writes all of b to standard output. EIO/ENOSPACE if that fails (a full disk behind a redirection). */
 CFB_MUST_CHECK cfb_code cfb_cli_print(cfb_str text, cfb_err *err);
+/* Ends w's document, which is in b, prints it with a new line behind it, and frees b. */
+CFB_MUST_CHECK cfb_code cfb_cli_print_json(cfb_jw *w, cfb_buf *b, cfb_err *err);
 
 /* ---- cmd_limiter.c ---- */
 

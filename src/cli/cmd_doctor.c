@@ -216,11 +216,7 @@ static cfb_code print_json(const struct visit *v, cfb_err *err) {
     else
         cfb_jw_null(&w);
     cfb_jw_end_obj(&w);
-    cfb_code rc = cfb_jw_finish(&w, err);
-    if (rc == CFB_OK) rc = cfb_buf_append_char(&b, '\n', err);
-    if (rc == CFB_OK) rc = cfb_cli_print(cfb_buf_str(&b), err);
-    cfb_buf_free(&b);
-    return rc;
+    return cfb_cli_print_json(&w, &b, err);
 }
 
 static cfb_code print_text(const struct visit *v, cfb_err *err) {

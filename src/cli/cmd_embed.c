@@ -128,11 +128,7 @@ static cfb_code print_summary(const struct out *o, cfb_err *err) {
     cfb_jw_member_num(&w, "open_s", (double)o->open_ns * 1e-9);
     cfb_jw_member_num(&w, "embed_s", (double)o->embed_ns * 1e-9);
     cfb_jw_end_obj(&w);
-    cfb_code rc = cfb_jw_finish(&w, err);
-    if (rc == CFB_OK) rc = cfb_buf_append_char(&b, '\n', err);
-    if (rc == CFB_OK) rc = cfb_cli_print(cfb_buf_str(&b), err);
-    cfb_buf_free(&b);
-    return rc;
+    return cfb_cli_print_json(&w, &b, err);
 }
 
 cfb_code cfb_cmd_embed(const cfb_config *c, cfb_err *err) {

@@ -74,3 +74,11 @@ cfb_code cfb_cli_print(cfb_str text, cfb_err *err) {
     }
     return cfb_err_set_errno(err, errno ? errno : EIO, "cannot write to standard output");
 }
+
+cfb_code cfb_cli_print_json(cfb_jw *w, cfb_buf *b, cfb_err *err) {
+    cfb_code rc = cfb_jw_finish(w, err);
+    if (rc == CFB_OK) rc = cfb_buf_append_char(b, '\n', err);
+    if (rc == CFB_OK) rc = cfb_cli_print(cfb_buf_str(b), err);
+    cfb_buf_free(b);
+    return rc;
+}

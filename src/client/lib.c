@@ -4,32 +4,18 @@
 #ifdef CFB_LAZY
 #include "base/lazy.h"
 
-#include <pthread.h>
-
 cfb_client_libs cfb_client__lib;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static bool there;
 
 cfb_code cfb_client__libs(cfb_err *err) {
 #define CFB_X(name) {#name, &cfb_client__lib.p_##name},
     static const cfb_lazy_symbol curl[] = {CFB_CURL_FUNCTIONS(CFB_X)};
     static const cfb_lazy_symbol ssl[] = {CFB_SSL_FUNCTIONS(CFB_X)};
 #undef CFB_X
-    cfb_code rc = CFB_OK;
-    pthread_mutex_lock(&lock);
-    if (!there) rc = cfb_lazy_open(CFB_LAZY_CURL, curl, sizeof curl / sizeof *curl, err);
-    if (!there && rc == CFB_OK) rc = cfb_lazy_open(CFB_LAZY_SSL, ssl, sizeof ssl / sizeof *ssl, err);
-    there = rc == CFB_OK;
-    pthread_mutex_unlock(&lock);
-    return rc;
+    cfb_code rc = cfb_lazy_open(CFB_LAZY_CURL, curl, sizeof curl / sizeof *curl, err);
+    return rc == CFB_OK ? cfb_lazy_open(CFB_LAZY_SSL, ssl, sizeof ssl / sizeof *ssl, err) : rc;
 }
 
-bool cfb_client__has_libs(void) {
-    pthread_mutex_lock(&lock);
-    bool out = there;
-    pthread_mutex_unlock(&lock);
-    return out;
-}
+bool cfb_client__has_libs(void) { return cfb_lazy_is_open(CFB_LAZY_SSL); } /* the second of the two */
 #else
 cfb_code cfb_client__libs(cfb_err *err) {
     (void)err;

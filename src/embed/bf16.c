@@ -43,8 +43,6 @@
 #ifdef CFB_LAZY
 #include "base/lazy.h"
 
-#include <pthread.h>
-
 static struct {
 #define X(name) __typeof__(&(dnnl_##name)) name;
     FUNCTIONS(X)
@@ -60,14 +58,7 @@ static cfb_code open_library(cfb_err *err) {
     static const cfb_lazy_symbol symbols[] = {FUNCTIONS(X){"omp_get_max_threads", &lib.omp_max},
                                               {"omp_set_num_threads", &lib.omp_set}};
 #undef X
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static bool there;
-    cfb_code rc = CFB_OK;
-    pthread_mutex_lock(&lock);
-    if (!there) rc = cfb_lazy_open(CFB_LAZY_DNNL, symbols, sizeof symbols / sizeof *symbols, err);
-    there = rc == CFB_OK;
-    pthread_mutex_unlock(&lock);
-    return rc;
+    return cfb_lazy_open(CFB_LAZY_DNNL, symbols, sizeof symbols / sizeof *symbols, err);
 }
 static int lib_threads(int n) {
     int before = lib.omp_max();
