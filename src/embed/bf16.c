@@ -25,8 +25,12 @@
     X(memory_desc_init_by_tag)            \
     X(memory_destroy)                     \
     X(memory_set_data_handle)             \
+    X(post_ops_append_eltwise)            \
+    X(post_ops_create)                    \
+    X(post_ops_destroy)                   \
     X(primitive_attr_create)              \
     X(primitive_attr_destroy)             \
+    X(primitive_attr_set_post_ops)        \
     X(primitive_attr_set_scratchpad_mode) \
     X(primitive_create)                   \
     X(primitive_desc_create)              \
@@ -94,17 +98,17 @@ static void restore(threads before) {
 
 typedef struct shape { /* products of one shape */
     size_t n, k;
-    dnnl_memory_desc_t src, packed, dst, scratch;
+    bool rounded, gelu; /* rounded: with a bias, to bfloat16 */
+    dnnl_memory_desc_t src, packed, bias, dst, scratch;
     dnnl_primitive_t run;
 } shape;
 
-enum { SQUARE, UP, DOWN, SHAPES }; /* (H, H), (I, H), (H, I) */
+enum { HEADS, OUT, UP, DOWN, SHAPES }; /* (H, H) twice, (I, H), (H, I) */
 
 typedef struct worker {
     dnnl_stream_t stream;
-    uint16_t *x; /* (EMBED_BF16_ROWS, max(H, I)) */
     void *scratch;
-    dnnl_memory_t srcs[SHAPES], dsts[SHAPES], scratches[SHAPES];
+    dnnl_memory_t srcs[SHAPES], biases[SHAPES], dsts[SHAPES], scratches[SHAPES];
     bool failed;
 } worker;
 
@@ -123,7 +127,9 @@ struct embed_bf16 {
     int n_workers;
 };
 
-static size_t shape_of(embed_weight which) { return which == EMBED_F1_W ? UP : which == EMBED_F2_W ? DOWN : SQUARE; }
+static size_t shape_of(embed_weight which) {
+    return which == EMBED_F1_W ? UP : which == EMBED_F2_W ? DOWN : which == EMBED_O_W ? OUT : HEADS;
+}
 
 static void *room(size_t bytes) { return bytes <= SIZE_MAX - 128 ? aligned_alloc(64, (bytes + 127) / 64 * 64) : NULL; }
 
@@ -137,17 +143,33 @@ static dnnl_status_t describe(dnnl_memory_desc_t *d, size_t rows, size_t columns
     return DNNL(memory_desc_init_by_tag)(d, 2, dims, type, tag);
 }
 
+static dnnl_status_t describe_all(shape *s, dnnl_memory_desc_t *any) {
+    dnnl_status_t rc = describe(&s->src, EMBED_BF16_ROWS, s->k, dnnl_bf16, dnnl_ab);
+    if (rc == dnnl_success) rc = describe(any, s->k, s->n, dnnl_bf16, dnnl_format_tag_any);
+    if (rc == dnnl_success) rc = describe(&s->bias, 1, s->n, dnnl_f32, dnnl_ab);
+    if (rc == dnnl_success) rc = describe(&s->dst, EMBED_BF16_ROWS, s->n, s->rounded ? dnnl_bf16 : dnnl_f32, dnnl_ab);
+    return rc;
+}
+
+static dnnl_status_t append_gelu(dnnl_primitive_attr_t attr) {
+    dnnl_post_ops_t ops = NULL;
+    dnnl_status_t rc = DNNL(post_ops_create)(&ops);
+    if (rc == dnnl_success) rc = DNNL(post_ops_append_eltwise)(ops, 1.0f, dnnl_eltwise_gelu_erf, 0, 0);
+    if (rc == dnnl_success) rc = DNNL(primitive_attr_set_post_ops)(attr, ops);
+    if (ops) DNNL(post_ops_destroy)(ops);
+    return rc;
+}
+
 static dnnl_status_t make_product(embed_bf16 *b, shape *s) {
     dnnl_matmul_desc_t d;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
     dnnl_memory_desc_t any;
-    dnnl_status_t rc = describe(&s->src, EMBED_BF16_ROWS, s->k, dnnl_bf16, dnnl_ab);
-    if (rc == dnnl_success) rc = describe(&any, s->k, s->n, dnnl_bf16, dnnl_format_tag_any);
-    if (rc == dnnl_success) rc = describe(&s->dst, EMBED_BF16_ROWS, s->n, dnnl_f32, dnnl_ab);
-    if (rc == dnnl_success) rc = DNNL(matmul_desc_init)(&d, &s->src, &any, NULL, &s->dst);
+    dnnl_status_t rc = describe_all(s, &any);
+    if (rc == dnnl_success) rc = DNNL(matmul_desc_init)(&d, &s->src, &any, s->rounded ? &s->bias : NULL, &s->dst);
     if (rc == dnnl_success) rc = DNNL(primitive_attr_create)(&attr);
     if (rc == dnnl_success) rc = DNNL(primitive_attr_set_scratchpad_mode)(attr, dnnl_scratchpad_mode_user);
+    if (rc == dnnl_success && s->gelu) rc = append_gelu(attr);
     if (rc == dnnl_success) rc = DNNL(primitive_desc_create)(&pd, &d, attr, b->engine, NULL);
     if (rc == dnnl_success) {
         s->packed = *DNNL(primitive_desc_query_md)(pd, dnnl_query_weights_md, 0);
@@ -160,18 +182,18 @@ static dnnl_status_t make_product(embed_bf16 *b, shape *s) {
 }
 
 static dnnl_status_t make_worker(embed_bf16 *b, worker *w) {
-    size_t most = 64, widest = b->shapes[DOWN].k > b->shapes[UP].k ? b->shapes[DOWN].k : b->shapes[UP].k;
+    size_t most = 64;
     for (size_t i = 0; i < SHAPES; i++) {
         size_t bytes = DNNL(memory_desc_get_size)(&b->shapes[i].scratch);
         most = bytes > most ? bytes : most;
     }
     w->scratch = room(most);
-    w->x = room(EMBED_BF16_ROWS * widest * sizeof *w->x);
-    if (w->scratch == NULL || w->x == NULL) return dnnl_out_of_memory;
+    if (w->scratch == NULL) return dnnl_out_of_memory;
     dnnl_status_t rc = DNNL(stream_create)(&w->stream, b->engine, dnnl_stream_default_flags);
     for (size_t i = 0; i < SHAPES && rc == dnnl_success; i++) {
         const shape *s = &b->shapes[i];
-        rc = DNNL(memory_create)(&w->srcs[i], &s->src, b->engine, w->x);
+        rc = DNNL(memory_create)(&w->srcs[i], &s->src, b->engine, DNNL_MEMORY_NONE);
+        if (rc == dnnl_success) rc = DNNL(memory_create)(&w->biases[i], &s->bias, b->engine, DNNL_MEMORY_NONE);
         if (rc == dnnl_success) rc = DNNL(memory_create)(&w->dsts[i], &s->dst, b->engine, DNNL_MEMORY_NONE);
         if (rc == dnnl_success) rc = DNNL(memory_create)(&w->scratches[i], &s->scratch, b->engine, w->scratch);
     }
@@ -210,7 +232,7 @@ static dnnl_status_t pack_one(embed_bf16 *b, const embed_tensor *t, const packer
 
 static dnnl_status_t pack_all(embed_bf16 *b, const embed_model *m) {
     packer packers[SHAPES] = {0};
-    size_t most = b->shapes[SQUARE].n * b->shapes[SQUARE].k, wide = b->shapes[UP].n * b->shapes[UP].k;
+    size_t most = b->shapes[OUT].n * b->shapes[OUT].k, wide = b->shapes[UP].n * b->shapes[UP].k;
     most = wide > most ? wide : most;
     float *items = room(most * sizeof *items);
     uint16_t *plain = room(most * sizeof *plain);
@@ -245,8 +267,10 @@ static cfb_code check_machine(cfb_err *err) {
 
 static dnnl_status_t make_all(embed_bf16 *b, const embed_model *m) {
     size_t h = m->config.hidden, wide = m->config.intermediate;
-    b->shapes[SQUARE].n = b->shapes[SQUARE].k = b->shapes[UP].k = b->shapes[DOWN].n = h;
-    b->shapes[UP].n = b->shapes[DOWN].k = wide;
+    b->shapes[HEADS] = (shape){.n = h, .k = h, .rounded = true};
+    b->shapes[OUT] = (shape){.n = h, .k = h};
+    b->shapes[UP] = (shape){.n = wide, .k = h, .rounded = true, .gelu = true};
+    b->shapes[DOWN] = (shape){.n = h, .k = wide};
     dnnl_status_t rc = DNNL(engine_create)(&b->engine, dnnl_cpu, 0);
     for (size_t i = 0; i < SHAPES && rc == dnnl_success; i++) rc = make_product(b, &b->shapes[i]);
     for (int i = 0; i < b->n_workers && rc == dnnl_success; i++) rc = make_worker(b, &b->workers[i]);
@@ -278,12 +302,12 @@ cfb_code embed_bf16_new(const embed_model *m, const embed_kernels *k, int n_work
 static void free_worker(worker *w) {
     for (size_t i = 0; i < SHAPES; i++) {
         if (w->srcs[i]) DNNL(memory_destroy)(w->srcs[i]);
+        if (w->biases[i]) DNNL(memory_destroy)(w->biases[i]);
         if (w->dsts[i]) DNNL(memory_destroy)(w->dsts[i]);
         if (w->scratches[i]) DNNL(memory_destroy)(w->scratches[i]);
     }
     if (w->stream) DNNL(stream_destroy)(w->stream);
     free(w->scratch);
-    free(w->x);
 }
 
 void embed_bf16_free(embed_bf16 *b) {
@@ -301,18 +325,22 @@ void embed_bf16_free(embed_bf16 *b) {
     free(b);
 }
 
-void embed_bf16_product(embed_bf16 *b, size_t layer, embed_weight which, const float *x, float *c, int worker_no) {
+void embed_bf16_product(embed_bf16 *b, size_t layer, embed_weight which, const uint16_t *x, const float *bias, void *c,
+                        int worker_no) {
     worker *w = &b->workers[worker_no];
     size_t i = shape_of(which);
     const shape *s = &b->shapes[i];
-    b->k->to_bf16(x, EMBED_BF16_ROWS * s->k, w->x);
     threads before = one_thread();
-    dnnl_status_t rc = DNNL(memory_set_data_handle)(w->dsts[i], c);
+    /* oneDNN only reads them */
+    dnnl_status_t rc = DNNL(memory_set_data_handle)(w->srcs[i], (void *)(uintptr_t)x);
+    if (rc == dnnl_success) rc = DNNL(memory_set_data_handle)(w->biases[i], (void *)(uintptr_t)bias);
+    if (rc == dnnl_success) rc = DNNL(memory_set_data_handle)(w->dsts[i], c);
     const dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, w->srcs[i]},
                                     {DNNL_ARG_WEIGHTS, b->weights[layer * EMBED_N_WEIGHTS + (size_t)which].memory},
                                     {DNNL_ARG_DST, w->dsts[i]},
-                                    {DNNL_ARG_SCRATCHPAD, w->scratches[i]}};
-    if (rc == dnnl_success) rc = DNNL(primitive_execute)(s->run, w->stream, 4, args);
+                                    {DNNL_ARG_SCRATCHPAD, w->scratches[i]},
+                                    {DNNL_ARG_BIAS, w->biases[i]}};
+    if (rc == dnnl_success) rc = DNNL(primitive_execute)(s->run, w->stream, s->rounded ? 5 : 4, args);
     restore(before);
     w->failed = w->failed || rc != dnnl_success;
 }
@@ -343,11 +371,13 @@ cfb_code embed_bf16_new(const embed_model *m, const embed_kernels *k, int n_work
 
 void embed_bf16_free(embed_bf16 *b) { (void)b; }
 
-void embed_bf16_product(embed_bf16 *b, size_t layer, embed_weight which, const float *x, float *c, int worker) {
+void embed_bf16_product(embed_bf16 *b, size_t layer, embed_weight which, const uint16_t *x, const float *bias, void *c,
+                        int worker) {
     (void)b;
     (void)layer;
     (void)which;
     (void)x;
+    (void)bias;
     (void)c;
     (void)worker;
 }

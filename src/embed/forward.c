@@ -2,7 +2,7 @@
 #include "base/blas.h"
 #include "base/omp.h"
 #include "cfbench/base.h"
-#include "embed/bf16.h"
+#include "embed/forward_bf16.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,16 +14,15 @@
 struct embed_pass {
     const embed_model *m;
     const embed_kernels *k;
-    embed_bf16 *half; /* NULL: products in binary32 */
+    embed_half *half; /* all is done there; NULL: in binary32 */
     int n_threads;
     size_t tile; /* rows of a tile of this batch */
     size_t align;
-    float *x;          /* (rows, H): the hidden states */
-    float *wide;       /* first q, k, v and the context, each (rows, H); then in binary32 the intermediate (rows, I) */
-    float *wide_tiles; /* in bfloat16: (n_threads, tile, I), the intermediate of a tile */
-    float *sum;        /* (rows, H): what a sublayer adds */
-    float *scratch;    /* one layer's weights, where they are not used in place */
-    float *scores;     /* (n_threads, positions^2) */
+    float *x;       /* (rows, H): the hidden states */
+    float *wide;    /* first q, k, v and the context, each (rows, H); then the intermediate (rows, I) */
+    float *sum;     /* (rows, H): what a sublayer adds */
+    float *scratch; /* one layer's weights, where they are not used in place */
+    float *scores;  /* (n_threads, positions^2) */
     size_t max_len;
     /* of the running batch */
     const embed_span *spans;
@@ -45,22 +44,12 @@ static void product(const float *x, size_t ldx, const float *w, size_t m, size_t
 static size_t tile_rows(const embed_pass *p, size_t i) {
     static const size_t heights[] = {48, 96, 192, 384};
     size_t left = p->rows - i * p->tile;
-    for (size_t h = 0; h < 4 && left < p->tile && p->half == NULL; h++)
+    for (size_t h = 0; h < 4 && left < p->tile; h++)
         if (left <= heights[h]) return heights[h];
     return p->tile;
 }
 
 static size_t n_tiles(const embed_pass *p) { return (p->rows + p->tile - 1) / p->tile; }
-
-/* c (m, n) = x (m, k) w^T, w the n rows from `from` on of a weight (., k). In bfloat16 of the whole weight, with ldc = n. */
-static void multiply(const embed_pass *p, int worker, embed_weight which, size_t from, const float *x, size_t m, size_t n,
-                     float *c, size_t ldc) {
-    size_t k = which == EMBED_F2_W ? p->m->config.intermediate : p->m->config.hidden;
-    if (p->half)
-        embed_bf16_product(p->half, p->layer, which, x, c, worker);
-    else
-        product(x, k, p->w[which] + from * k, m, n, k, c, ldc);
-}
 
 /* q, k, v and the context. */
 static float *plane(const embed_pass *p, size_t i, size_t row) {
@@ -98,7 +87,8 @@ static void qkv_tile(void *ctx, size_t block, int worker) {
     size_t from = piece_begin(h, pieces, block % pieces), to = piece_begin(h, pieces, block % pieces + 1), row = tile * p->tile;
     size_t rows = tile_rows(p, tile);
     float *c = plane(p, which, row) + from;
-    multiply(p, worker, (embed_weight)(EMBED_Q_W + 2 * which), from, p->x + row * h, rows, to - from, c, h);
+    (void)worker;
+    product(p->x + row * h, h, p->w[EMBED_Q_W + 2 * which] + from * h, rows, to - from, h, c, h);
     p->k->bias(c, rows, to - from, h, p->w[EMBED_Q_B + 2 * which] + from);
 }
 
@@ -120,7 +110,8 @@ static void attend(void *ctx, size_t block, int worker) {
 static void first_queries(void *ctx, size_t tile, int worker) {
     embed_pass *p = ctx;
     size_t h = p->m->config.hidden, row = tile * p->tile, rows = tile_rows(p, tile);
-    multiply(p, worker, EMBED_Q_W, 0, p->x + row * h, rows, h, p->sum + row * h, h);
+    (void)worker;
+    product(p->x + row * h, h, p->w[EMBED_Q_W], rows, h, h, p->sum + row * h, h);
     p->k->bias(p->sum + row * h, rows, h, h, p->w[EMBED_Q_B]);
 }
 
@@ -143,14 +134,10 @@ static void attention_out(void *ctx, size_t tile, int worker) {
     embed_pass *p = ctx;
     size_t h = p->m->config.hidden, row = tile * p->tile, rows = tile_rows(p, tile);
     float *sum = p->sum + row * h;
-    multiply(p, worker, EMBED_O_W, 0, plane(p, 3, row), rows, h, sum, h);
+    (void)worker;
+    product(plane(p, 3, row), h, p->w[EMBED_O_W], rows, h, h, sum, h);
     p->k->add_norm(p->x + row * h, sum, p->w[EMBED_O_B], rows, h, p->w[EMBED_N1_W], p->w[EMBED_N1_B],
                    p->m->config.layer_norm_eps);
-}
-
-static float *intermediate(const embed_pass *p, size_t tile, int worker) {
-    size_t wide = p->m->config.intermediate;
-    return p->half ? p->wide_tiles + (size_t)worker * p->tile * wide : p->wide + tile * p->tile * wide;
 }
 
 static void feed_in(void *ctx, size_t block, int worker) {
@@ -158,25 +145,20 @@ static void feed_in(void *ctx, size_t block, int worker) {
     size_t h = p->m->config.hidden, wide = p->m->config.intermediate, pieces = p->wide_pieces, tile = block / pieces;
     size_t from = piece_begin(wide, pieces, block % pieces), to = piece_begin(wide, pieces, block % pieces + 1);
     size_t row = tile * p->tile, rows = tile_rows(p, tile);
-    float *c = intermediate(p, tile, worker) + from;
-    multiply(p, worker, EMBED_F1_W, from, p->x + row * h, rows, to - from, c, wide);
+    float *c = p->wide + row * wide + from;
+    (void)worker;
+    product(p->x + row * h, h, p->w[EMBED_F1_W] + from * h, rows, to - from, h, c, wide);
     p->k->bias_gelu(c, rows, to - from, wide, p->w[EMBED_F1_B] + from);
 }
 
 static void feed_out(void *ctx, size_t tile, int worker) {
     embed_pass *p = ctx;
-    size_t h = p->m->config.hidden, row = tile * p->tile, rows = tile_rows(p, tile);
+    size_t h = p->m->config.hidden, wide = p->m->config.intermediate, row = tile * p->tile, rows = tile_rows(p, tile);
     float *sum = p->sum + row * h;
-    multiply(p, worker, EMBED_F2_W, 0, intermediate(p, tile, worker), rows, h, sum, h);
+    (void)worker;
+    product(p->wide + row * wide, wide, p->w[EMBED_F2_W], rows, h, wide, sum, h);
     p->k->add_norm(p->x + row * h, sum, p->w[EMBED_F2_B], rows, h, p->w[EMBED_N2_W], p->w[EMBED_N2_B],
                    p->m->config.layer_norm_eps);
-}
-
-/* All that follows attention, of a tile that is low enough to stay in the cache. */
-static void rest_of_tile(void *ctx, size_t tile, int worker) {
-    attention_out(ctx, tile, worker);
-    feed_in(ctx, tile, worker);
-    feed_out(ctx, tile, worker);
 }
 
 /* ---- the whole ---- */
@@ -184,12 +166,12 @@ static void rest_of_tile(void *ctx, size_t tile, int worker) {
 /* Low tiles for a small batch: so that threads have something to share, and little is computed for rows that nobody needs.
  * Numbers do not depend on a tile's height, unless texts need tiles of their own. */
 static void choose_tile(embed_pass *p) {
-    if (p->half || p->align == EMBED_TILE) return;
+    if (p->align == EMBED_TILE) return;
     for (p->tile = EMBED_TILE; p->tile > 96 && p->rows < FEW_TILES * p->tile; p->tile /= 2) continue;
 }
 
 /* Columns of a product are cut into so many pieces. */
-static size_t pieces_of(const embed_pass *p, size_t columns) { return p->half ? 1 : (columns + COLUMNS - 1) / COLUMNS; }
+static size_t pieces_of(size_t columns) { return (columns + COLUMNS - 1) / COLUMNS; }
 
 /* Keys and values of all rows; then x shrinks to the first rows. A text's first row is never above its place among them. */
 static void shrink(embed_pass *p) {
@@ -206,8 +188,8 @@ static void shrink(embed_pass *p) {
 static void run_layer(embed_pass *p, size_t layer, bool only_first) {
     const embed_config *c = &p->m->config;
     p->layer = layer;
-    embed_model_layer(p->m, layer, p->half != NULL, p->scratch, p->w);
-    p->wide_pieces = pieces_of(p, c->hidden);
+    embed_model_layer(p->m, layer, false, p->scratch, p->w);
+    p->wide_pieces = pieces_of(c->hidden);
     if (only_first) {
         shrink(p);
     } else {
@@ -216,11 +198,7 @@ static void run_layer(embed_pass *p, size_t layer, bool only_first) {
         cfb_par_blocks(p->n_spans * c->heads, p->n_threads, attend, p);
     }
     size_t tiles = n_tiles(p);
-    p->wide_pieces = pieces_of(p, c->intermediate);
-    if (p->half) {
-        cfb_par_blocks(tiles, p->n_threads, rest_of_tile, p);
-        return;
-    }
+    p->wide_pieces = pieces_of(c->intermediate);
     cfb_par_blocks(tiles, p->n_threads, attention_out, p);
     cfb_par_blocks(tiles * p->wide_pieces, p->n_threads, feed_in, p);
     cfb_par_blocks(tiles, p->n_threads, feed_out, p);
@@ -240,6 +218,7 @@ static void clear_gaps(embed_pass *p) {
 
 const float *embed_pass_run(embed_pass *p, embed_span *spans, size_t n, size_t n_layers, bool only_first) {
     if (n == 0) return p->x;
+    if (p->half) return embed_half_run(p->half, spans, n, n_layers, only_first);
     p->spans = spans;
     p->n_spans = n;
     p->rows = spans[n - 1].first_row + spans[n - 1].n;
@@ -248,7 +227,7 @@ const float *embed_pass_run(embed_pass *p, embed_span *spans, size_t n, size_t n
     cfb_par_blocks(n, p->n_threads, embed_text, p);
     for (size_t i = 0; i < n_layers; i++) run_layer(p, i, only_first && i + 1 == n_layers);
     for (size_t i = 0; only_first && i < n; i++) spans[i].first_row = i * p->align;
-    return p->half && embed_bf16_failed(p->half) ? NULL : p->x;
+    return p->x;
 }
 
 /* ---- alignment ---- */
@@ -299,38 +278,9 @@ static cfb_code probe(embed_pass *p, size_t n, size_t k, cfb_err *err) {
     return rc;
 }
 
-/* The same in bfloat16, with a weight of the first layer: rows are alike, or the first among others. */
-static cfb_code probe_half(embed_pass *p, embed_weight which, cfb_err *err) {
-    size_t n = which == EMBED_F1_W ? p->m->config.intermediate : p->m->config.hidden,
-           k = which == EMBED_F2_W ? p->m->config.intermediate : p->m->config.hidden;
-    float *x = malloc(p->tile * k * sizeof *x), *c = malloc(p->tile * n * sizeof *c), *want = malloc(n * sizeof *want);
-    cfb_code rc = x && c && want ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory (trying oneDNN)");
-    if (rc == CFB_OK) {
-        for (size_t i = 0; i < p->tile * k; i++) x[i] = probe_value(i);
-        embed_bf16_product(p->half, 0, which, x, c, 0);
-        memcpy(want, c, n * sizeof *want);
-        for (size_t i = 1; i < p->tile; i++) memcpy(x + i * k, x, k * sizeof *x);
-        embed_bf16_product(p->half, 0, which, x, c, 0);
-        for (size_t i = 0; i < p->tile; i++)
-            if (memcmp(c + i * n, want, n * sizeof *c) != 0) p->align = p->tile;
-        if (embed_bf16_failed(p->half))
-            rc = cfb_err_set(err, CFB_ECONFIG, "oneDNN refuses a bfloat16 product; use --precision f32");
-    }
-    free(x);
-    free(c);
-    free(want);
-    return rc;
-}
-
 static cfb_code find_align(embed_pass *p, cfb_err *err) {
-    static const embed_weight shapes[] = {EMBED_Q_W, EMBED_F1_W, EMBED_F2_W};
     const embed_config *c = &p->m->config;
     p->align = 1;
-    for (size_t i = 0; i < 3 && p->half; i++) {
-        cfb_code rc = probe_half(p, shapes[i], err);
-        if (rc != CFB_OK) return rc;
-    }
-    if (p->half) return CFB_OK;
     cfb_blas_enter();
     cfb_code rc = probe(p, c->hidden, c->hidden, err);
     if (rc == CFB_OK) rc = probe(p, c->intermediate, c->hidden, err);
@@ -339,7 +289,7 @@ static cfb_code find_align(embed_pass *p, cfb_err *err) {
     return rc;
 }
 
-size_t embed_pass_align(const embed_pass *p) { return p->align; }
+size_t embed_pass_align(const embed_pass *p) { return p->half ? embed_half_align(p->half) : p->align; }
 
 static float *floats(size_t n, bool *ok) {
     size_t bytes;
@@ -352,27 +302,28 @@ static float *floats(size_t n, bool *ok) {
     return f;
 }
 
-cfb_code embed_pass_new(const embed_model *m, int n_threads, bool bf16, embed_pass **out, cfb_err *err) {
-    size_t h = m->config.hidden, wide = 4 * h > m->config.intermediate || bf16 ? 4 * h : m->config.intermediate;
-    embed_pass *p = calloc(1, sizeof *p);
-    bool ok = p != NULL;
-    *out = NULL;
-    if (!ok) return cfb_err_set(err, CFB_ENOMEM, "out of memory (encoder)");
-    omp_set_max_active_levels(2); /* a caller may be in a region of its own, with the others waiting */
-    p->m = m;
-    p->k = embed_kernels_get(-1);
-    p->n_threads = strcmp(cfb_blas_threading(), "serial") == 0 ? 1 : n_threads;
-    p->tile = bf16 ? EMBED_BF16_ROWS : EMBED_TILE;
-    p->max_len = m->config.positions < 512 ? m->config.positions : 512;
+static cfb_code prepare(embed_pass *p, cfb_err *err) {
+    size_t h = p->m->config.hidden, wide = 4 * h > p->m->config.intermediate ? 4 * h : p->m->config.intermediate;
+    bool ok = true;
+    p->max_len = p->m->config.positions < 512 ? p->m->config.positions : 512;
     p->x = floats(EMBED_BATCH_ROWS * h, &ok);
     p->sum = floats(EMBED_BATCH_ROWS * h, &ok);
     p->wide = floats(EMBED_BATCH_ROWS * wide, &ok);
     p->scores = floats((size_t)p->n_threads * p->max_len * p->max_len, &ok);
-    if (bf16) p->wide_tiles = floats((size_t)p->n_threads * p->tile * m->config.intermediate, &ok);
-    if (!m->direct) p->scratch = floats(m->layer_items, &ok);
-    cfb_code rc = ok ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory (encoder)");
-    if (rc == CFB_OK && bf16) rc = embed_bf16_new(m, p->k, p->n_threads, &p->half, err);
-    if (rc == CFB_OK) rc = find_align(p, err);
+    if (!p->m->direct) p->scratch = floats(p->m->layer_items, &ok);
+    return ok ? find_align(p, err) : cfb_err_set(err, CFB_ENOMEM, "out of memory (encoder)");
+}
+
+cfb_code embed_pass_new(const embed_model *m, int n_threads, bool bf16, embed_pass **out, cfb_err *err) {
+    *out = NULL;
+    embed_pass *p = calloc(1, sizeof *p);
+    if (p == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory (encoder)");
+    omp_set_max_active_levels(2); /* a caller may be in a region of its own, with the others waiting */
+    p->m = m;
+    p->k = embed_kernels_get(-1);
+    p->n_threads = strcmp(cfb_blas_threading(), "serial") == 0 ? 1 : n_threads;
+    p->tile = EMBED_TILE;
+    cfb_code rc = bf16 ? embed_half_new(m, n_threads, &p->half, err) : prepare(p, err);
     if (rc == CFB_OK)
         *out = p;
     else
@@ -387,7 +338,6 @@ void embed_pass_free(embed_pass *p) {
     free(p->wide);
     free(p->scores);
     free(p->scratch);
-    free(p->wide_tiles);
-    embed_bf16_free(p->half);
+    embed_half_free(p->half);
     free(p);
 }

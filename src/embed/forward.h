@@ -3,7 +3,7 @@
  * The tokens of a batch lie below each other in one matrix, each text's from a row that is a multiple of `align`; there is no
  * padding to a common length. Products with weights are cut into tiles of fixed heights (EMBED_TILE rows, lower ones in small
  * batches and at the end), each one single-threaded sgemm, so neither the threads nor OpenBLAS's own threads change a bit. In
- * bfloat16 all tiles have EMBED_BF16_ROWS rows (bf16.h); attention, norms and sums are in binary32 there too. */
+ * bfloat16 it is forward_bf16.h that does the work. */
 #ifndef CFB_EMBED_FORWARD_H
 #define CFB_EMBED_FORWARD_H
 
@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-#define EMBED_TILE 768      /* rows; a multiple of 12, 16, 24, 32 and EMBED_BF16_ROWS */
+#define EMBED_TILE 768      /* rows; a multiple of 12, 16, 24 and 32 */
 #define EMBED_BATCH_TILES 8 /* a batch has at most so many rows: the constant token budget */
 #define EMBED_BATCH_ROWS (EMBED_TILE * EMBED_BATCH_TILES)
 
@@ -23,7 +23,7 @@ typedef struct embed_span { /* a text of a batch */
 
 typedef struct embed_pass embed_pass;
 
-/* Room for batches of a model on n_threads threads. bf16: products with weights in bfloat16. Errors: ENOMEM, those of bf16.h. */
+/* Room for batches of a model on n_threads threads. bf16: products in bfloat16. Errors: ENOMEM, those of bf16.h. */
 CFB_MUST_CHECK cfb_code embed_pass_new(const embed_model *m, int n_threads, bool bf16, embed_pass **out, cfb_err *err);
 void embed_pass_free(embed_pass *p);
 /* Where the next text may begin, for texts whose last row is before `row`: 1, 12 or a tile. Found by trying the products of

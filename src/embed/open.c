@@ -145,7 +145,7 @@ static void set_names(cfb_encoder_t *e, const char *dir, const char *token_hash)
     snprintf(e->name, sizeof e->name, "%s, sha256 %.12s, %s, %zu tokens%s, %s", model, e->model->tensors.hash, pooling,
              e->max_tokens, cut, precision(e));
     snprintf(how, sizeof how, "%s %zu%s, heads %zu, layers %zu, eps %a%s", pooling, e->max_tokens, cut, c->heads, c->layers,
-             (double)c->layer_norm_eps, e->precision == CFB_PRECISION_BF16 ? ", bf16" : "");
+             (double)c->layer_norm_eps, e->precision == CFB_PRECISION_BF16 ? ", bf16 with attention" : "");
     const cfb_str parts[] = {cfb_str_from(e->model->tensors.hash), cfb_str_from(token_hash), cfb_str_from(how)};
     cfb_sha256_parts_hex(parts, 3, e->hash);
 }
