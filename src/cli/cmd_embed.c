@@ -11,6 +11,7 @@
 #define GROUP 4096 /* texts at a time */
 
 struct out {
+    const char *in;
     size_t dim, n;
     int64_t open_ns, embed_ns; /* time spent */
     cfb_file_writer_t *file;
@@ -40,7 +41,8 @@ static cfb_code put_texts(struct out *o, const cfb_str *texts, size_t n, size_t 
         o->embed_ns += cfb_now_ns() - begin_ns;
         o->n += m;
         if (rc == CFB_EENCODING)
-            cfb_err_add_context(err, "text %llu", (unsigned long long)first + at + (err ? err->offset : 0) + 1);
+            cfb_err_add_context(err, "%s: text %llu", strcmp(o->in, "-") == 0 ? "standard input" : o->in,
+                                (unsigned long long)first + at + (err ? err->offset : 0) + 1);
         if (rc == CFB_OK) rc = cfb_file_writer_write(o->file, o->vectors, m * dim * sizeof *o->vectors, err);
         if (rc != CFB_OK) return rc;
     }
@@ -133,7 +135,7 @@ static cfb_code print_summary(const struct out *o, cfb_err *err) {
 
 cfb_code cfb_cmd_embed(const cfb_config *c, cfb_err *err) {
     const char *in = c->args[0], *to = c->args[1];
-    struct out o = {.shard = {.index = (uint64_t)c->shard_index, .count = (uint64_t)c->shard_count}};
+    struct out o = {.in = in, .shard = {.index = (uint64_t)c->shard_index, .count = (uint64_t)c->shard_count}};
     char path[PATH_MAX], name[48];
     size_t n = 0;
     if (c->shard_count) {

@@ -191,8 +191,12 @@ cfb_code cfb_encoder_open(const char *dir, const cfb_encoder_opts *opts, cfb_enc
         return rc;
     }
     set_names(e, dir, token_hash);
-    cfb_log(CFB_LOG_INFO, "encoder %s; OpenBLAS %s (%s), %d threads, rows aligned to %zu", e->name, cfb_blas_threading(),
-            cfb_blas_core(), e->n_threads, embed_pass_align(e->pass));
+    if (e->precision == CFB_PRECISION_BF16)
+        cfb_log(CFB_LOG_INFO, "encoder %s; oneDNN, %d threads, rows aligned to %zu", e->name, e->n_threads,
+                embed_pass_align(e->pass));
+    else
+        cfb_log(CFB_LOG_INFO, "encoder %s; OpenBLAS %s (%s), %d threads, rows aligned to %zu", e->name, cfb_blas_threading(),
+                cfb_blas_core(), e->n_threads, embed_pass_align(e->pass));
     *out = e;
     return CFB_OK;
 }

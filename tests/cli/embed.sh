@@ -148,7 +148,7 @@ refused "no model there" 2 "no embedding model is there (no config.json); script
 refused "no model: nothing is asked" 1 "--metric tf" "$CFBENCH" run --suite datasets/sample --mock --metric bge --out "$T/run"
 if [ -e "$T/run" ]; then not_ok "a refused run leaves nothing" "$T/run is there"; else ok "a refused run leaves nothing"; fi
 printf 'ok\n\xff\n' >"$T/bad.txt"
-refused "a line that is not UTF-8" 2 "text 2: text is not valid UTF-8" "$CFBENCH" embed --embed-model "$T/model" "$T/bad.txt" "$T/bad.npy"
+refused "a line that is not UTF-8" 2 "bad.txt: text 2: text is not valid UTF-8" "$CFBENCH" embed --embed-model "$T/model" "$T/bad.txt" "$T/bad.npy"
 if [ -e "$T/bad.npy" ]; then not_ok "no half file" "bad.npy is there"; else ok "no half file"; fi
 # vectors from a server; ten models against the same references embed each reference once
 "$CFBENCH" mock --suite datasets/sample --mock-key made-up --mock-embed-dim 24 --mock-error-rate 0 --mock-faults 429:0.2 --port-file "$T/port" --quiet &
