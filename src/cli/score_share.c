@@ -48,6 +48,7 @@ struct cfb_share {
     /* rank 0, behind lock */
     pthread_mutex_t lock;
     struct portion *waiting; /* their turn has not come */
+    struct portion *spare;
     uint64_t n_merged;
     bool *has_ended;
     int n_ended;
@@ -64,14 +65,19 @@ static void nap(void) {
 
 /* ---- rank 0: what comes from the others ---- */
 
-static cfb_code keep_portion(cfb_share_t *x, uint64_t index, cfb_str data, cfb_err *err) {
-    struct portion *p = calloc(1, sizeof *p);
+/* Takes over what is in data, and leaves an old buffer in it. */
+static cfb_code keep_portion(cfb_share_t *x, uint64_t index, cfb_buf *data, cfb_err *err) {
+    struct portion *p = x->spare;
+    if (p) x->spare = p->next;
+    if (p == NULL && (p = calloc(1, sizeof *p)) != NULL) p->data = CFB_BUF_INIT(MESSAGE_MAX);
     if (p == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory");
+    cfb_buf old = p->data;
+    p->data = *data;
+    *data = old;
     p->index = index;
-    p->data = CFB_BUF_INIT(MESSAGE_MAX);
     p->next = x->waiting;
     x->waiting = p;
-    return cfb_buf_append_str(&p->data, data, err);
+    return CFB_OK;
 }
 
 static cfb_code take_ending(cfb_share_t *x, int from, cfb_str body, cfb_err *err) {
@@ -90,7 +96,8 @@ static cfb_code take_ending(cfb_share_t *x, int from, cfb_str body, cfb_err *err
     return cfb_buf_append(&x->packed, body.ptr + sizeof e, body.len - sizeof e, err);
 }
 
-static cfb_code take_message(cfb_share_t *x, int from, cfb_str m, cfb_err *err) {
+static cfb_code take_message(cfb_share_t *x, int from, cfb_buf *message, cfb_err *err) {
+    const cfb_str m = cfb_buf_str(message);
     struct head h;
     uint32_t kind;
     if (m.len < CFB_RANKS_HEADER) return cfb_err_set(err, CFB_EBUG, "rank %d sent too little", from);
@@ -101,7 +108,7 @@ static cfb_code take_message(cfb_share_t *x, int from, cfb_str m, cfb_err *err) 
     memcpy(&h, m.ptr, sizeof h);
     if (h.source != x->s->now || h.epoch != (uint64_t)x->epoch)
         return cfb_err_set(err, CFB_ECONFLICT, "rank %d is at another file: do all ranks see the same ones?", from);
-    if (kind == CFB_RANKS_PORTION) return keep_portion(x, h.index, m, err);
+    if (kind == CFB_RANKS_PORTION) return keep_portion(x, h.index, message, err);
     if (kind == CFB_RANKS_SHARED) return take_ending(x, from, (cfb_str){m.ptr + sizeof h, m.len - sizeof h}, err);
     return cfb_err_set(err, CFB_EBUG, "rank %d sent what nobody understands", from);
 }
@@ -118,8 +125,8 @@ static cfb_code merge(cfb_share_t *x, cfb_err *err) {
         }
         *at = p->next;
         rc = cfb_sink_add_portion(x->sink, (cfb_str){p->data.ptr + sizeof(struct head), p->data.len - sizeof(struct head)}, err);
-        cfb_buf_free(&p->data);
-        free(p);
+        p->next = x->spare;
+        x->spare = p;
         x->n_merged++;
         at = &x->waiting;
     }
@@ -134,7 +141,7 @@ static void drain(cfb_share_t *x, cfb_buf *m) {
         bool there = x->code == CFB_OK && !x->has_ended[from];
         while (there) {
             x->code = x->link->poll(from, m, &there, &x->err);
-            if (x->code == CFB_OK && there) x->code = take_message(x, from, cfb_buf_str(m), &x->err);
+            if (x->code == CFB_OK && there) x->code = take_message(x, from, m, &x->err);
             there = there && x->code == CFB_OK && !x->has_ended[from];
         }
     }
@@ -221,14 +228,19 @@ cfb_code cfb_share_new(cfb_scoring_t *s, cfb_target *only, cfb_scan_opts *o, cfb
     return CFB_OK;
 }
 
-void cfb_share_free(cfb_share_t *x) {
-    if (x == NULL) return;
-    while (x->waiting) {
-        struct portion *p = x->waiting;
-        x->waiting = p->next;
+static void free_portions(struct portion *p) {
+    while (p) {
+        struct portion *next = p->next;
         cfb_buf_free(&p->data);
         free(p);
+        p = next;
     }
+}
+
+void cfb_share_free(cfb_share_t *x) {
+    if (x == NULL) return;
+    free_portions(x->waiting);
+    free_portions(x->spare);
     cfb_buf_free(&x->message);
     cfb_buf_free(&x->packed);
     pthread_mutex_destroy(&x->lock);
@@ -271,7 +283,7 @@ cfb_code cfb_share_commit(cfb_share_t *x, uint64_t index, uint64_t first, const 
     x->n_portions++;
     if (x->link->rank > 0) return x->link->send(x->message.ptr, x->message.len, err);
     pthread_mutex_lock(&x->lock);
-    rc = keep_portion(x, index, cfb_buf_str(&x->message), err);
+    rc = keep_portion(x, index, &x->message, err);
     drain(x, &x->message);
     if (rc == CFB_OK && x->code != CFB_OK) {
         rc = x->code;

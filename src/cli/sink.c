@@ -1,6 +1,5 @@
 /* Scored rows of one task: row scores go to the export as they come; the summary, the histogram, and a few rows that people
  * will want to see are kept. */
-#include "cfbench/score_shard.h"
 #include "cfbench/text.h"
 #include "cli/cli.h"
 
@@ -443,6 +442,8 @@ size_t cfb_sink_scores(const cfb_sink_t *s, const int64_t **rows, const double *
 
 /* ---- portions: processes of one build, so structs travel as they are ---- */
 
+#define ROWS_AT_ONCE 64
+
 enum item { ITEM_ROWS, ITEM_BLOCK, ITEM_FIRST, ITEM_LABELS, ITEM_TOTALS, ITEM_WORST, ITEM_BEST };
 
 struct item_head {
@@ -479,21 +480,7 @@ static cfb_code put_item(cfb_buf *out, enum item what, const void *data, size_t 
     return rc == CFB_OK && len ? cfb_buf_append(out, data, len, err) : rc;
 }
 
-/* A part of a block, row by row: whoever has the other parts cannot add it up before. */
-static cfb_code put_rows(cfb_buf *out, uint64_t first, const cfb_score_row *rows, size_t n, cfb_err *err) {
-    unsigned char record[CFB_SCORE_SHARD_RECORD];
-    struct item_head h;
-    memset(&h, 0, sizeof h);
-    h.what = ITEM_ROWS;
-    h.len = n * sizeof record;
-    cfb_code rc = cfb_buf_append(out, &h, sizeof h, err);
-    for (size_t i = 0; i < n && rc == CFB_OK; i++) {
-        cfb_score_shard_pack(first + i, &rows[i], 0, record);
-        rc = cfb_buf_append(out, record, sizeof record, err);
-    }
-    return rc;
-}
-
+/* A part of a block goes row by row: whoever has the other parts cannot add it up before. */
 static cfb_code put_sums(cfb_buf *out, uint64_t first, const cfb_score_row *rows, size_t n, cfb_err *err) {
     cfb_code rc = CFB_OK;
     while (n > 0 && rc == CFB_OK) {
@@ -503,7 +490,7 @@ static cfb_code put_sums(cfb_buf *out, uint64_t first, const cfb_score_row *rows
             cfb_score_block_of(rows, &b);
             rc = put_item(out, ITEM_BLOCK, &b, sizeof b, err);
         } else {
-            rc = put_rows(out, first, rows, k, err);
+            rc = put_item(out, ITEM_ROWS, rows, k * sizeof *rows, err);
         }
         first += k;
         rows += k;
@@ -553,12 +540,15 @@ cfb_code cfb_sink_take_portion(cfb_sink_t *s, uint64_t first, const cfb_score_ro
 }
 
 static cfb_code add_rows_of(cfb_sink_t *s, cfb_str body, cfb_err *err) {
-    const unsigned char *p = (const unsigned char *)body.ptr;
-    for (size_t at = 0; at + CFB_SCORE_SHARD_RECORD <= body.len; at += CFB_SCORE_SHARD_RECORD) {
-        cfb_score_row row;
-        if (!cfb_score_shard_unpack(p + at, 0, &row)) return cfb_err_set(err, CFB_EBUG, "a row that nobody understands");
-        cfb_scorer_add_part(s->scorer, &row, 1);
-        s->n_taken++;
+    cfb_score_row rows[ROWS_AT_ONCE]; /* a message is not aligned */
+    if (body.len % sizeof *rows != 0) return cfb_err_set(err, CFB_EBUG, "rows that nobody understands");
+    while (body.len > 0) {
+        size_t n = body.len / sizeof *rows < ROWS_AT_ONCE ? body.len / sizeof *rows : ROWS_AT_ONCE;
+        memcpy(rows, body.ptr, n * sizeof *rows);
+        cfb_scorer_add_part(s->scorer, rows, n);
+        s->n_taken += n;
+        body.ptr += n * sizeof *rows;
+        body.len -= n * sizeof *rows;
     }
     return CFB_OK;
 }
