@@ -544,6 +544,7 @@ static cfb_code read_shared(struct file_job *j, cfb_scan_opts o, bool *done, cfb
     cfb_share_free(j->share);
     j->share = NULL;
     *done = rc == CFB_OK && !again;
+    if (*done) cfb_log(CFB_LOG_DEBUG, "%s: parts scored by several ranks", j->source->path);
     if (*done) return rc;
     *j = before;
     m->bytes_done = n[0];
