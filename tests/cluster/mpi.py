@@ -131,6 +131,43 @@ def section_share():
         assert one.returncode == two.returncode == 2 and message in two.stderr.decode(), (message, two.stderr[-600:])
 
 
+def cpu_s(pid):
+    """Processor time of a process so far."""
+    with contextlib.suppress(OSError, IndexError):
+        fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0
+
+
+def section_score_killed():
+    """Long texts, so that scoring takes seconds. Without --out the ranks share the file; with it rank 0 writes every row."""
+    text = "".join(chr(0x4E00 + i * i * 7 % 2999) for i in range(30000))
+    path = big_file("long.csv", 90, lambda i: f"{text[i:]},{text[::-1][i:]}\n", "response,output")
+    options = ("--task", "summary", "--metric", "edit", "-j", "1")
+    one = score(1, f"{T}/{KIND}-one", *options, path)
+    assert one.returncode == 0, one.stderr[-600:]
+    for victim, where in ((1, None), (0, f"{T}/{KIND}-killed")):
+        with check(f"{KIND}: score, rank {victim} killed in the middle{' with --out' if where else ''}: a clear end, and the whole when it is run again"):
+            rest = [*options, *(("--out", where) if where else ()), path]
+            command = [*MPIRUN, "-n", "2", CFBENCH, "score", "--suite", SUITE, "--progress", "off", "--color", "never", *rest]
+            with open(f"{T}/{KIND}.out", "wb") as out, open(f"{T}/{KIND}.err", "wb") as err:
+                p = subprocess.Popen(command, stdout=out, stderr=err)
+                processes.append(p)
+                wait_until(lambda: cpu_s(pids_of(path).get(victim, 0)) > 0.6 or p.poll() is not None)
+                os.kill(pids_of(path)[victim], signal.SIGKILL)
+                code = p.wait(60)
+            wait_until(lambda: not pids_of(path), 20)
+            said_out = open(f"{T}/{KIND}.out", "rb").read()  # where MPICH's mpirun says it
+            assert code != 0 and (said() or said_out), (code, said())
+            assert one.stdout.splitlines()[0] not in said_out, "a table of some rows"
+            assert not where or not os.path.exists(f"{where}/scores.json"), os.listdir(where)
+            again = subprocess.run(command, capture_output=True, timeout=100)
+            assert again.returncode == 0 and again.stdout == one.stdout, (again.returncode, again.stderr[-600:])
+            if where:
+                d = subprocess.run(["diff", "-r", "-x", "*.tmp.*", f"{T}/{KIND}-one", where], capture_output=True, text=True)
+                assert d.returncode == 0, d.stdout[-400:]
+
+
 def tries(what, n=3):
     for left in reversed(range(n)):
         try: return what()
