@@ -129,7 +129,8 @@ cfb_code cfb_cli_interval(const double *x, const uint64_t *cluster, size_t n, co
 
 /* More rows than are kept: Student's t from sums over all rows. */
 static void from_sums(const cfb_row_scores *t, double mean, double confidence, cfb_report_interval *out) {
-    double n = (double)t->n_all, off = t->sum / n, variance = (t->squares - n * off * off) / (n - 1);
+    double n = (double)t->n_all, off = cfb_exact_value(t->sum) / n;
+    double variance = (cfb_exact_value(t->squares) - n * off * off) / (n - 1);
     out->se = sqrt(fmax(0, variance) / n);
     double half = cfb_stats_t_quantile(0.5 + 0.5 * confidence, n - 1) * out->se;
     out->lo = fmax(t->negative ? -1 : 0, mean - half);
