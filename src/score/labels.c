@@ -7,43 +7,6 @@
 /* A table that one strange block made larger than this is not kept for the next one. */
 #define KEEP_LABELS ((size_t)1 << 16)
 
-static inline uint64_t load8(const char *p) {
-    uint64_t v;
-    memcpy(&v, p, 8);
-    return v;
-}
-
-static inline uint64_t load4(const char *p) {
-    uint32_t v;
-    memcpy(&v, p, 4);
-    return v;
-}
-
-/* First and last bytes overlap for 5..7 and 9..15, which does no harm: with the length they determine the string. The byte
- * order of the machine changes the hash, and the hash changes nothing that is reported. */
-static inline label_key make_key(cfb_str s) {
-    label_key k = {0, 0, 0, s.ptr, (uint32_t)s.len};
-    if (s.len >= 8) {
-        k.head = load8(s.ptr);
-        k.tail = load8(s.ptr + s.len - 8);
-    } else if (s.len >= 4) {
-        k.head = load4(s.ptr);
-        k.tail = load4(s.ptr + s.len - 4);
-    } else if (s.len > 0) {
-        k.head = (unsigned char)s.ptr[0];
-        k.tail = (uint64_t)(unsigned char)s.ptr[s.len / 2] << 8 | (unsigned char)s.ptr[s.len - 1];
-    }
-    uint64_t h = (k.head ^ s.len) * UINT64_C(0x9E3779B97F4A7C15);
-    for (size_t i = 8; i + 8 < s.len; i += 8) h = ((h ^ (h >> 32)) + load8(s.ptr + i)) * UINT64_C(0xD6E8FEB86659FD93);
-    h = (h ^ (h >> 32) ^ k.tail) * UINT64_C(0xD6E8FEB86659FD93);
-    k.hash = (h ^ (h >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
-    return k;
-}
-
-static inline bool key_eq(const label_key *a, const label_key *b) {
-    return a->head == b->head && a->tail == b->tail && a->len == b->len && (a->len <= 16 || memcmp(a->ptr, b->ptr, a->len) == 0);
-}
-
 static inline uint32_t key_tag(const label_key *k) { return (uint32_t)(k->hash >> 32); }
 
 /* The slot of k: the one that holds it, or the free one where it belongs. */
@@ -52,7 +15,7 @@ static inline size_t find_slot(const label_table *t, const label_key *k) {
     for (;; i = (i + 1) & (t->n_slots - 1)) {
         label_slot s = t->slots[i];
         if (s.id_plus_1 == 0) return i;
-        if (s.tag == key_tag(k) && key_eq(&t->labels[s.id_plus_1 - 1].key, k)) return i;
+        if (s.tag == key_tag(k) && label_key_eq(&t->labels[s.id_plus_1 - 1].key, k)) return i;
     }
 }
 
@@ -94,24 +57,28 @@ static bool grow_slots(label_table *t) {
 }
 
 uint32_t label_table_intern(label_table *t, cfb_str text) {
-    label_key k = make_key(text);
-    size_t i = find_slot(t, &k);
+    label_key k = label_key_of(text);
+    return label_table_intern_key(t, &k);
+}
+
+uint32_t label_table_intern_key(label_table *t, const label_key *k) {
+    size_t i = find_slot(t, k);
     if (t->slots[i].id_plus_1 != 0) return t->slots[i].id_plus_1 - 1;
     if (2 * (t->n + 1) > t->n_slots) {
         if (!grow_slots(t)) return LABEL_NONE;
-        i = find_slot(t, &k);
+        i = find_slot(t, k);
     }
     if (!reserve_labels(t, t->n + 1)) return LABEL_NONE;
     cfb_str kept;
-    if (cfb_arena_dup(t->keys, text, &kept, NULL) != CFB_OK) return LABEL_NONE;
+    if (cfb_arena_dup(t->keys, (cfb_str){k->ptr, k->len}, &kept, NULL) != CFB_OK) return LABEL_NONE;
     uint32_t id = (uint32_t)t->n++;
     label *l = &t->labels[id];
-    *l = (label){.key = k, .next = LABEL_NONE};
+    *l = (label){.key = *k, .next = LABEL_NONE};
     l->key.ptr = kept.ptr;
     t->counts[id] = (label_count){.bit = LABEL_NONE};
-    t->slots[i] = (label_slot){key_tag(&k), id + 1};
+    t->slots[i] = (label_slot){key_tag(k), id + 1};
     if (id != LABEL_EMPTY) { /* the empty label is not in the per-label table */
-        uint32_t *chain = &t->chain[k.hash >> 60];
+        uint32_t *chain = &t->chain[k->hash >> 60];
         l->next = *chain;
         *chain = id;
     }
@@ -119,7 +86,7 @@ uint32_t label_table_intern(label_table *t, cfb_str text) {
 }
 
 uint32_t label_table_find(const label_table *t, cfb_str text) {
-    label_key k = make_key(text);
+    label_key k = label_key_of(text);
     uint32_t id_plus_1 = t->slots[find_slot(t, &k)].id_plus_1;
     return id_plus_1 ? id_plus_1 - 1 : LABEL_NONE;
 }
@@ -168,7 +135,7 @@ static size_t find_total(const label_shard *s, const label_key *k) {
     size_t i = k->hash & (s->n_slots - 1);
     for (; s->slots[i] != 0; i = (i + 1) & (s->n_slots - 1)) {
         const label_total *t = &s->totals[s->slots[i] - 1];
-        if (t->key.hash == k->hash && key_eq(&t->key, k)) break;
+        if (t->key.hash == k->hash && label_key_eq(&t->key, k)) break;
     }
     return i;
 }
@@ -268,8 +235,8 @@ static inline uint64_t text_hash(cfb_str s) {
         memcpy(&v, s.ptr, s.len);
         h = mix(h, v);
     } else {
-        for (size_t i = 0; i + 8 <= s.len; i += 8) h = mix(h, load8(s.ptr + i));
-        h = mix(h, load8(s.ptr + s.len - 8));
+        for (size_t i = 0; i + 8 <= s.len; i += 8) h = mix(h, cfb_load8(s.ptr + i));
+        h = mix(h, cfb_load8(s.ptr + s.len - 8));
     }
     return h * UINT64_C(0xD6E8FEB86659FD93);
 }

@@ -5,6 +5,8 @@
 
 #include "cfbench/base.h"
 
+#include <string.h>
+
 #define LABEL_NONE UINT32_MAX
 #define LABEL_EMPTY 0u /* every table holds the empty label under this id */
 #define LABEL_SHARDS 16
@@ -15,6 +17,43 @@ typedef struct label_key {
     const char *ptr;
     uint32_t len;
 } label_key;
+
+static inline uint64_t cfb_load8(const char *p) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+static inline uint64_t cfb_load4(const char *p) {
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return v;
+}
+
+/* First and last bytes overlap for 5..7 and 9..15, which does no harm: with the length they determine the string. The byte
+ * order of the machine changes the hash, and the hash changes nothing that is reported. */
+static inline label_key label_key_of(cfb_str s) {
+    label_key k = {0, 0, 0, s.ptr, (uint32_t)s.len};
+    if (s.len >= 8) {
+        k.head = cfb_load8(s.ptr);
+        k.tail = cfb_load8(s.ptr + s.len - 8);
+    } else if (s.len >= 4) {
+        k.head = cfb_load4(s.ptr);
+        k.tail = cfb_load4(s.ptr + s.len - 4);
+    } else if (s.len > 0) {
+        k.head = (unsigned char)s.ptr[0];
+        k.tail = (uint64_t)(unsigned char)s.ptr[s.len / 2] << 8 | (unsigned char)s.ptr[s.len - 1];
+    }
+    uint64_t h = (k.head ^ s.len) * UINT64_C(0x9E3779B97F4A7C15);
+    for (size_t i = 8; i + 8 < s.len; i += 8) h = ((h ^ (h >> 32)) + cfb_load8(s.ptr + i)) * UINT64_C(0xD6E8FEB86659FD93);
+    h = (h ^ (h >> 32) ^ k.tail) * UINT64_C(0xD6E8FEB86659FD93);
+    k.hash = (h ^ (h >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
+    return k;
+}
+
+static inline bool label_key_eq(const label_key *a, const label_key *b) {
+    return a->head == b->head && a->tail == b->tail && a->len == b->len && (a->len <= 16 || memcmp(a->ptr, b->ptr, a->len) == 0);
+}
 
 typedef struct label {
     label_key key;
@@ -50,6 +89,7 @@ CFB_MUST_CHECK bool label_table_reset(label_table *t, const label_table *start);
 void label_table_free(label_table *t);
 /* Id of a label, new or known; LABEL_NONE without memory. text.len < UINT32_MAX. May move t->labels. */
 uint32_t label_table_intern(label_table *t, cfb_str text);
+uint32_t label_table_intern_key(label_table *t, const label_key *k);
 /* Id of a known label, or LABEL_NONE. */
 uint32_t label_table_find(const label_table *t, cfb_str text);
 
