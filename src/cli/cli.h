@@ -203,10 +203,14 @@ typedef struct cfb_row_key {
     cfb_row_state state;
 } cfb_row_key;
 
-/* Sums of scores that do not depend on the order of the rows: in units of 2^-52, each score cut to whole ones. |score| < 2^11. */
+/* Sums of scores that do not depend on the order of the rows: in units of 2^-52, each score cut to whole ones. Scores beyond
+ * 2^40, which a strange baseline can make, count as 2^40; what is no number counts as 0. */
 __extension__ typedef __int128 cfb_exact_sum;
 #define CFB_EXACT_UNITS 4503599627370496.0
-static inline cfb_exact_sum cfb_exact(double score) { return (int64_t)(score * CFB_EXACT_UNITS); }
+cfb_exact_sum cfb_exact_large(double score);
+static inline cfb_exact_sum cfb_exact(double score) {
+    return score > -1024 && score < 1024 ? (int64_t)(score * CFB_EXACT_UNITS) : cfb_exact_large(score);
+}
 static inline double cfb_exact_value(cfb_exact_sum s) { return (double)s / CFB_EXACT_UNITS; }
 
 typedef struct cfb_row_scores {

@@ -37,6 +37,12 @@ static cfb_code reserve(cfb_row_scores *t, cfb_err *err) {
     return CFB_OK;
 }
 
+cfb_exact_sum cfb_exact_large(double score) {
+    const double most = 0x1p40;
+    if (isnan(score)) return 0;
+    return (cfb_exact_sum)((score < -most ? -most : score > most ? most : score) * CFB_EXACT_UNITS);
+}
+
 cfb_code cfb_row_scores_keep(cfb_row_scores *t, const cfb_sink_row *r, double score, cfb_err *err) {
     if (t->n >= t->max) return CFB_OK;
     cfb_code rc = t->n == t->cap ? reserve(t, err) : CFB_OK;
