@@ -56,8 +56,8 @@ cfb_code cfb_cli_place(cfb_config *c, cfb_err *err) {
     cfb_shard shard;
     char name[48], path[PATH_MAX];
     cfb_str copy;
-    bool asks = c->command == CFB_CMD_RUN || c->command == CFB_CMD_GENERATE;
-    if (!asks && c->command != CFB_CMD_SCORE && c->command != CFB_CMD_EMBED) return CFB_OK;
+    bool asks = c->command == CFB_CMD_RUN || c->command == CFB_CMD_GENERATE, plans = c->command == CFB_CMD_DOCTOR;
+    if (!asks && !plans && c->command != CFB_CMD_SCORE && c->command != CFB_CMD_EMBED) return CFB_OK;
     cfb_jobenv_read(&env);
     if (asks) settle_job(c, &env);
     if (c->rank > 0 && asks) return scratch_run(c, err);
@@ -65,7 +65,7 @@ cfb_code cfb_cli_place(cfb_config *c, cfb_err *err) {
         return cfb_err_set(err, CFB_EUSAGE, "--shard: the ranks of a job over MPI share the rows by themselves");
     if (c->shard == NULL) return CFB_OK;
     cfb_code rc = cfb_shard_parse(c->shard, &env, &shard, err);
-    if (rc == CFB_OK && c->command == CFB_CMD_EMBED) { /* it names its file itself */
+    if (rc == CFB_OK && (c->command == CFB_CMD_EMBED || plans)) { /* it names its file itself; it writes nothing */
         c->shard_index = shard.index;
         c->shard_count = shard.count;
         return CFB_OK;

@@ -17,6 +17,7 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--mb", type=int, default=300)
 parser.add_argument("--reps", type=int, default=5)
 parser.add_argument("--mpirun", default="mpirun.openmpi --oversubscribe --bind-to none")
+parser.add_argument("--jsonl", action="store_true", help="JSON Lines instead of CSV")
 parser.add_argument("--metrics", default="f1,tf,rougeL,edit")
 args = parser.parse_args()
 os.environ |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -36,9 +37,10 @@ def make(path, kind, mb):
         a = rnd.choices(chars, k=rnd.randrange(200, 500))
         rows.append(("".join(a), "".join(c if rnd.random() < 0.5 else rnd.choice(chars) for c in a)))
     with open(path, "w", encoding="utf-8") as f:
-        f.write("input,response,output\n")
+        line = '{{"input":"in {}","response":"{}","output":"{}"}}\n' if args.jsonl else '"in {}","{}","{}"\n'
+        if not args.jsonl: f.write("input,response,output\n")
         while f.tell() < mb << 20:
-            f.write("".join(f'"in {rnd.random()}","{a}","{b}"\n' for a, b in rnd.choices(rows, k=2000)))
+            f.write("".join(line.format(rnd.random(), a, b) for a, b in rnd.choices(rows, k=2000)))
 
 
 def score(ranks, threads, metric, path):
@@ -52,12 +54,12 @@ def score(ranks, threads, metric, path):
 
 folder = tempfile.mkdtemp(prefix="cfbench-ranks-")
 try:
-    files = {kind: f"{folder}/{kind}.csv" for kind in ("sector", "summary")}
+    files = {kind: f"{folder}/{kind}.{'jsonl' if args.jsonl else 'csv'}" for kind in ("sector", "summary")}
     for kind, path in files.items():
         make(path, kind, args.mb)
     print(f"Scoring over ranks and over threads, {cores} cores, files of {args.mb} MB in the page cache, medians of {args.reps}:\n")
-    print(f"| metric | rows/s, 1 thread | {cores} threads | {cores} ranks | speed-up over threads | over ranks | MPI's own start and end |")
-    print("|---|---|---|---|---|---|---|")
+    print(f"| metric | rows/s, 1 thread | {cores} threads | {cores} ranks | speed-up over threads | over ranks | ranks / threads | MPI's own start and end |")
+    print("|---|---|---|---|---|---|---|---|")
     for metric in args.metrics.split(","):
         path = files["sector" if metric == "f1" else "summary"]
         ways = {"one": (1, 1), "threads": (1, cores), "ranks": (cores, 1)}
@@ -73,6 +75,6 @@ try:
         if len(seen) != 1:
             raise Different(f"{metric}: ranks and threads give other scores")
         one, threads, ranks = (float(took[w]) for w in ways)
-        print(f"| {metric} | {rows / one:,.0f} | {rows / threads:,.0f} | {rows / ranks:,.0f} | {one / threads:.2f} | {one / ranks:.2f} | {float(start):.2f} s |", flush=True)
+        print(f"| {metric} | {rows / one:,.0f} | {rows / threads:,.0f} | {rows / ranks:,.0f} | {one / threads:.2f} | {one / ranks:.2f} | {threads / ranks:.2f} | {float(start):.2f} s |", flush=True)
 finally:
     shutil.rmtree(folder)

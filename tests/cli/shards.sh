@@ -37,6 +37,10 @@ check "merge in another order gives the same scores" run merge --seed 5 "$T/merg
 check "the same, compared" same_scores "$T/merged" "$T/merged2"
 
 for i in 0 1 2 3 4 5 6 7; do "$CFBENCH" run --suite "$T/suite" --mock --dry-run --json --shard $i/8 --out "$T/planned" >"$T/plan-$i"; wc -l <"$T/eight-$i.log"; done >"$T/asked"
+for i in 0 3; do
+    "$CFBENCH" doctor --suite "$T/suite" --mock --shard $i/8 >"$T/doctor-$i" 2>/dev/null
+    check "doctor plans the calls of shard $i alone" grep -q "^ *$(wc -l <"$T/eight-$i.log") calls in " "$T/doctor-$i"
+done
 check "--dry-run plans each shard's own rows" python3 -c "
 import json, sys
 plans = [json.load(open(p, encoding='utf-8'))['plan'] for p in sys.argv[2:]]

@@ -142,7 +142,7 @@ def cpu_s(pid):
 def section_score_killed():
     """Long texts, so that scoring takes seconds. Without --out the ranks share the file; with it rank 0 writes every row."""
     text = "".join(chr(0x4E00 + i * i * 7 % 2999) for i in range(30000))
-    path = big_file("long.csv", 90, lambda i: f"{text[i:]},{text[::-1][i:]}\n", "response,output")
+    path = big_file("long.csv", 120, lambda i: f"{text[i:]},{text[::-1][i:]}\n", "response,output")
     options = ("--task", "summary", "--metric", "edit", "-j", "1")
     one = score(1, f"{T}/{KIND}-one", *options, path)
     assert one.returncode == 0, one.stderr[-600:]
@@ -153,7 +153,7 @@ def section_score_killed():
             with open(f"{T}/{KIND}.out", "wb") as out, open(f"{T}/{KIND}.err", "wb") as err:
                 p = subprocess.Popen(command, stdout=out, stderr=err)
                 processes.append(p)
-                wait_until(lambda: cpu_s(pids_of(path).get(victim, 0)) > 0.6 or p.poll() is not None)
+                wait_until(lambda: cpu_s(pids_of(path).get(victim, 0)) > 0.4 or p.poll() is not None)
                 os.kill(pids_of(path)[victim], signal.SIGKILL)
                 code = p.wait(60)
             wait_until(lambda: not pids_of(path), 20)

@@ -1,5 +1,4 @@
 # Several ranks over MPI, with each MPI that is there: the same bytes as one process, one rate for all, a killed rank.
-# alone
 . "$(dirname "$0")/../lib.sh"
 make_suite 1500 || exit 1
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

@@ -1,5 +1,4 @@
 # A real Slurm of four pretend nodes: an array of shards and its merge, preemption, the end of a job's time, a server in the job.
-# alone
 . "$(dirname "$0")/../lib.sh"
 . tests/cluster/slurm_up.bash
 down() { slurm_down; finish; }

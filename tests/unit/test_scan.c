@@ -3,6 +3,8 @@
 
 #include "cfbench/scan.h"
 
+#include <pthread.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static const char *const simd_names[] = {"avx512", "avx2", "neon", "portable"};
@@ -233,10 +235,157 @@ static void bad_rows(void **state) {
     }
 }
 
+/* ---- several processes that share a file: here threads, each with a scan of its own ---- */
+
+#define MOST_PARTS 512
+
+struct board {
+    pthread_mutex_t lock;
+    uint64_t next, known;
+    cfb_scan_place at;
+    bool gave_up;
+    const char *path;
+    cfb_buf parts[MOST_PARTS];
+    cfb_code code;
+};
+
+struct sharer {
+    struct board *board;
+    struct slot_text *slots;
+};
+
+static bool board_take(void *ctx, uint64_t *index) {
+    struct board *b = ctx;
+    pthread_mutex_lock(&b->lock);
+    *index = b->next++;
+    bool go = !b->gave_up;
+    pthread_mutex_unlock(&b->lock);
+    return go;
+}
+
+static bool board_await(void *ctx, uint64_t index, cfb_scan_place *at) {
+    struct board *b = ctx;
+    for (;;) {
+        pthread_mutex_lock(&b->lock);
+        bool there = b->known == index, over = b->gave_up;
+        *at = b->at;
+        pthread_mutex_unlock(&b->lock);
+        if (there || over) return !over;
+        usleep(20);
+    }
+}
+
+static void board_tell(void *ctx, uint64_t index, const cfb_scan_place *at) {
+    struct board *b = ctx;
+    pthread_mutex_lock(&b->lock);
+    b->known = index;
+    b->at = *at;
+    pthread_mutex_unlock(&b->lock);
+}
+
+static void board_give_up(void *ctx) {
+    struct board *b = ctx;
+    pthread_mutex_lock(&b->lock);
+    b->gave_up = true;
+    pthread_mutex_unlock(&b->lock);
+}
+
+static cfb_code share_commit(void *ctx, const cfb_scan_part *p, cfb_err *err) {
+    struct sharer *s = ctx;
+    if (p->index >= MOST_PARTS) return cfb_err_set(err, CFB_EBUG, "too many parts for this test");
+    return cfb_buf_append_str(&s->board->parts[p->index], cfb_buf_str(&s->slots[p->slot].text), err);
+}
+
+static cfb_code share_work(void *ctx, const cfb_scan_part *p, int worker, cfb_err *err) {
+    struct sharer *s = ctx;
+    struct drain d = {s->slots, NULL, true};
+    return drain_work(&d, p, worker, err);
+}
+
+static void *share(void *arg) {
+    struct board *b = arg;
+    const cfb_scan_team team = {b, board_take, board_await, board_tell, board_give_up};
+    const cfb_scan_column columns[] = {{"a", true, false}, {"c", false, false}};
+    cfb_scan_opts o = CFB_SCAN_OPTS_INIT;
+    cfb_err err = CFB_ERR_INIT;
+    cfb_scan_t *scan = NULL;
+    o.columns = columns;
+    o.n_columns = 2;
+    o.part_bytes = 4096;
+    o.n_threads = 2;
+    o.team = &team;
+    struct sharer s = {b, NULL};
+    cfb_code rc = cfb_scan_open(b->path, &o, &scan, &err);
+    if (rc == CFB_OK && !cfb_scan_is_shared(scan)) rc = CFB_EBUG;
+    if (rc == CFB_OK && (s.slots = calloc(cfb_scan_n_slots(scan), sizeof *s.slots)) == NULL) rc = CFB_ENOMEM;
+    if (rc == CFB_OK) rc = cfb_scan_run(scan, &(cfb_scan_job){&s, share_work, share_commit}, &err);
+    for (size_t i = 0; s.slots && i < cfb_scan_n_slots(scan); i++) cfb_buf_free(&s.slots[i].text);
+    free(s.slots);
+    cfb_scan_close(scan);
+    pthread_mutex_lock(&b->lock);
+    if (rc != CFB_OK) b->code = rc;
+    pthread_mutex_unlock(&b->lock);
+    return NULL;
+}
+
+/* n processes. Their rows, in the order of the parts, or the code of one that failed. */
+static cfb_code share_file(const char *path, size_t n, cfb_buf *out) {
+    struct board *b = calloc(1, sizeof *b);
+    pthread_t threads[4];
+    assert_non_null(b);
+    pthread_mutex_init(&b->lock, NULL);
+    b->path = path;
+    for (size_t i = 0; i < n; i++) assert_int_equal(pthread_create(&threads[i], NULL, share, b), 0);
+    for (size_t i = 0; i < n; i++) pthread_join(threads[i], NULL);
+    for (size_t i = 0; i < MOST_PARTS; i++) {
+        if (b->parts[i].len) td_put(out, b->parts[i].ptr, b->parts[i].len);
+        cfb_buf_free(&b->parts[i]);
+    }
+    cfb_code rc = b->code;
+    pthread_mutex_destroy(&b->lock);
+    free(b);
+    return rc;
+}
+
+static void put_file(const char *path, const cfb_buf *b) {
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(b->ptr, 1, b->len, f), b->len);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void shared_files(void **state) {
+    (void)state;
+    char path[] = "/tmp/cfbench-scan-XXXXXX.csv";
+    int fd = mkstemps(path, 4);
+    assert_true(fd >= 0);
+    close(fd);
+    for (uint64_t seed = 1; seed < 5; seed++) {
+        cfb_buf b = CFB_BUF_INIT(0);
+        make_csv(&b, seed, 9000, seed % 2 == 0); /* some hundred parts */
+        put_file(path, &b);
+        cfb_buf want = reader_text("a.csv", b.ptr, b.len, "a,?c");
+        for (size_t n = 1; n <= 4; n++) {
+            cfb_buf got = CFB_BUF_INIT(0);
+            cfb_code rc = share_file(path, n, &got);
+            if (error_of(&want)) {
+                assert_int_not_equal(rc, CFB_OK);
+            } else {
+                assert_int_equal(rc, CFB_OK);
+                assert_string_equal(got.ptr, want.ptr);
+            }
+            cfb_buf_free(&got);
+        }
+        cfb_buf_free(&want);
+        cfb_buf_free(&b);
+    }
+    unlink(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(csv_cases),   cmocka_unit_test(jsonl_cases), cmocka_unit_test(json_list),
-        cmocka_unit_test(random_rows), cmocka_unit_test(bad_rows),
+        cmocka_unit_test(random_rows), cmocka_unit_test(bad_rows),    cmocka_unit_test(shared_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
