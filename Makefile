@@ -106,7 +106,7 @@ serial:
 ## fuzz: every parser for FUZZ_SECONDS (10) each, with clang's libFuzzer
 fuzz:
 	@scripts/fuzz.sh
-## bench: the benchmarks, both sides in one run
+## bench: the benchmarks, both sides in one run (one part alone, or into the page: scripts/bench.sh --only PART --write)
 bench: $(TOOLS) all
 	@BUILD=$(BUILD) scripts/bench.sh
 ## cover: line coverage of the tests (gcov)

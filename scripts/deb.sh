@@ -16,6 +16,10 @@ find "$doc/docs" -name '*.md' -size +4k -exec gzip -9n {} +
 gzip -9n "$root"/usr/share/man/man1/*.1
 strip --strip-unneeded --remove-section=.comment --remove-section=.note "$root/usr/bin/cfbench" "$root"/usr/lib/libcfbench.so.*.*.*
 strip --strip-debug "$root/usr/lib/libcfbench.a"
+# Debian's zsh looks for the completions of packages in a folder of its own.
+install -d "$root/usr/share/zsh/vendor-completions"
+mv "$root"/usr/share/zsh/site-functions/_cfbench "$root/usr/share/zsh/vendor-completions/"
+rmdir "$root/usr/share/zsh/site-functions"
 # Debian keeps libraries in a folder for each machine type.
 triplet=$(gcc -print-multiarch 2>/dev/null || true)
 if [ -n "$triplet" ]; then

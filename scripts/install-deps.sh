@@ -10,7 +10,7 @@ usage() {
     cat <<'EOF'
 usage: scripts/install-deps.sh [--check] [--ci] [--cluster]
   --check  only say what is missing; exit 1 if anything is
-  --ci     also what the CI gates need: clang with OpenMP and sanitizers, llvm, oneDNN, AArch64's gcc and qemu
+  --ci     also what the CI gates need: clang with OpenMP and sanitizers, llvm, oneDNN, AArch64's gcc and qemu, zsh, fish
   --cluster  also what make test-cluster needs: Slurm, munge, Open MPI, MPICH
 CC, CPPFLAGS, CFLAGS, LDFLAGS and PKG_CONFIG are respected.
 EOF
@@ -52,6 +52,8 @@ gcc-sanitizers|gcc libc6-dev|libasan libubsan||
 llvm-symbolizer|llvm|llvm||
 arm|gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user|||
 dnnl|libdnnl-dev|onednn-devel||
+zsh|zsh|zsh||
+fish|fish|fish||
 slurm|slurm-wlm|slurm-slurmctld slurm-slurmd||
 munge|munge|munge||
 openmpi|libopenmpi-dev openmpi-bin|openmpi-devel||
@@ -160,6 +162,7 @@ find_missing_ci() {
     printf '#include <oneapi/dnnl/dnnl.h>\nint main(void) { return dnnl_version() == 0; }\n' >"$work/t.c"
     libs=-ldnnl
     links gcc || missing="$missing dnnl"
+    for c in zsh fish; do have $c || missing="$missing $c"; done # they read their completions
     # tests/arm.sh; elsewhere it is skipped.
     if have apt-get && [ "$(uname -m)" = x86_64 ]; then
         { have aarch64-linux-gnu-gcc && have qemu-aarch64; } || missing="$missing arm"

@@ -69,7 +69,7 @@ if command -v dpkg-deb >/dev/null && [ -d /var/lib/dpkg/info ]; then
     if [ "$(id -u)" = 0 ]; then
         check "deb: installs, with all that it depends on" dpkg --instdir="$T/root" --admindir="$T/admin" --force-not-root --log=/dev/null --no-triggers -i "$deb"
         check "deb: runs" sh -c "cd '$T' && CFBENCH_SUITE_PATH='$T/root/usr/share/cfbench/suites' '$T/root/usr/bin/cfbench' run --suite sample --mock --limit 1 --quiet --out '$T/debout'"
-        check "deb: man pages, completions, library, headers, pkg-config" sh -c "test -s '$T/root/usr/share/man/man1/cfbench-run.1.gz' -a -s '$T/root/usr/share/bash-completion/completions/cfbench' -a -s '$T/root/usr/include/cfbench/base.h' && ls '$T'/root/usr/lib/*/pkgconfig/cfbench.pc '$T'/root/usr/lib/*/libcfbench.so.0"
+        check "deb: man pages, completions, library, headers, pkg-config" sh -c "test -s '$T/root/usr/share/man/man1/cfbench-run.1.gz' -a -s '$T/root/usr/share/bash-completion/completions/cfbench' -a -s '$T/root/usr/share/zsh/vendor-completions/_cfbench' -a -s '$T/root/usr/include/cfbench/base.h' && ls '$T'/root/usr/lib/*/pkgconfig/cfbench.pc '$T'/root/usr/lib/*/libcfbench.so.0"
         check "deb: is removed without a trace" sh -c "dpkg --instdir='$T/root' --admindir='$T/admin' --force-not-root --log=/dev/null --no-triggers -P cfbench && [ -z \"\$(find '$T/root' -type f -o -type l)\" ]"
     else
         skip "deb: installs" "not root"
@@ -82,6 +82,25 @@ if command -v dpkg-deb >/dev/null && [ -d /var/lib/dpkg/info ]; then
 else
     skip "deb" "no dpkg here"
 fi
-check "the Spack recipe is Python" python3 -c 'import ast; ast.parse(open("packaging/spack/packages/cfbench/package.py").read())'
+# The Spack recipe: every library that the Makefile asks pkg-config for, and each of its switches.
+check "the Spack recipe goes with the Makefile" python3 - <<'E3'
+import ast, re
+make = open("Makefile").read()
+calls = [n for n in ast.walk(ast.parse(open("packaging/spack/packages/cfbench/package.py").read())) if isinstance(n, ast.Call)]
+of = lambda name: [c.args[0].value for c in calls if getattr(c.func, "id", "") == name]
+depends = {re.split(r"[@ ~+]", d)[0] for d in of("depends_on")}
+spack = {"libcurl": "curl", "libssl": "openssl", "libcrypto": "openssl", "libcjson": "cjson", "sqlite3": "sqlite", "libutf8proc": "utf8proc", "zlib": "zlib-api",
+         "libzstd": "zstd", "liblz4": "lz4"}
+wanted = {spack[m] for m in re.search(r"^PKGS := (.*)", make, re.M).group(1).split()} | {"openblas", "mpi", "onednn", "c", "gmake", "pkgconfig"}
+assert depends == wanted, depends ^ wanted
+assert set(of("variant")) == {"openmp", "mpi", "onednn"}, of("variant")
+text = open("packaging/spack/packages/cfbench/package.py").read()
+for switch in "SERIAL=1", "MPI=1", "DNNL=1":
+    assert switch in text and switch in make.split("\n")[1], switch
+assert of("version") == [re.search(r"^VERSION := (.*)", make, re.M).group(1)]
+for goal in re.findall(r'make\("(\w+)"(?:, "(\w+)")?', text):
+    for g in filter(None, goal):
+        assert re.search(rf"^{g}:", make, re.M), g
+E3
 check "the Apptainer definition has its parts" sh -c 'for p in Bootstrap From %files %post %runscript %test; do grep -q "^$p" packaging/cfbench.def || exit 1; done'
 exit $bad

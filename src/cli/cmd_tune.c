@@ -1,4 +1,4 @@
-/* cfbench tune score|embed|client|all: the fastest settings for this machine, this data and this server. */
+/* cfbench tune score|embed|client|rate|all: the fastest settings for this machine, this data and this server. */
 #include "cli/asking.h"
 #include "cli/tune.h"
 
@@ -66,10 +66,11 @@ static cfb_code count_tasks(tune_sweep *s, cfb_err *err) {
 }
 
 /* Without --model: a mock server in this process, which has the latency of --mock-latency. */
-static cfb_code tune_client(tune_sweep *s, double budget_s, cfb_err *err) {
+static cfb_code tune_client(tune_sweep *s, tune_kind kind, double budget_s, cfb_err *err) {
     cfb_code rc = CFB_OK;
     size_t rows = s->c->in_flight > CLIENT_ROWS / 8 ? (size_t)s->c->in_flight * 8 : CLIENT_ROWS;
-    s->kind = TUNE_CLIENT;
+    if (kind == TUNE_RATE) rows = MOST_ROWS / 2;
+    s->kind = kind;
     if (s->c->model != NULL && !s->c->mock) {
         s->url = s->c->base_url;
         s->suite = s->c->suite;
@@ -82,7 +83,7 @@ static cfb_code tune_client(tune_sweep *s, double budget_s, cfb_err *err) {
         if (rc == CFB_OK) rc = cfb_cli_start_mock(&c, &s->mock, err);
         if (rc == CFB_OK) snprintf(s->mock_url, sizeof s->mock_url, "http://127.0.0.1:%d/v1", cfb_mock_port(s->mock));
     }
-    if (rc == CFB_OK) rc = search(s, budget_s, err);
+    if (rc == CFB_OK) rc = kind == TUNE_RATE ? tune_find_rate(s, budget_s, err) : search(s, budget_s, err);
     cfb_mock_stop(s->mock);
     return rc;
 }
@@ -95,32 +96,33 @@ static cfb_code make_scratch(char path[PATH_MAX], cfb_err *err) {
 
 static cfb_code measure_roofs(const cfb_config *c, cfb_tune_roof roofs[2], size_t *n, cfb_err *err) {
     *n = 0;
-    if (!c->roofline) return CFB_OK;
+    if (!c->roofline || strcmp(c->args[0], "rate") == 0) return CFB_OK; /* it says nothing about a server */
     cfb_code rc = cfb_tune_measure_roof(1, &roofs[(*n)++], err);
     if (rc == CFB_OK && cfb_cpu_count() > 1) rc = cfb_tune_measure_roof(cfb_cpu_count(), &roofs[(*n)++], err);
     return rc;
 }
 
 struct wanted {
-    bool score, embed, client;
+    bool score, embed, client, rate;
 };
 
-/* `all` embeds where there is a model to embed with. */
+/* `all` embeds where there is a model to embed with. A server is asked beyond its limit only where that is wished. */
 static cfb_code read_wanted(const cfb_config *c, struct wanted *w, cfb_err *err) {
     const char *what = c->args[0];
     bool all = strcmp(what, "all") == 0;
     *w = (struct wanted){all || strcmp(what, "score") == 0, (all && c->embed_model) || strcmp(what, "embed") == 0,
-                         all || strcmp(what, "client") == 0};
-    if (w->score || w->embed || w->client) return CFB_OK;
-    return cfb_err_set(err, CFB_EUSAGE, "tune what? '%.40s' is none of: score, embed, client, all", what);
+                         all || strcmp(what, "client") == 0, strcmp(what, "rate") == 0};
+    if (w->score || w->embed || w->client || w->rate) return CFB_OK;
+    return cfb_err_set(err, CFB_EUSAGE, "tune what? '%.40s' is none of: score, embed, client, rate, all", what);
 }
 
 static cfb_code sweep_all(const cfb_config *c, struct wanted w, tune_sweep *s, size_t *n, cfb_err *err) {
-    double each_s = c->budget / (w.score + w.embed + w.client);
+    double each_s = c->budget / (w.score + w.embed + w.client + w.rate);
     cfb_code rc = CFB_OK;
     if (w.score) rc = tune_score(&s[(*n)++], each_s, err);
     if (rc == CFB_OK && w.embed) rc = tune_embed(&s[(*n)++], each_s, err);
-    if (rc == CFB_OK && w.client) rc = tune_client(&s[(*n)++], each_s, err);
+    if (rc == CFB_OK && w.client) rc = tune_client(&s[(*n)++], TUNE_CLIENT, each_s, err);
+    if (rc == CFB_OK && w.rate) rc = tune_client(&s[(*n)++], TUNE_RATE, each_s, err);
     return rc;
 }
 

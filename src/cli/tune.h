@@ -1,5 +1,5 @@
-/* tune.h - what the files of `cfbench tune` share: cmd_tune.c (the command), tune_runs.c (points -> child processes), tune_data.c
- * (data of the user's shape), tune_out.c (table, CSV, SVG, profile). */
+/* tune.h - what the files of `cfbench tune` share: cmd_tune.c (the command), tune_runs.c (points -> child processes), tune_rate.c
+ * (a server's limit), tune_data.c (data of the user's shape), tune_out.c (table, CSV, SVG, profile). */
 #ifndef CFB_CLI_TUNE_H
 #define CFB_CLI_TUNE_H
 
@@ -10,7 +10,7 @@
 #define TUNE_POINTS_MAX 128
 #define TUNE_VARIABLES 2
 
-typedef enum tune_kind { TUNE_SCORE, TUNE_EMBED, TUNE_CLIENT, TUNE_KINDS } tune_kind;
+typedef enum tune_kind { TUNE_SCORE, TUNE_EMBED, TUNE_CLIENT, TUNE_RATE, TUNE_KINDS } tune_kind;
 
 /* Of the environment; name NULL: none. */
 typedef struct tune_variable {
@@ -20,7 +20,9 @@ typedef struct tune_variable {
 /* 0 and NULL: the option is left out. */
 typedef struct tune_point {
     int threads, memory;                           /* score, embed */
-    int in_flight, calls_per_thread, task_workers; /* client */
+    int in_flight, calls_per_thread, task_workers; /* client, rate */
+    double rps;                                    /* rate: starts a second, 0: no limit */
+    size_t rows;                                   /* rate: calls of the run */
     tune_variable variables[TUNE_VARIABLES];
 } tune_point;
 
@@ -37,19 +39,31 @@ typedef struct tune_sweep {
     uint64_t bytes;   /* of it */
     /* embed */
     char texts[PATH_MAX + 16]; /* file, one on each line */
-    /* client */
+    /* client, rate */
     const char *suite, *url; /* url NULL: the mock's, in mock_url */
     size_t n_tasks;
     char mock_url[64];
     cfb_mock_t *mock;
     double latency_s;
     size_t rows;
+    bool unlimited;         /* rate: no limit was met */
     char scratch[PATH_MAX]; /* folder that is removed at the end */
     uint64_t n_runs;
 } tune_sweep;
 
 const char *tune_kind_name(tune_kind k);
 const char *tune_unit(tune_kind k); /* "MB/s", "tokens/s", "calls/s" */
+
+/* What a run said of itself. */
+typedef struct tune_measured {
+    double work, seconds, failed;
+    double calls, refused, latency_s; /* rate; refused: by the server's limit; latency_s: median */
+    double wall_s;                    /* of the whole process */
+} tune_measured;
+/* Runs p once in a process of its own. Errors: ECONFIG with its words; EINTERRUPTED. */
+CFB_MUST_CHECK cfb_code tune_run(tune_sweep *s, const tune_point *p, tune_measured *m, cfb_err *err);
+/* Fills points, results, best and noise with the rates that were tried. Errors: ECONFIG if even the lowest is refused. */
+CFB_MUST_CHECK cfb_code tune_find_rate(tune_sweep *s, double budget_s, cfb_err *err);
 void tune_make_points(tune_sweep *s);
 /* Runs a point once in a process of its own. */
 CFB_MUST_CHECK cfb_code tune_measure(void *sweep, size_t point, double *rate, cfb_err *err);

@@ -74,6 +74,7 @@ static cfb_code put_sweep(const tune_sweep *s, cfb_buf *b, cfb_err *err) {
     if (rc == CFB_OK)
         rc = cfb_buf_printf(b, err, "choice: %s, %.1f %s; noise %.1f %%\n", what, s->results[s->best].median, tune_unit(s->kind),
                             100 * s->noise);
+    if (rc == CFB_OK && s->unlimited) rc = cfb_buf_printf(b, err, "no limit was met; the profile gets no rate\n");
     if (rc == CFB_OK && s->kind == TUNE_CLIENT && s->latency_s > 0)
         rc = cfb_buf_printf(b, err, "ideal at %.3g s latency: %.0f calls/s\n", s->latency_s,
                             s->points[s->best].in_flight / s->latency_s);
@@ -126,6 +127,10 @@ static void json_sweep(const tune_sweep *s, cfb_jw *w) {
     cfb_jw_member_strz(w, "choice", what);
     cfb_jw_member_num(w, "rate", s->results[s->best].median);
     cfb_jw_member_num(w, "noise", s->noise);
+    if (s->kind == TUNE_RATE) {
+        cfb_jw_key(w, "limited");
+        cfb_jw_bool(w, !s->unlimited);
+    }
     cfb_jw_key(w, "points");
     cfb_jw_arr(w);
     for (size_t i = 0; i < s->n; i++) json_point(s, i, w);
@@ -252,10 +257,12 @@ static cfb_code make_svg(const tune_sweep *sweeps, size_t n, cfb_buf *b, cfb_err
     return rc == CFB_OK ? cfb_buf_printf(b, err, "</svg>\n") : rc;
 }
 
-static void put_settings(const tune_point *p, cfb_jw *w) {
+static void put_settings(const tune_sweep *s, cfb_jw *w) {
+    const tune_point *p = &s->points[s->best];
     if (p->threads) cfb_jw_member_int(w, "threads", p->threads);
     if (p->memory) cfb_jw_member_int(w, "memory", p->memory);
     if (p->in_flight) cfb_jw_member_int(w, "in-flight", p->in_flight);
+    if (p->rps > 0 && !s->unlimited) cfb_jw_member_num(w, "rps", p->rps);
     if (p->calls_per_thread) cfb_jw_member_int(w, "calls-per-thread", p->calls_per_thread);
     if (p->task_workers) cfb_jw_member_int(w, "task-workers", p->task_workers);
 }
@@ -288,12 +295,12 @@ static cfb_code make_profile(const tune_sweep *sweeps, size_t n, cfb_buf *b, cfb
         if (sweeps[i].kind == TUNE_EMBED && i > 0) {
             cfb_jw_key(&w, "x-embed");
             cfb_jw_obj(&w);
-            put_settings(p, &w);
+            put_settings(&sweeps[i], &w);
             put_environment(p, &w);
             cfb_jw_end_obj(&w);
             continue;
         }
-        put_settings(p, &w);
+        put_settings(&sweeps[i], &w);
         if (p->variables[0].name) bound = p;
     }
     if (bound) put_environment(bound, &w);

@@ -1,4 +1,5 @@
 /* tune_runs.c - the grid, and one run of one point: a process of its own, so that nothing is left over from the one before. */
+#include "cfbench/client.h"
 #include "cfbench/json.h"
 #include "cli/tune.h"
 
@@ -17,12 +18,12 @@ extern char **environ;
 #define MAX_OUTPUT ((size_t)16 << 20)
 
 const char *tune_kind_name(tune_kind k) {
-    static const char *const names[TUNE_KINDS] = {"score", "embed", "client"};
+    static const char *const names[TUNE_KINDS] = {"score", "embed", "client", "rate"};
     return names[k];
 }
 
 const char *tune_unit(tune_kind k) {
-    static const char *const units[TUNE_KINDS] = {"MB/s", "tokens/s", "calls/s"};
+    static const char *const units[TUNE_KINDS] = {"MB/s", "tokens/s", "calls/s", "calls/s"};
     return units[k];
 }
 
@@ -79,7 +80,8 @@ void tune_make_points(tune_sweep *s) {
         break;
     case TUNE_EMBED: thread_points(s, 0, cores); break;
     case TUNE_CLIENT: client_points(s); break;
-    case TUNE_KINDS: break;
+    case TUNE_RATE:
+    case TUNE_KINDS: break; /* rates are searched, not laid out */
     }
 }
 
@@ -98,6 +100,7 @@ void tune_describe(const tune_sweep *s, size_t i, char *buf, size_t size) {
         say(buf, size, "%s=%s ", p->variables[v].name, p->variables[v].value);
     if (p->threads) say(buf, size, "--threads %d", p->threads);
     if (p->memory) say(buf, size, " --memory %d", p->memory);
+    if (p->rps > 0) say(buf, size, "--rps %.6g ", p->rps);
     if (p->in_flight) say(buf, size, "--in-flight %d", p->in_flight);
     if (p->calls_per_thread) say(buf, size, " --calls-per-thread %d", p->calls_per_thread);
     if (p->task_workers) say(buf, size, " --task-workers %d", p->task_workers);
@@ -157,31 +160,36 @@ static void client_line(const tune_sweep *s, const tune_point *p, const char *ou
     number(l, "--in-flight", p->in_flight);
     if (p->calls_per_thread) number(l, "--calls-per-thread", p->calls_per_thread);
     if (p->task_workers) number(l, "--task-workers", p->task_workers);
-    const char *const options[] = {"--suite",
-                                   s->suite,
-                                   "--base-url",
-                                   s->url ? s->url : s->mock_url,
-                                   "--model",
-                                   c->model ? c->model : "mock",
-                                   "--out",
-                                   out,
-                                   "--json",
-                                   "--quiet",
-                                   "--progress",
-                                   "off",
-                                   "--shot",
-                                   s->url ? c->shot : "zero",
-                                   "--api-rate-limit",
-                                   "0",
-                                   "--no-adaptive",
-                                   "--max-retries", /* a refused call costs time, and is seen as that */
-                                   "20"};
+    const char *const options[] = {
+        "--suite",
+        s->suite,
+        "--base-url",
+        s->url ? s->url : s->mock_url,
+        "--model",
+        c->model ? c->model : "mock",
+        "--out",
+        out,
+        "--json",
+        "--quiet",
+        "--progress",
+        "off",
+        "--shot",
+        s->url ? c->shot : "zero",
+        "--api-rate-limit",
+        "0",
+        "--no-adaptive",
+        "--max-retries", /* a refused call costs time, and is seen as that; of a rate it is the answer */
+        s->kind == TUNE_RATE ? "0" : "20"};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) word(l, options[i]);
     if (s->url && c->data) word(l, "--data"), word(l, c->data);
     if (s->url && c->tasks) word(l, "--tasks"), word(l, c->tasks);
     if (s->url && c->api_key_file) word(l, "--api-key-file"), word(l, c->api_key_file);
-    size_t rows = (size_t)p->in_flight * 8;
-    if (rows < 200) rows = 200;
+    if (s->kind == TUNE_RATE) number(l, "--retry-max", 0); /* the server's own waits would hide how much it takes */
+    double rps = s->kind == TUNE_RATE ? p->rps : c->rps;
+    if (rps > 0) number(l, "--rps", rps);
+    if (s->url && c->max_requests > 0) number(l, "--max-requests", (double)c->max_requests);
+    size_t rows = s->kind == TUNE_RATE ? p->rows : (size_t)p->in_flight * 8;
+    if (rows < 200 && s->kind != TUNE_RATE) rows = 200;
     number(l, "--limit", (double)((rows + s->n_tasks - 1) / s->n_tasks)); /* of each task */
 }
 
@@ -259,35 +267,46 @@ static cfb_code run_child(const tune_sweep *s, const tune_point *p, struct line 
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
     if (cfb_stop_is_on(&cfb_cli_stop)) return cfb_err_set(err, CFB_EINTERRUPTED, "interrupted: nothing was chosen");
-    if (rc != CFB_OK || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) return rc;
+    bool refused = s->kind == TUNE_RATE && WIFEXITED(status) && WEXITSTATUS(status) == cfb_code_exit_status(CFB_EPARTIAL);
+    if (rc != CFB_OK || refused || (WIFEXITED(status) && WEXITSTATUS(status) == 0)) return rc;
     last_line(log, words);
     return cfb_err_set(err, CFB_ECONFIG, "%s", words[0] ? words : "cfbench ended with an error");
 }
 
-struct measured {
-    double work, seconds, failed;
-};
+static double number_of(const cfb_json *from, const char *name) {
+    double v = 0;
+    (void)cfb_json_num(cfb_json_get(from, name), &v);
+    return v;
+}
 
-static cfb_code read_measured(const tune_sweep *s, cfb_str json, struct measured *m, cfb_err *err) {
+static cfb_code read_measured(const tune_sweep *s, cfb_str json, tune_measured *m, cfb_err *err) {
     static const char *const names[TUNE_KINDS][2] = {[TUNE_SCORE] = {"text_bytes", "elapsed_s"},
                                                      [TUNE_EMBED] = {"computed_tokens", "embed_s"},
-                                                     [TUNE_CLIENT] = {"answered", "asking_s"}};
+                                                     [TUNE_CLIENT] = {"answered", "asking_s"},
+                                                     [TUNE_RATE] = {"answered", "asking_s"}};
     cfb_json *root = NULL;
-    *m = (struct measured){0};
     cfb_code rc = cfb_json_parse(json.ptr, json.len, 0, &root, err);
     if (rc != CFB_OK) return rc;
     const cfb_json *from = s->kind == TUNE_SCORE ? cfb_json_get(root, "performance") : root;
-    bool ok = cfb_json_num(cfb_json_get(from, names[s->kind][0]), &m->work) &&
-              cfb_json_num(cfb_json_get(from, names[s->kind][1]), &m->seconds);
-    (void)cfb_json_num(cfb_json_get(from, "failed"), &m->failed);
+    m->work = number_of(from, names[s->kind][0]);
+    m->seconds = number_of(from, names[s->kind][1]);
+    m->failed = number_of(from, "failed");
+    m->calls = number_of(from, "calls");
+    m->latency_s = number_of(from, "latency_p50_s");
+    const cfb_json *classes = cfb_json_get(from, "failed_calls_by_class");
+    m->refused = number_of(classes, cfb_fail_name(CFB_FAIL_RATE_LIMIT)) + number_of(classes, cfb_fail_name(CFB_FAIL_OVERLOADED));
     cfb_json_free(root);
-    if (!ok || m->seconds <= 0 || m->work <= 0) return cfb_err_set(err, CFB_EBUG, "the run did not say how fast it was");
-    if (m->failed > 0)
-        return cfb_err_set(err, CFB_ECONFIG, "%.0f rows failed: the server does not take so many calls", m->failed);
+    double done = s->kind == TUNE_RATE ? m->calls : m->work, lost = s->kind == TUNE_RATE ? m->failed - m->refused : m->failed;
+    if (m->seconds <= 0 || done <= 0) return cfb_err_set(err, CFB_EBUG, "the run did not say how fast it was");
+    if (lost > 0)
+        return cfb_err_set(err, CFB_ECONFIG,
+                           s->kind == TUNE_RATE ? "%.0f calls failed, and not for a limit: look with generate"
+                                                : "%.0f rows failed: the server does not take so many calls",
+                           lost);
     return CFB_OK;
 }
 
-static cfb_code run_point(tune_sweep *s, const tune_point *p, struct measured *m, cfb_err *err) {
+cfb_code tune_run(tune_sweep *s, const tune_point *p, tune_measured *m, cfb_err *err) {
     struct line l = {.n = 0};
     char out[PATH_MAX + 32];
     cfb_buf text = CFB_BUF_INIT(MAX_OUTPUT);
@@ -299,8 +318,10 @@ static cfb_code run_point(tune_sweep *s, const tune_point *p, struct measured *m
         embed_line(s, p, out, &l);
     else
         client_line(s, p, out, &l);
-    int64_t begin_ns = cfb_cli_stage_begin();
+    *m = (tune_measured){0};
+    int64_t begin_ns = cfb_cli_stage_begin(), begun_ns = cfb_now_ns();
     cfb_code rc = run_child(s, p, &l, &text, err);
+    m->wall_s = (double)(cfb_now_ns() - begun_ns) * 1e-9;
     cfb_cli_stage_end("run", begin_ns);
     if (rc == CFB_OK) rc = read_measured(s, cfb_buf_str(&text), m, err);
     if (s->kind == TUNE_EMBED)
@@ -313,8 +334,8 @@ static cfb_code run_point(tune_sweep *s, const tune_point *p, struct measured *m
 
 cfb_code tune_measure(void *ctx, size_t i, double *rate, cfb_err *err) {
     tune_sweep *s = ctx;
-    struct measured m;
-    cfb_code rc = run_point(s, &s->points[i], &m, err);
+    tune_measured m;
+    cfb_code rc = tune_run(s, &s->points[i], &m, err);
     if (rc != CFB_OK) return rc;
     *rate = m.work / m.seconds * (s->kind == TUNE_SCORE ? 1e-6 : 1);
     return CFB_OK;
@@ -322,8 +343,8 @@ cfb_code tune_measure(void *ctx, size_t i, double *rate, cfb_err *err) {
 
 cfb_code tune_try_texts(tune_sweep *s, double *tokens, double *seconds, cfb_err *err) {
     const tune_point all = {.threads = cfb_cpu_count()};
-    struct measured m;
-    cfb_code rc = run_point(s, &all, &m, err);
+    tune_measured m;
+    cfb_code rc = tune_run(s, &all, &m, err);
     if (rc == CFB_OK) {
         *tokens = m.work;
         *seconds = m.seconds;

@@ -165,7 +165,8 @@ const cfb_command_info cfb_commands[CFB_CMD_COUNT] = {
          "suite's texts), 'client' "
          "calls in flight and how threads and tasks share them, against the server of --model "
          "and --base-url (its calls are real and cost what "
-         "calls cost) or without --model against a mock of --mock-latency. Points that cannot win are given up early. "
+         "calls cost) or without --model against a mock of --mock-latency; 'rate' finds the most calls a second that this "
+         "server takes (with --mock-rpm: the mock), by asking it for more. Points that cannot win are given up early. "
          "It prints a table with intervals, the noise, speed-up with Amdahl's and Karp and Flatt's figures and a "
          "roofline, and writes OUT/profile.json, which other commands load with --profile.",
          {"All, in two minutes:", "cfbench tune all --suite sample --budget 120",

@@ -3,10 +3,14 @@
 
 static bool is_shown(const cfb_opt *o, cfb_command command) { return cfb_opt_is_for(o, command) && (o->flags & OPT_SECRET) == 0; }
 
-/* The help text up to its first semicolon or colon, without what shells treat specially. */
+/* The help text up to its first semicolon or colon, without what shells treat specially. An apostrophe is the printer's one. */
 static void put_short_help(FILE *to, const char *help) {
-    for (const char *p = help; *p != '\0' && *p != ';' && *p != ':'; p++)
-        if (strchr("'\"[]$`\\", *p) == NULL) fputc(*p, to);
+    for (const char *p = help; *p != '\0' && *p != ';' && *p != ':'; p++) {
+        if (*p == '\'')
+            fputs("\xE2\x80\x99", to);
+        else if (strchr("\"[]$`\\", *p) == NULL)
+            fputc(*p, to);
+    }
 }
 
 /* "a|b|c" as "a b c" */

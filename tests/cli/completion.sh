@@ -19,4 +19,16 @@ for shell in zsh fish; do
     if command -v $shell >/dev/null; then check "completion: $shell takes it" $shell -n "$T/$shell"
     else skip "completion: $shell takes it" "$shell is not installed"; fi
 done
+if command -v zsh >/dev/null; then
+    mkdir "$T/functions" && cp "$T/zsh" "$T/functions/_cfbench"
+    check "completion: zsh finds it" zsh -fc 'fpath=($1 $fpath); autoload -Uz compinit; compinit -u -D; [[ $_comps[cfbench] = _cfbench ]]' _ "$T/functions"
+fi
+if command -v fish >/dev/null; then
+    offered() { # fish's offers for a line, without their descriptions
+        fish --no-config -c "source '$T/fish'; complete -C '$1'" | cut -f1 | tr '\n' ' '
+    }
+    check "completion: fish: a command" test "$(offered 'cfbench tu')" = "tune "
+    check "completion: fish: an option" test "$(offered 'cfbench tune --embed-m')" = "--embed-model "
+    check "completion: fish: words" test "$(offered 'cfbench generate --shot ')" = "few zero "
+fi
 exit $bad

@@ -1,5 +1,10 @@
 # cfbench embed and --metric bge on a small model of made-up weights.
 . "$(dirname "$0")/../lib.sh"
+numpy() { # NAME -c PROGRAM ...: needs NumPy
+    local name=$1
+    shift
+    if /usr/bin/python3 -c 'import numpy' 2>/dev/null; then check "$name" /usr/bin/python3 "$@"; else skip "$name" "python3-numpy is not installed"; fi
+}
 export XDG_CACHE_HOME=$T/cache
 mkdir "$T/model"
 "${BUILD:-build/gcc}/tools/oracle/bert_folder" "$T/model" || not_ok "a model folder" "not written"
@@ -30,7 +35,7 @@ embed --column response "$T/rows.csv" "$T/c.npy"
 if cmp -s "$T/a.npy" "$T/c.npy"; then ok "a column of a data set"; else not_ok "a column of a data set" "$(cat "$T/err")"; fi
 embed "$T/lines.txt" "$T/a.npy"
 if [ $? -eq 1 ] && grep -q -- "--force replaces it" "$T/err"; then ok "files are not replaced"; else not_ok "files are not replaced" "$(cat "$T/err")"; fi
-check "NumPy reads it" /usr/bin/python3 -c "import numpy, sys; a = numpy.load(sys.argv[1]); assert a.shape == (4, 32) and a.dtype == 'float32'" "$T/a.npy"
+numpy "NumPy reads it" -c "import numpy, sys; a = numpy.load(sys.argv[1]); assert a.shape == (4, 32) and a.dtype == 'float32'" "$T/a.npy"
 
 # shards
 for i in $(seq 1 50); do printf '第%s行 营收\n' "$i"; done >"$T/fifty.txt"
@@ -41,7 +46,7 @@ merge() { "$CFBENCH" merge "$@" 2>"$T/err"; }
 refused() { merge "$@" && return 1; tail -1 "$T/err"; }
 merge "$T/joined.npy" "$T"/parts.npy.shard-* && cmp -s "$T/fifty.npy" "$T/joined.npy" && ok "4 shards, joined: the bytes of one process" || not_ok "4 shards, joined" "$(cat "$T/err")"
 merge "$T/joined2.npy" "$T"/column.npy.shard-*[2301]-of-0004 && cmp -s "$T/fifty.npy" "$T/joined2.npy" && ok "shards of a column, joined" || not_ok "shards of a column, joined" "$(cat "$T/err")"
-check "NumPy reads a shard" /usr/bin/python3 -c "import numpy, sys; assert sum(len(numpy.load(p)) for p in sys.argv[1:]) == 50" "$T"/parts.npy.shard-*
+numpy "NumPy reads a shard" -c "import numpy, sys; assert sum(len(numpy.load(p)) for p in sys.argv[1:]) == 50" "$T"/parts.npy.shard-*
 check "joined: not replaced by itself" grep -q 'force replaces' <(refused "$T/joined.npy" "$T"/parts.npy.shard-*)
 check "a missing shard is named" grep -q 'not given: shard 2/4' <(refused "$T/x.npy" "$T"/parts.npy.shard-*[013]-of-0004)
 cp "$T/parts.npy.shard-0001-of-0004" "$T/again.npy"
@@ -95,7 +100,7 @@ assert n == b['rows'] >= 290 and len(a['row_percentiles']) == n, a['rows']
 assert a['lift'] > 0 and a['percentile'] > 0.95 and a['top1'] > 0.5, {k: a[k] for k in ('lift', 'percentile', 'top1')}
 assert abs(b['lift']) < 0.1 * a['lift'] and abs(b['percentile'] - 0.5) < 0.05 and b['top1'] < 5 / n, {k: b[k] for k in ('lift', 'percentile', 'top1')}
 assert abs(sum(p for _, p in a['row_percentiles']) / n - a['percentile']) < 1e-9" "$T/c1.json" "$T/c2.json"
-check "against NumPy" /usr/bin/python3 -c "
+numpy "against NumPy" -c "
 import csv, json, numpy as np, subprocess, sys
 model, cfbench, path, got, t = sys.argv[1:]
 rows = [r for r in csv.DictReader(open(path)) if r['response'].strip() and r['output'].strip()]
@@ -147,6 +152,26 @@ if grep -Eq '"bertscore f1 \(model, sha256 [0-9a-f]{12}, layer 1, 512 tokens, fp
 refused "no model there" 2 "no embedding model is there (no config.json); scripts/get-bge.sh" score --embed-model "$T/none"
 refused "no model: nothing is asked" 1 "--metric tf" "$CFBENCH" run --suite datasets/sample --mock --metric bge --out "$T/run"
 if [ -e "$T/run" ]; then not_ok "a refused run leaves nothing" "$T/run is there"; else ok "a refused run leaves nothing"; fi
+# the same weights as torch.save writes them: by hand in two protocols, by PyTorch, and a program that is no state dict
+mkdir -p "$T/saved" && cp -R "$T/model"/[!mp]* "$T/saved/"
+for how in "2" "4" "--torch"; do
+    rm -f "$T/s.npy"
+    if [ "$how" = --torch ]; then
+        "${BENCH_PYTHON:-/usr/bin/python3}" tests/torch_save.py --torch "$T/model/model.safetensors" "$T/saved/pytorch_model.bin" 2>/dev/null || { skip "pytorch_model.bin of PyTorch itself" "no PyTorch"; continue; }
+    else
+        python3 tests/torch_save.py "$T/model/model.safetensors" "$T/saved/pytorch_model.bin" "$how"
+    fi
+    "$CFBENCH" embed --embed-model "$T/saved" --embed-cache off "$T/lines.txt" "$T/s.npy" 2>"$T/err"
+    if cmp -s "$T/a.npy" "$T/s.npy"; then ok "pytorch_model.bin ($how): the same vectors"; else not_ok "pytorch_model.bin ($how): the same vectors" "$(cat "$T/err")"; fi
+done
+python3 -c "
+import os, pickle, sys, zipfile
+class Call:
+    def __reduce__(self): return os.system, ('touch ' + sys.argv[2],)
+with zipfile.ZipFile(sys.argv[1], 'w') as z: z.writestr('m/data.pkl', pickle.dumps({'a': Call()}, 2))" "$T/saved/pytorch_model.bin" "$T/called"
+refused "pytorch_model.bin: what it asks for is not called" 2 "asks for 'posix.system'" "$CFBENCH" embed --embed-model "$T/saved" "$T/lines.txt" "$T/none.npy"
+[ ! -e "$T/called" ] || not_ok "pytorch_model.bin: what it asks for is not called" "it was called"
+python3 tests/torch_save.py "$T/model/model.safetensors" "$T/model/pytorch_model.bin"
 printf 'ok\n\xff\n' >"$T/bad.txt"
 refused "a line that is not UTF-8" 2 "text 2: text is not valid UTF-8" "$CFBENCH" embed --embed-model "$T/model" "$T/bad.txt" "$T/bad.npy"
 if [ -e "$T/bad.npy" ]; then not_ok "no half file" "bad.npy is there"; else ok "no half file"; fi
@@ -198,6 +223,13 @@ get small "$T/wrong"
 if [ $? -eq 2 ] && grep -q 'wrong checksum' "$T/err" && [ ! -e "$T/wrong" ]; then ok "get-bge.sh refuses a wrong checksum"; else not_ok "get-bge.sh refuses a wrong checksum" "$(cat "$T/err")"; fi
 get --sha256 "$sum" small "$T/other"
 if [ $? -eq 2 ] && grep -q 'not that of --sha256' "$T/err"; then ok "get-bge.sh refuses another hash"; else not_ok "get-bge.sh refuses another hash" "$(cat "$T/err")"; fi
+cp "$T/model/pytorch_model.bin" "$from/resolve/main/" && rm "$from/raw/main/model.safetensors" "$from/resolve/main/model.safetensors"
+bin=$(sha256sum "$T/model/pytorch_model.bin" | cut -c 1-64)
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n' "$bin" "$(stat -c %s "$T/model/pytorch_model.bin")" >"$from/raw/main/pytorch_model.bin"
+if get small "$T/only-bin" && cmp -s "$T/model/pytorch_model.bin" "$T/only-bin/pytorch_model.bin" && get --sha256 "$bin" small "$T/only-bin" && ! get --sha256 "$sum" small "$T/only-bin"; then ok "get-bge.sh: pytorch_model.bin where there is nothing else"; else not_ok "get-bge.sh: pytorch_model.bin where there is nothing else" "$(cat "$T/err")"; fi
+rm "$from/raw/main/pytorch_model.bin"
+get small "$T/none"
+if [ $? -eq 4 ] && grep -q 'of model.safetensors or of pytorch_model.bin' "$T/err"; then ok "get-bge.sh: no weights at all"; else not_ok "get-bge.sh: no weights at all" "$(cat "$T/err")"; fi
 echo x >>"$T/got/config.json"
 get small "$T/got"
 if [ $? -eq 2 ]; then ok "get-bge.sh sees a changed folder"; else not_ok "get-bge.sh sees a changed folder" "$(cat "$T/err")"; fi

@@ -6,6 +6,23 @@ if tune score "$T/run/cfbenchmark-response" --out "$T/a" --json >"$T/a.json" 2>"
 else not_ok "tune score: one's own files" "$(tail -2 "$T/a.err")"; exit 1; fi
 if tune client --in-flight 16 --mock-latency 0.005 --no-roofline --out "$T/b" --json >"$T/b.json" 2>"$T/b.err"; then ok "tune client: the mock"
 else not_ok "tune client: the mock" "$(tail -2 "$T/b.err")"; exit 1; fi
+if tune rate --mock-rpm 3000 --mock-latency 0.005 --out "$T/r" --json >"$T/r.json" 2>"$T/r.err"; then ok "tune rate: a limit is found"
+else not_ok "tune rate: a limit is found" "$(tail -2 "$T/r.err")"; fi
+# 50 calls/s; what is proved is never more, however busy the machine is
+check "tune rate: what the server takes, and the profile" python3 -c '
+import json, sys
+d, p = (json.load(open(f)) for f in sys.argv[1:3])
+(s,) = d["sweeps"]
+assert s["what"] == "rate" and s["limited"] is True and d["roofline"] == [], s
+assert 0 < p["rps"] <= 50 and "--rps %g " % p["rps"] in s["choice"], (p, s["choice"])
+assert any(q["fate"] == "failed" for q in s["points"]) and s["noise"] > 0, s' "$T/r.json" "$T/r/profile.json"
+if tune rate --mock-latency 0.005 --rps 50 --out "$T/u" --json >"$T/u.json" 2>"$T/u.err"; then ok "tune rate: no limit below --rps"
+else not_ok "tune rate: no limit below --rps" "$(tail -2 "$T/u.err")"; fi
+check "tune rate: no limit, no rate in the profile" python3 -c '
+import json, sys
+d, p = (json.load(open(f)) for f in sys.argv[1:3])
+(s,) = d["sweeps"]
+assert s["limited"] is False and s["choice"].startswith("--rps 50 ") and "rps" not in p, (s, p)' "$T/u.json" "$T/u/profile.json"
 serial=$("$CFBENCH" --version | grep -c serial)
 model=${BUILD:-build/gcc}/tools/oracle/bert_folder
 [ -x "$model" ] && mkdir "$T/bert" && "$model" "$T/bert" || model=
@@ -63,7 +80,7 @@ for command, want in ((["embed", "a", "b"], 5), (["score", "a"], 3)):
 fi
 if tune embed --no-roofline --out "$T/d" 2>"$T/d.err"; then not_ok "tune embed: without a model" "exit 0"; else check "tune embed: without a model" grep -q -- '--embed-model' "$T/d.err"; fi
 check "tune: nothing is left in TMPDIR" bash -c "mkdir '$T/tmp' && TMPDIR='$T/tmp' '$CFBENCH' tune score '$T/run/cfbenchmark-response' --suite sample --budget 0 --reps 1 --quiet --no-roofline --out '$T/c' && [ -z \"\$(ls '$T/tmp')\" ]"
-if tune everything --out "$T/d" 2>"$T/d.err"; then not_ok "tune: an unknown subject" "exit 0"; else check "tune: an unknown subject" grep -q 'none of: score, embed, client, all' "$T/d.err"; fi
+if tune everything --out "$T/d" 2>"$T/d.err"; then not_ok "tune: an unknown subject" "exit 0"; else check "tune: an unknown subject" grep -q 'none of: score, embed, client, rate, all' "$T/d.err"; fi
 if tune score "$T/none" --no-roofline --out "$T/d" 2>"$T/d.err"; then not_ok "tune: data that is not there" "exit 0"; else check "tune: data that is not there" grep -q "$T/none" "$T/d.err"; fi
 
 if tune score "$T/run/cfbenchmark-response" --tasks nonesuch --no-roofline --out "$T/d" 2>"$T/d.err"; then not_ok "tune: --tasks holds for the runs" "exit 0"; else check "tune: --tasks holds for the runs" grep -q "nonesuch: none of these" "$T/d.err"; fi

@@ -10,6 +10,8 @@ class Cfbench(MakefilePackage):
     version("0.1.0")
 
     variant("openmp", default=True, description="Threads (without: one call after the other in one thread)")
+    variant("mpi", default=False, description="Asking and scoring with several ranks")
+    variant("onednn", default=False, description="The embedding model in bfloat16")
 
     depends_on("c", type="build")
     depends_on("gmake", type="build")
@@ -24,11 +26,17 @@ class Cfbench(MakefilePackage):
     depends_on("zlib-api")
     depends_on("zstd")
     depends_on("lz4")
+    depends_on("mpi", when="+mpi")
+    depends_on("onednn@2", when="+onednn")
 
     def _arguments(self):
         arguments = [f"prefix={self.prefix}"]
         if self.spec.satisfies("~openmp"):
             arguments.append("SERIAL=1")
+        if self.spec.satisfies("+mpi"):
+            arguments += ["MPI=1", f"MPICC={self.spec['mpi'].mpicc}"]
+        if self.spec.satisfies("+onednn"):
+            arguments.append("DNNL=1")
         return arguments
 
     def build(self, spec, prefix):
