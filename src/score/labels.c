@@ -64,7 +64,7 @@ uint32_t label_table_intern(label_table *t, cfb_str text) {
 uint32_t label_table_intern_key(label_table *t, const label_key *k) {
     size_t i = find_slot(t, k);
     if (t->slots[i].id_plus_1 != 0) return t->slots[i].id_plus_1 - 1;
-    if (2 * (t->n + 1) > t->n_slots) {
+    if (4 * (t->n + 1) > t->n_slots) {
         if (!grow_slots(t)) return LABEL_NONE;
         i = find_slot(t, k);
     }
@@ -234,29 +234,18 @@ void text_table_free(text_table *t) {
     *t = (text_table){0};
 }
 
-/* Two words at a time: their product's halves, folded. */
-static inline uint64_t mix(uint64_t a, uint64_t b) {
-#ifdef __SIZEOF_INT128__
-    __extension__ unsigned __int128 m = (unsigned __int128)a * b;
-    return (uint64_t)m ^ (uint64_t)(m >> 64);
-#else
-    uint64_t h = (a ^ (b << 32 | b >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
-    return h ^ h >> 29;
-#endif
-}
-
 uint64_t text_hash(cfb_str s) {
-    const uint64_t k1 = UINT64_C(0x9E3779B97F4A7C15), k2 = UINT64_C(0xD6E8FEB86659FD93);
+    const uint64_t k1 = LABEL_K1, k2 = LABEL_K2;
     uint64_t h = s.len;
     if (s.len < 8) {
         uint64_t v = 0;
         memcpy(&v, s.ptr, s.len);
-        h = mix(v ^ k1, h ^ k2);
+        h = label_mix(v ^ k1, h ^ k2);
     } else if (s.len < 16) {
-        h = mix(cfb_load8(s.ptr) ^ k1, cfb_load8(s.ptr + s.len - 8) ^ k2 ^ h);
+        h = label_mix(cfb_load8(s.ptr) ^ k1, cfb_load8(s.ptr + s.len - 8) ^ k2 ^ h);
     } else {
-        for (size_t i = 0; i + 16 < s.len; i += 16) h = mix(cfb_load8(s.ptr + i) ^ k1, cfb_load8(s.ptr + i + 8) ^ k2 ^ h);
-        h = mix(cfb_load8(s.ptr + s.len - 16) ^ k1, cfb_load8(s.ptr + s.len - 8) ^ k2 ^ h);
+        for (size_t i = 0; i + 16 < s.len; i += 16) h = label_mix(cfb_load8(s.ptr + i) ^ k1, cfb_load8(s.ptr + i + 8) ^ k2 ^ h);
+        h = label_mix(cfb_load8(s.ptr + s.len - 16) ^ k1, cfb_load8(s.ptr + s.len - 8) ^ k2 ^ h);
     }
     return (h ^ h >> 32) * k2;
 }

@@ -24,39 +24,45 @@ static inline uint64_t cfb_load8(const char *p) {
     return v;
 }
 
-static inline uint64_t cfb_load4(const char *p) {
-    uint32_t v;
-    memcpy(&v, p, 4);
-    return v;
+/* Two words at a time: their product's halves, folded. */
+static inline uint64_t label_mix(uint64_t a, uint64_t b) {
+#ifdef __SIZEOF_INT128__
+    __extension__ unsigned __int128 m = (unsigned __int128)a * b;
+    return (uint64_t)m ^ (uint64_t)(m >> 64);
+#else
+    uint64_t h = (a ^ (b << 32 | b >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
+    return h ^ h >> 29;
+#endif
 }
 
-/* The key without its hash. First and last bytes overlap for 5..7 and 9..15, which does no harm: with the length they determine
- * the string. */
-static inline label_key label_key_ends(cfb_str s) {
-    label_key k = {0, 0, 0, s.ptr, (uint32_t)s.len};
-    if (s.len >= 8) {
-        k.head = cfb_load8(s.ptr);
-        k.tail = cfb_load8(s.ptr + s.len - 8);
-    } else if (s.len >= 4) {
-        k.head = cfb_load4(s.ptr);
-        k.tail = cfb_load4(s.ptr + s.len - 4);
-    } else if (s.len > 0) {
-        k.head = (unsigned char)s.ptr[0];
-        k.tail = (uint64_t)(unsigned char)s.ptr[s.len / 2] << 8 | (unsigned char)s.ptr[s.len - 1];
-    }
-    return k;
-}
+#define LABEL_K1 UINT64_C(0x9E3779B97F4A7C15)
+#define LABEL_K2 UINT64_C(0xD6E8FEB86659FD93)
 
 /* The byte order of the machine changes the hash, and the hash changes nothing that is reported. */
 static inline void label_key_hash(label_key *k) {
-    uint64_t h = (k->head ^ k->len) * UINT64_C(0x9E3779B97F4A7C15);
-    for (size_t i = 8; i + 8 < k->len; i += 8) h = ((h ^ (h >> 32)) + cfb_load8(k->ptr + i)) * UINT64_C(0xD6E8FEB86659FD93);
-    h = (h ^ (h >> 32) ^ k->tail) * UINT64_C(0xD6E8FEB86659FD93);
-    k->hash = (h ^ (h >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t h = label_mix(k->head ^ k->len ^ LABEL_K1, k->tail ^ LABEL_K2);
+    for (size_t i = 8; k->len > 16 && i + 8 < k->len; i += 8) h = label_mix(h ^ cfb_load8(k->ptr + i), LABEL_K2);
+    k->hash = (h ^ h >> 32) * LABEL_K1;
 }
 
+/* head and tail: the 16 bytes of a short label, with zeros behind it; of a longer one the first and the last 8. */
 static inline label_key label_key_of(cfb_str s) {
-    label_key k = label_key_ends(s);
+    label_key k = {0, 0, 0, s.ptr, (uint32_t)s.len};
+    char all[16] = {0};
+    if (s.len <= 16 && s.len > 0) memcpy(all, s.ptr, s.len);
+    k.head = s.len <= 16 ? cfb_load8(all) : cfb_load8(s.ptr);
+    k.tail = s.len <= 16 ? cfb_load8(all + 8) : cfb_load8(s.ptr + s.len - 8);
+    label_key_hash(&k);
+    return k;
+}
+
+/* The same, where 16 bytes may be read from s.ptr. */
+static inline label_key label_key_within(cfb_str s) {
+    static const unsigned char masks[32] = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+    label_key k = {0, 0, 0, s.ptr, (uint32_t)s.len};
+    const char *mask = (const char *)masks + 16 - (s.len < 16 ? s.len : 16);
+    k.head = cfb_load8(s.ptr) & cfb_load8(mask);
+    k.tail = s.len <= 16 ? cfb_load8(s.ptr + 8) & cfb_load8(mask + 8) : cfb_load8(s.ptr + s.len - 8);
     label_key_hash(&k);
     return k;
 }
@@ -68,7 +74,7 @@ static inline bool label_key_eq(const label_key *a, const label_key *b) {
 typedef struct label {
     label_key key;
     uint32_t next;           /* in its shard's chain, or LABEL_NONE */
-    uint32_t in_ref, in_out; /* stamp of the last row that had it there; stamps start at 1 */
+    uint32_t in_ref, in_out; /* stamp of the last row that had it there, or of the last text (in_out); stamps start at 1 */
 } label;
 
 /* Apart from the label, so that the counts of many labels share cache lines. */
@@ -88,7 +94,7 @@ typedef struct label_table {
     cfb_arena_t *keys; /* the labels' bytes */
     size_t n, cap;
     label_slot *slots;
-    size_t n_slots, slots_cap; /* n_slots is a power of two and at least 2n */
+    size_t n_slots, slots_cap; /* n_slots is a power of two and at least 4n */
     uint32_t chain[LABEL_SHARDS];
 } label_table;
 
@@ -133,8 +139,10 @@ typedef struct text_entry {
     uint8_t n;           /* labels; more than the table takes: that many and one */
     bool plain;          /* the text, split at wide commas alone and not stripped, is just these labels: L of a reference */
     bool used;
-    uint8_t heat;   /* up with each time it is met again, down with each other text that wants its place */
-    uint32_t ids[]; /* (max_labels) of the table: set(text), each label once, in the order of the text; then the text */
+    uint8_t heat; /* up with each time it is met again, down with each other text that wants its place */
+    /* (max_labels) of the table: set(text), each label once, in the order of the text; LABEL_NONE up to a multiple of 4; then the
+     * text */
+    uint32_t ids[];
 } text_entry;
 
 typedef struct text_table {

@@ -215,51 +215,103 @@ static inline size_t count_chars(const score_plan *plan, cfb_str s) {
 
 /* ---- texts seen before ---- */
 
-/* A label of an output is mostly the one that the reference has at this place, or the next one: then it need not be looked up.
- * *at: that place. */
-static inline uint32_t label_near(label_table *t, const text_entry *ref, uint32_t *at, cfb_str item) {
-    label_key k = label_key_ends(item);
-    for (uint32_t i = *at; i < ref->n && i < *at + 2; i++) {
-        if (!label_key_eq(&t->labels[ref->ids[i]].key, &k)) continue;
-        *at = i + 1;
-        return ref->ids[i];
+static uint32_t next_stamp(score_worker *w) {
+    if (++w->stamp == 0) { /* after four thousand million rows: no label may look as if this row had it */
+        for (size_t i = 0; i < w->table.n; i++) w->table.labels[i].in_ref = w->table.labels[i].in_out = 0;
+        w->stamp = 1;
     }
-    label_key_hash(&k);
-    return label_table_intern_key(t, &k);
+    return w->stamp;
+}
+
+/* An entry on its way. */
+typedef struct entry_reader {
+    label_table *labels;
+    text_entry *e;
+    uint32_t stamp, n, max_labels;
+    bool plain;
+} entry_reader;
+
+static inline cfb_code add_label(entry_reader *r, const label_key *k) {
+    uint32_t id = label_table_intern_key(r->labels, k);
+    if (id == LABEL_NONE) return CFB_ENOMEM;
+    label *l = &r->labels->labels[id];
+    bool again = l->in_out == r->stamp;
+    l->in_out = r->stamp;
+    r->plain = r->plain && !again;
+    if (r->n < r->max_labels) r->e->ids[r->n] = id;
+    r->n += !again;
+    return CFB_OK;
+}
+
+/* As read_items. */
+static cfb_code read_odd_items(entry_reader *r, cfb_str text) {
+    cfb_str t = strip_item(text.ptr, text.ptr + text.len);
+    const char *p = t.ptr, *end = t.ptr + t.len;
+    cfb_code code = CFB_OK;
+    r->plain = t.len == text.len;
+    for (size_t comma_len = 1; comma_len > 0 && code == CFB_OK;) {
+        const char *q = find_comma_until(p, end, end, true, &comma_len);
+        r->plain = r->plain && q > p && comma_len != 1;
+        if (q > p) {
+            cfb_str item = strip_item(p, q);
+            r->plain = r->plain && item.len == (size_t)(q - p);
+            label_key k = label_key_of(item);
+            code = add_label(r, &k);
+        }
+        p = q + comma_len;
+    }
+    return code;
+}
+
+/* A text without a byte that white space may begin with: nothing is to be stripped. */
+static cfb_code read_plain_items(entry_reader *r, cfb_str text, const split_block *blocks) {
+    size_t begin = 0;
+    cfb_code code = CFB_OK;
+    for (size_t at = 0; at < text.len && code == CFB_OK; at += 64, blocks++) {
+        uint64_t commas = blocks->narrow | blocks->wide;
+        r->plain = r->plain && blocks->narrow == 0;
+        for (; commas != 0 && code == CFB_OK; commas &= commas - 1) {
+            unsigned bit = (unsigned)__builtin_ctzll(commas);
+            size_t end = at + bit;
+            r->plain = r->plain && end > begin;
+            if (end > begin) {
+                label_key k = label_key_within((cfb_str){text.ptr + begin, end - begin});
+                code = add_label(r, &k);
+            }
+            begin = end + 1 + 2 * (blocks->wide >> bit & 1);
+        }
+    }
+    r->plain = r->plain && text.len > begin;
+    if (text.len <= begin || code != CFB_OK) return code;
+    label_key k = label_key_within((cfb_str){text.ptr + begin, text.len - begin});
+    return add_label(r, &k);
 }
 
 /* The labels of a text that is new to the table of texts. It is read from its copy there: what lies behind it may be read, too.
  */
-static cfb_code read_entry(const score_plan *plan, label_table *labels, const text_table *table, text_entry *e,
-                           const text_entry *ref) {
+static cfb_code read_entry(const score_plan *plan, score_worker *w, const text_table *table, text_entry *e) {
     const cfb_str text = {text_of_entry(table, e), e->len};
-    size_t chars = count_chars(plan, text);
-    if (chars == SIZE_MAX) return CFB_EENCODING;
-    cfb_str t = strip_item(text.ptr, text.ptr + text.len);
-    const char *p = t.ptr, *end = t.ptr + t.len;
-    uint32_t n = 0, at = 0;
-    bool plain = t.len == text.len;
-    for (size_t comma_len = 1; comma_len > 0;) {
-        const char *q = find_comma_until(p, end, end, true, &comma_len);
-        plain = plain && q > p && comma_len != 1;
-        if (q > p) {
-            cfb_str item = strip_item(p, q);
-            plain = plain && item.len == (size_t)(q - p);
-            uint32_t id = label_near(labels, ref, &at, item), k = 0;
-            if (id == LABEL_NONE) return CFB_ENOMEM;
-            while (k < n && e->ids[k] != id) k++;
-            plain = plain && k == n;
-            if (k == n && n == table->max_labels) {
-                n++;
-                break;
-            }
-            if (k == n) e->ids[n++] = id;
-        }
-        p = q + comma_len;
+    split_block blocks[TEXT_MOST_BYTES / 64];
+    uint64_t odd = 0;
+    size_t chars = text.len;
+    for (size_t at = 0; at < text.len; at += 64) {
+        split_block b = split_64(text.ptr + at);
+        uint64_t mine = text.len - at >= 64 ? ~UINT64_C(0) : (UINT64_C(1) << (text.len - at)) - 1;
+        b.narrow &= mine;
+        b.wide &= mine;
+        odd |= b.odd & mine;
+        chars -= (size_t)__builtin_popcountll(b.inner & mine);
+        blocks[at / 64] = b;
     }
-    e->n = (uint8_t)n;
+    if (!plan->valid_utf8) chars = cfb_text_count_valid(text);
+    if (chars == SIZE_MAX) return CFB_EENCODING;
+    entry_reader r = {&w->table, e, next_stamp(w), 0, table->max_labels, true};
+    cfb_code code = odd ? read_odd_items(&r, text) : read_plain_items(&r, text, blocks);
+    if (code != CFB_OK) return code;
+    e->n = (uint8_t)(r.n < r.max_labels ? r.n : r.max_labels + (r.n > r.max_labels));
+    for (uint32_t k = r.n; k % 4 != 0 && k < r.max_labels; k++) e->ids[k] = LABEL_NONE;
     e->chars = (uint16_t)chars;
-    e->plain = plain;
+    e->plain = r.plain;
     e->used = true;
     return CFB_OK;
 }
@@ -270,7 +322,7 @@ static inline const text_entry *entry_of(const score_plan *plan, score_worker *w
                                          uint64_t hash, const text_entry *ref, cfb_code *code) {
     bool known;
     text_entry *e = text_table_find(table, text, hash, ref, &known);
-    if (!known) *code = read_entry(plan, &w->table, table, e, ref ? ref : &no_text);
+    if (!known) *code = read_entry(plan, w, table, e);
     return *code == CFB_OK && e->n <= table->max_labels ? e : NULL;
 }
 
@@ -293,13 +345,25 @@ static inline void set_row_bit(uint64_t *words, uint32_t bit) {
 /* The row of the bit matrices: each has its own where they are kept, else it is used by one row after the other. */
 static inline size_t bit_row(const score_plan *plan, size_t i) { return plan->keep_bits ? i * plan->n_words : 0; }
 
-/* A row whose texts have entries: no stamps and no bits, every label of the output is looked for among those of the reference,
- * behind the last one found first. The same counts as read_items, read_positions and the bits give. `set` is a constant for the
- * compiler. */
+typedef uint32_t four_ids __attribute__((vector_size(16)));
+
+/* Four at a time: mostly that is all of them, and the branch that ends the loop is foreseen. */
+static inline bool has_label(const text_entry *e, uint32_t id) {
+    four_ids hit = {0, 0, 0, 0};
+    for (uint32_t k = 0; k < e->n; k += 4) {
+        four_ids v;
+        memcpy(&v, e->ids + k, sizeof v);
+        hit |= (four_ids)(v == id);
+    }
+    return cfb_bits_of((cfb_bytes16)hit) != 0;
+}
+
+/* A row whose texts have entries: no stamps and no bits, every label of the output is looked for among those of the reference.
+ * The same counts as read_items, read_positions and the bits give. `set` is a constant for the compiler. */
 static inline __attribute__((always_inline)) void match(score_worker *w, size_t i, const text_entry *ref, const text_entry *out,
                                                         cfb_label_set set) {
     label_count *counts = w->table.counts;
-    uint32_t n_ref = 0, n_out = 0, both = 0, n_found = 0, n_true = 0, n_pred = 0, tp = 0, next = 0;
+    uint32_t n_ref = 0, n_out = 0, both = 0, n_found = 0, n_true = 0, n_pred = 0, tp = 0;
     for (uint32_t k = 0; k < ref->n; k++) {
         label_count *c = &counts[ref->ids[k]];
         bool named = ref->ids[k] != LABEL_EMPTY;
@@ -308,12 +372,9 @@ static inline __attribute__((always_inline)) void match(score_worker *w, size_t 
         if (set == CFB_LABELS_SUITE) n_true += c->bit != LABEL_NONE;
     }
     for (uint32_t k = 0; k < out->n; k++) {
-        uint32_t id = out->ids[k], at = next < ref->n && ref->ids[next] == id ? next : 0;
+        uint32_t id = out->ids[k];
         label_count *c = &counts[id];
-        bool named = id != LABEL_EMPTY;
-        while (at < ref->n && ref->ids[at] != id) at++;
-        bool found = at < ref->n;
-        next = found ? at + 1 : next;
+        bool named = id != LABEL_EMPTY, found = has_label(ref, id);
         n_out += named;
         n_found += found;
         both += named & found;
@@ -365,14 +426,6 @@ static cfb_code check_texts(const score_plan *plan, const cfb_score_row_in *in, 
 }
 
 static inline cfb_str output_of(const cfb_score_row_in *in) { return in->state == CFB_ROW_FAILED ? CFB_STR_NULL : in->output; }
-
-static uint32_t next_stamp(score_worker *w) {
-    if (++w->stamp == 0) { /* after four thousand million rows: no label may look as if this row had it */
-        for (size_t i = 0; i < w->table.n; i++) w->table.labels[i].in_ref = w->table.labels[i].in_out = 0;
-        w->stamp = 1;
-    }
-    return w->stamp;
-}
 
 static cfb_code read_long_row(const score_plan *plan, score_worker *w, const cfb_score_row_in *in, size_t i, cfb_score_row *row) {
     cfb_str output = output_of(in), response = in->response;

@@ -38,6 +38,28 @@ static inline const char *find_comma(const char *p, const char *end, bool narrow
     return find_comma_until(p, end, end - p > 15 ? end - 15 : p, narrow, len);
 }
 
+/* Where the commas of 64 bytes are, without a branch. 66 bytes may be read; what is behind the text is the caller's to mask. */
+typedef struct split_block {
+    uint64_t narrow, wide; /* first bytes of commas */
+    uint64_t inner;        /* bytes that begin no character */
+    uint64_t odd;          /* bytes that white space may begin with */
+} split_block;
+
+static inline split_block split_64(const char *p) {
+    split_block b = {0, 0, 0, 0};
+    for (unsigned i = 0; i < 64; i += 16) {
+        cfb_bytes16 v, second, third;
+        memcpy(&v, p + i, 16);
+        memcpy(&second, p + i + 1, 16);
+        memcpy(&third, p + i + 2, 16);
+        b.narrow |= (uint64_t)cfb_bits_of((cfb_bytes16)(v == ',')) << i;
+        b.wide |= (uint64_t)cfb_bits_of((cfb_bytes16)((v == 0xEF) & (second == 0xBC) & (third == 0x8C))) << i;
+        b.inner |= (uint64_t)cfb_bits_of((cfb_bytes16)((v & 0xC0) == 0x80)) << i;
+        b.odd |= (uint64_t)cfb_bits_of((cfb_bytes16)((v <= ' ') | (v == 0xC2) | ((v >= 0xE1) & (v <= 0xE3)))) << i;
+    }
+    return b;
+}
+
 /* A slice that begins and ends with one of these bytes has nothing to strip: ASCII letters, digits and signs, and the
  * lead bytes of CJK ideographs; at the end, ASCII or what the full check says. q > p. */
 static inline cfb_str strip_item(const char *p, const char *q) {
