@@ -53,7 +53,7 @@ typedef struct cfb_scan_opts {
                                the process gets SIGBUS. true: always copied, which such a file only gives an error */
     cfb_stop *stop;         /* may be NULL; on: cfb_scan_run returns EINTERRUPTED */
     cfb_scan_meter *meter;  /* may be NULL; zero-initialised by the caller, counts on over several scans */
-    size_t part_bytes;      /* size of a part; 0 = chosen. Anything from 1 byte on gives the same rows */
+    size_t part_bytes;      /* size of a part, less where memory_bytes is small; 0 = chosen. Anything from 1 byte on gives the same rows */
 } cfb_scan_opts;
 #define CFB_SCAN_OPTS_INIT \
     { NULL, 0, NULL, 0, 0, 0, false, false, NULL, NULL, 0 }
