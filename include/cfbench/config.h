@@ -130,9 +130,10 @@ typedef struct cfb_config {
     const char *where, *rows_out;                                        /* or NULL */
     bool rows_texts;
     int64_t sample, worst;
-    const char *csv; /* file for the summary, or NULL */
-    int64_t threads; /* 0 = all cores */
-    int64_t memory;  /* MiB for reading files; 0 = by what is allowed */
+    const char *csv;    /* file for the summary, or NULL */
+    int64_t threads;    /* 0 = all cores */
+    int64_t memory;     /* MiB for reading files; 0 = by what is allowed */
+    int64_t block_size; /* KiB of a file that a thread takes at a time; 0 = chosen */
     /* cluster jobs */
     const char *shard;                /* "i/N" or "auto"; NULL: the whole run */
     int64_t shard_index, shard_count; /* what that means, once cfb_cli_place has looked; count 0: the whole run */

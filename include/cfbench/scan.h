@@ -70,7 +70,8 @@ typedef struct cfb_scan_opts {
                                the process gets SIGBUS. true: always copied, which such a file only gives an error */
     cfb_stop *stop;         /* may be NULL; on: cfb_scan_run returns EINTERRUPTED */
     cfb_scan_meter *meter;  /* may be NULL; zero-initialised by the caller, counts on over several scans */
-    size_t part_bytes;      /* size of a part; 0 = chosen. Anything from 1 byte on gives the same rows */
+    size_t part_bytes; /* size of a part, less where memory_bytes is small; 0 = chosen. Anything from 1 byte on gives the same
+                          rows */
     const cfb_scan_team *team; /* may be NULL; else part_bytes must be the same for all processes. Only plain CSV and JSON Lines
                                   files can be shared, see cfb_scan_is_shared; others are scanned whole. Borrowed */
 } cfb_scan_opts;

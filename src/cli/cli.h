@@ -74,6 +74,11 @@ int64_t cfb_cli_stage_begin(void);
 void cfb_cli_stage_end(const char *name, int64_t begin_ns);
 
 /* ---- pick.c: options -> suite, tasks, rows ---- */
+/* The texts of one column of a data set, some at a time; first: number of the first of them, from 0. *n: how many there were. The
+ * texts are gone after the call. A code of fn ends it. */
+typedef cfb_code (*cfb_cli_texts_fn)(void *ctx, const cfb_str *texts, size_t n, size_t first, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_cli_each_text(const char *path, const char *column, cfb_cli_texts_fn fn, void *ctx, size_t *n,
+                                          cfb_err *err);
 
 cfb_shot cfb_cli_shot(const cfb_config *c);
 /* Indices of the tasks of --tasks (all without it), in the suite's order, in *tasks (malloc). EUSAGE names an unknown task

@@ -1,6 +1,5 @@
 /* cfbench embed IN OUT: texts -> vectors, as a NumPy array. */
 #include "cfbench/cluster.h"
-#include "cfbench/dataset.h"
 #include "cfbench/json.h"
 #include "cli/cli.h"
 
@@ -90,26 +89,25 @@ static cfb_code embed_lines(struct out *o, const char *in, cfb_err *err) {
 
 /* ---- a column ---- */
 
-/* The header holds the number of rows, so the data set is read twice: first to count. */
+static cfb_code count_texts(void *ctx, const cfb_str *texts, size_t n, size_t first, cfb_err *err) {
+    struct out *o = ctx;
+    (void)first, (void)err;
+    for (size_t i = 0; o->shard.count && i < n; i++)
+        o->shard.input = cfb_hash64(texts[i].len ? texts[i].ptr : "", texts[i].len, o->shard.input);
+    return CFB_OK;
+}
+
+static cfb_code embed_rows(void *ctx, const cfb_str *texts, size_t n, size_t first, cfb_err *err) {
+    return put_texts(ctx, texts, n, first, err);
+}
+
+/* The header holds the number of rows, so the data set is read twice: first to count, into *n. */
 static cfb_code embed_column(struct out *o, const char *in, const char *column, bool count, size_t *n, cfb_err *err) {
-    const cfb_column wanted = {column, true};
-    cfb_reader_opts opts = CFB_READER_OPTS_INIT;
-    cfb_reader_t *r = NULL;
-    cfb_rows rows;
-    opts.columns = &wanted;
-    opts.n_columns = 1;
-    cfb_code rc = cfb_reader_open(in, &opts, &r, err);
-    if (rc == CFB_OK && !count) rc = begin(o, *n, err);
     size_t seen = 0;
-    while (rc == CFB_OK && (rc = cfb_reader_next(r, &rows, err)) == CFB_OK && rows.n_rows > 0) {
-        if (!count) rc = put_texts(o, rows.cells, rows.n_rows, seen, err);
-        for (size_t i = 0; count && o->shard.count && i < rows.n_rows; i++)
-            o->shard.input = cfb_hash64(rows.cells[i].len ? rows.cells[i].ptr : "", rows.cells[i].len, o->shard.input);
-        seen += rows.n_rows;
-    }
+    cfb_code rc = count ? CFB_OK : begin(o, *n, err);
+    if (rc == CFB_OK) rc = cfb_cli_each_text(in, column, count ? count_texts : embed_rows, o, &seen, err);
     if (rc == CFB_OK && !count && seen != *n) rc = cfb_err_set(err, CFB_EDATA, "%s changed while it was read", in);
     *n = seen;
-    cfb_reader_close(r);
     return rc;
 }
 

@@ -1,3 +1,4 @@
+#include "cfbench/dataset.h"
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -63,6 +64,23 @@ bool cfb_cli_is_picked(const cfb_config *c, const char *task) {
 cfb_code cfb_cli_store_path(const char *out, char path[PATH_MAX], cfb_err *err) {
     if (cfb_path_exists(out) && !cfb_path_is_dir(out)) return cfb_path_join(path, PATH_MAX, NULL, out, err);
     return cfb_path_join(path, PATH_MAX, out, "run.db", err);
+}
+
+cfb_code cfb_cli_each_text(const char *path, const char *column, cfb_cli_texts_fn fn, void *ctx, size_t *n, cfb_err *err) {
+    const cfb_column wanted = {column, true};
+    cfb_reader_opts opts = CFB_READER_OPTS_INIT;
+    cfb_reader_t *r = NULL;
+    cfb_rows rows;
+    opts.columns = &wanted;
+    opts.n_columns = 1;
+    *n = 0;
+    cfb_code rc = cfb_reader_open(path, &opts, &r, err);
+    while (rc == CFB_OK && (rc = cfb_reader_next(r, &rows, err)) == CFB_OK && rows.n_rows > 0) {
+        rc = fn(ctx, rows.cells, rows.n_rows, *n, err);
+        *n += rows.n_rows;
+    }
+    cfb_reader_close(r);
+    return rc;
 }
 
 cfb_code cfb_cli_print(cfb_str text, cfb_err *err) {

@@ -577,6 +577,7 @@ cfb_code cfb_scoring_read_file(cfb_scoring_t *s, const cfb_source *source, cfb_e
     o.n_columns = j.columns.n;
     o.n_threads = (int)s->c->threads;
     o.memory_bytes = s->c->memory ? (size_t)s->c->memory << 20 : (size_t)(cfb_memory_allowed() / 4);
+    o.part_bytes = (size_t)s->c->block_size << 10;
     o.skip_bad_rows = j.skip;
     o.meter = &s->meter;
     o.stop = &cfb_cli_stop;

@@ -19,7 +19,7 @@ typedef struct tune_variable {
 
 /* 0 and NULL: the option is left out. */
 typedef struct tune_point {
-    int threads, memory;                           /* score, embed */
+    int threads, block_kib;                        /* score; threads: embed, too */
     int in_flight, calls_per_thread, task_workers; /* client, rate */
     double rps;                                    /* rate: starts a second, 0: no limit */
     size_t rows;                                   /* rate: calls of the run */
@@ -69,7 +69,7 @@ void tune_make_points(tune_sweep *s);
 CFB_MUST_CHECK cfb_code tune_measure(void *sweep, size_t point, double *rate, cfb_err *err);
 /* Runs embedding once over the texts of the file, with all cores; tokens and seconds. */
 CFB_MUST_CHECK cfb_code tune_try_texts(tune_sweep *s, double *tokens, double *seconds, cfb_err *err);
-/* "--threads 2 --memory 64" */
+/* "--threads 2 --block-size 64" */
 void tune_describe(const tune_sweep *s, size_t point, char *buf, size_t size);
 
 /* ---- tune_data.c ---- */

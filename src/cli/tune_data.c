@@ -127,18 +127,16 @@ static cfb_code texts_of_suite(const tune_sweep *s, cfb_buf *b, cfb_err *err) {
     return rc;
 }
 
-static cfb_code texts_of_column(const char *path, const char *column, cfb_buf *b, cfb_err *err) {
-    const cfb_column wanted = {column, true};
-    cfb_reader_opts opts = CFB_READER_OPTS_INIT;
-    cfb_reader_t *r = NULL;
-    cfb_rows rows;
-    opts.columns = &wanted;
-    opts.n_columns = 1;
-    cfb_code rc = cfb_reader_open(path, &opts, &r, err);
-    while (rc == CFB_OK && (rc = cfb_reader_next(r, &rows, err)) == CFB_OK && rows.n_rows > 0)
-        for (size_t i = 0; i < rows.n_rows && rc == CFB_OK; i++) rc = put_text(b, 0, rows.cells[i], err);
-    cfb_reader_close(r);
+static cfb_code put_rows_of_column(void *ctx, const cfb_str *texts, size_t n, size_t first, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    (void)first;
+    for (size_t i = 0; i < n && rc == CFB_OK; i++) rc = put_text(ctx, 0, texts[i], err);
     return rc;
+}
+
+static cfb_code texts_of_column(const char *path, const char *column, cfb_buf *b, cfb_err *err) {
+    size_t n;
+    return cfb_cli_each_text(path, column, put_rows_of_column, b, &n, err);
 }
 
 /* The first n lines into the file of the sweep's texts; *n: how many there were. */

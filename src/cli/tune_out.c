@@ -260,7 +260,7 @@ static cfb_code make_svg(const tune_sweep *sweeps, size_t n, cfb_buf *b, cfb_err
 static void put_settings(const tune_sweep *s, cfb_jw *w) {
     const tune_point *p = &s->points[s->best];
     if (p->threads) cfb_jw_member_int(w, "threads", p->threads);
-    if (p->memory) cfb_jw_member_int(w, "memory", p->memory);
+    if (p->block_kib) cfb_jw_member_int(w, "block-size", p->block_kib);
     if (p->in_flight) cfb_jw_member_int(w, "in-flight", p->in_flight);
     if (p->rps > 0 && !s->unlimited) cfb_jw_member_num(w, "rps", p->rps);
     if (p->calls_per_thread) cfb_jw_member_int(w, "calls-per-thread", p->calls_per_thread);

@@ -41,8 +41,10 @@ static const tune_variable bindings[][TUNE_VARIABLES] = {{{NULL, NULL}},
                                                          {{"OMP_PROC_BIND", "close"}},
                                                          {{"OMP_PROC_BIND", "spread"}, {"OMP_PLACES", "cores"}}};
 
-/* Threads x binding, with so much memory for reading. Binding means something to 2 ... cores threads. */
-static void thread_points(tune_sweep *s, int memory, int most) {
+/* Threads x binding. Binding means something to 2 ... cores threads. Of scoring also how much of a file a thread takes at a time,
+ * where the system moves the threads. */
+static void thread_points(tune_sweep *s, int most) {
+    static const int blocks[] = {0, 64, 256, 2048};
     int cores = cfb_cpu_count(), threads[16], n = 0;
     for (int t = 1; t < cores && n < 12; t *= 2) threads[n++] = t;
     threads[n++] = cores;
@@ -50,10 +52,12 @@ static void thread_points(tune_sweep *s, int memory, int most) {
     for (int i = 0; i < n; i++) {
         size_t ways = cfb_has_openmp() && threads[i] > 1 && threads[i] <= cores ? sizeof bindings / sizeof *bindings : 1;
         for (size_t b = 0; b < ways; b++) {
-            tune_point p = {.threads = threads[i], .memory = memory};
+            tune_point p = {.threads = threads[i]};
             memcpy(p.variables, bindings[b], sizeof p.variables);
-            add(s, p, threads[i] + (memory ? 0.1 : 0) + 0.2 * (double)b);
+            add(s, p, threads[i] + 0.2 * (double)b);
         }
+        for (size_t k = 1; s->kind == TUNE_SCORE && k < sizeof blocks / sizeof *blocks; k++)
+            add(s, (tune_point){.threads = threads[i], .block_kib = blocks[k]}, threads[i] + 0.05 * (double)k);
     }
 }
 
@@ -74,11 +78,8 @@ void tune_make_points(tune_sweep *s) {
     int cores = cfb_cpu_count();
     s->n = 0;
     switch (s->kind) {
-    case TUNE_SCORE:
-        thread_points(s, 0, 2 * cores);
-        thread_points(s, 64, 2 * cores);
-        break;
-    case TUNE_EMBED: thread_points(s, 0, cores); break;
+    case TUNE_SCORE: thread_points(s, 2 * cores); break;
+    case TUNE_EMBED: thread_points(s, cores); break;
     case TUNE_CLIENT: client_points(s); break;
     case TUNE_RATE:
     case TUNE_KINDS: break; /* rates are searched, not laid out */
@@ -99,7 +100,7 @@ void tune_describe(const tune_sweep *s, size_t i, char *buf, size_t size) {
     for (int v = 0; v < TUNE_VARIABLES && p->variables[v].name; v++)
         say(buf, size, "%s=%s ", p->variables[v].name, p->variables[v].value);
     if (p->threads) say(buf, size, "--threads %d", p->threads);
-    if (p->memory) say(buf, size, " --memory %d", p->memory);
+    if (p->block_kib) say(buf, size, " --block-size %d", p->block_kib);
     if (p->rps > 0) say(buf, size, "--rps %.6g ", p->rps);
     if (p->in_flight) say(buf, size, "--in-flight %d", p->in_flight);
     if (p->calls_per_thread) say(buf, size, " --calls-per-thread %d", p->calls_per_thread);
@@ -129,7 +130,7 @@ static void number(struct line *l, const char *option, double v) {
 static void score_line(const tune_sweep *s, const tune_point *p, struct line *l) {
     word(l, "score");
     number(l, "--threads", p->threads);
-    if (p->memory) number(l, "--memory", p->memory);
+    if (p->block_kib) number(l, "--block-size", p->block_kib);
     const char *const options[] = {"--suite", s->c->suite, "--verbose", "--json", "--progress", "off"};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) word(l, options[i]);
     if (s->c->data) word(l, "--data"), word(l, s->c->data);

@@ -228,6 +228,9 @@ const cfb_opt cfb_opts[] = {
      .commands = SCORE | COMPARE,
      .help = "memory that reading files may take, whatever their size; 0 = a quarter of what this machine, cgroup or "
              "Slurm job allows"},
+    {AT("block-size", block_size), .type = OPT_INT, .def = "0", RANGE(0, 65536), .unit = "KiB", .metavar = "N",
+     .group = GROUP_SCORE, .commands = SCORE | COMPARE,
+     .help = "how much of a file a thread takes at a time; changes no result; 0 = 512, or less where --memory is small"},
     {AT("embed-model", embed_model), .type = OPT_PATH, .metavar = "DIR", .group = GROUP_SCORE, .commands = WITH_MODEL | TUNE,
      .help = "folder of the embedding model for --metric bge, as Hugging Face lays it out; scripts/get-bge.sh fetches one"},
     {AT("embed-url", embed_url), .type = OPT_STRING, .metavar = "URL", .group = GROUP_SCORE, .check = cfb_check_base_url,

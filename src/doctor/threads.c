@@ -195,6 +195,10 @@ static void blas(cfb_doctor_t *d, const cfb_doctor_want *w) {
                         cfb_doctor_text(d, "OPENBLAS_NUM_THREADS=%lld on %d cores", (long long)asked, omp_get_num_procs()),
                         "BLAS keeps a pool of that many threads, which take turns on the cores and slow each product down",
                         "unset OPENBLAS_NUM_THREADS");
+    if (cfb_has_openmp() && strcmp(cfb_blas_threading(), "serial") == 0 && w->threads > 1)
+        cfb_doctor_find(d, FAULT, "blas-serial", "the loaded OpenBLAS is the serial build",
+                        "it multiplies for one thread at a time: embeddings on many threads are as slow as on one",
+                        "apt-get install libopenblas0-openmp (update-alternatives --config libopenblas.so.0-x86_64-linux-gnu)");
     if (strcmp(cfb_blas_threading(), "pthreads") == 0 && w->threads > 1)
         cfb_doctor_find(
             d, HINT, "blas-build", "the loaded OpenBLAS has threads of its own (pthreads build)",

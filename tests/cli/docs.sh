@@ -57,7 +57,7 @@ for page in pages:
                     with open(base + end, "w", encoding="utf-8") as f:
                         f.write(text)
             elif runs:
-                command, first = "", start
+                command, first, left_out = "", start, None
                 for k, line in enumerate(block):
                     if not command:
                         first = start + k
@@ -69,7 +69,8 @@ for page in pages:
                         continue
                     code = re.search(r"# exit (\d+)\s*$", command)
                     base = f"{out}/{name}.{first + 1:04}"
-                    if without and "sqlite3 " in command: # the block's other commands run: later blocks may need what they make
+                    left_out = left_out or without and "sqlite3 " in command
+                    if left_out: # what stands before it in the block runs: later blocks may need what that makes
                         with open(base + ".skip", "w", encoding="utf-8") as f:
                             f.write(without)
                         command = ""

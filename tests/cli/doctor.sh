@@ -1,5 +1,5 @@
 # cfbench doctor names every fault that is planted here, and none on a healthy machine. --dry-run: what a run would take.
-# Planted: threads, slurm-cpus (twice), memory, omp-threads, omp-bind, omp-wait, stack, open-files, cgroup-pids, processes, blas-threads,
+# Planted: threads, slurm-cpus (twice), memory, omp-threads, omp-bind, omp-wait, stack, open-files, cgroup-pids, processes, blas-threads, blas-serial,
 # out, file-size, network-disk, locks, disk-space (where tmpfs can be mounted), data, budget (three), key-file, server, key, model,
 # context, rate.
 . "$(dirname "$0")/../lib.sh"
@@ -69,6 +69,9 @@ fi
 names memory 3 with SLURM_MEM_PER_NODE=100
 names open-files 3 limited -n 80 --mock --in-flight 1000
 names blas-threads 3 with OPENBLAS_NUM_THREADS=$((cores + 30))
+serial=$(ls -d /usr/lib/*/openblas-serial 2>/dev/null | head -1)
+if [ -n "$serial" ] && [ "$openmp" = 1 ]; then names blas-serial 3 with LD_LIBRARY_PATH="$serial" --threads 2
+else skip "doctor: names blas-serial" "libopenblas0-serial is not installed"; fi
 root() { # a folder that stands for /
     rm -rf "$T/root"
     mkdir -p "$T/root/sys/fs/cgroup" "$T/root/proc/self"
