@@ -2,8 +2,9 @@
 # Gets an embedding model of the BGE family (BAAI/bge-SIZE-zh-v1.5) for --metric bge.
 # Usage and exit codes: see usage() below.
 #
-# What is verified: the weights' size and SHA-256, against the pointer file that the
-# repository publishes beside them (Git LFS), or against --sha256. What arrived is
+# The weights are model.safetensors, or where a revision has none, pytorch_model.bin:
+# cfbench reads both. What is verified: their size and SHA-256, against the pointer file that
+# the repository publishes beside them (Git LFS), or against --sha256. What arrived is
 # written down in SHA256SUMS; a second run checks the folder against it.
 # What is not: no checksum is built in, since the files were not at hand when this was
 # written. Whoever needs one in writing gives --sha256. The live site was never asked;
@@ -66,7 +67,7 @@ command -v curl >/dev/null 2>&1 || die 1 "curl is missing (Debian: apt-get insta
 
 if [ -e "$dest/SHA256SUMS" ]; then
     (cd "$dest" && sha256sum --check --quiet SHA256SUMS) || die 2 "$dest does not match its SHA256SUMS; remove it and run this again"
-    [ -z "$want" ] || [ "$(sha256 "$dest/model.safetensors")" = "$want" ] || die 2 "$dest/model.safetensors is not the one of --sha256"
+    [ -z "$want" ] || grep -Eq "^$want  (model\.safetensors|pytorch_model\.bin)\$" "$dest/SHA256SUMS" || die 2 "the weights in $dest are not those of --sha256"
     say "$dest is complete"
     exit 0
 fi
@@ -84,22 +85,26 @@ for path in config.json tokenizer.json tokenizer_config.json vocab.txt 1_Pooling
     [ -s "$part/$path" ] || fetch resolve "$path" "$part/$path.new" --max-filesize 20000000 || die 4 "could not get $path; run this again to go on"
     [ ! -e "$part/$path.new" ] || mv -f -- "$part/$path.new" "$part/$path"
 done
-fetch raw model.safetensors "$part/pointer" --max-filesize 2000 ||
-    die 4 "could not get the pointer of model.safetensors: this revision may hold pytorch_model.bin only (try --revision, or convert it)"
+weights=model.safetensors
+fetch raw "$weights" "$part/pointer" --max-filesize 2000 2>"$part/why" || {
+    weights=pytorch_model.bin
+    fetch raw "$weights" "$part/pointer" --max-filesize 2000 2>>"$part/why" ||
+        die 4 "could not get the pointer of model.safetensors or of pytorch_model.bin: $(tail -n 1 "$part/why")"
+}
 published=$(sed -n 's/^oid sha256:\([0-9a-f]\{64\}\)$/\1/p' "$part/pointer")
 size=$(sed -n 's/^size \([0-9]\{1,12\}\)$/\1/p' "$part/pointer")
-rm -f -- "$part/pointer"
-is_hash "$published" && [ -n "$size" ] || die 4 "$site gives no pointer with size and SHA-256 of model.safetensors"
+rm -f -- "$part/pointer" "$part/why"
+is_hash "$published" && [ -n "$size" ] || die 4 "$site gives no pointer with size and SHA-256 of $weights"
 [ -z "$want" ] || [ "$want" = "$published" ] || die 2 "the repository publishes SHA-256 $published, not that of --sha256"
-say "getting model.safetensors, $size bytes, into $dest"
-fetch resolve model.safetensors "$part/model.safetensors" --continue-at - --max-filesize "$size" ||
-    die 4 "could not get model.safetensors; what has arrived is kept in $part; run this again to go on"
-got=$(sha256 "$part/model.safetensors")
+say "getting $weights, $size bytes, into $dest"
+fetch resolve "$weights" "$part/$weights" --continue-at - --max-filesize "$size" ||
+    die 4 "could not get $weights; what has arrived is kept in $part; run this again to go on"
+got=$(sha256 "$part/$weights")
 if [ "$got" != "$published" ]; then
-    rm -f -- "$part/model.safetensors"
-    die 2 "wrong checksum: model.safetensors has $got, the repository publishes $published; it was removed"
+    rm -f -- "$part/$weights"
+    die 2 "wrong checksum: $weights has $got, the repository publishes $published; it was removed"
 fi
-(cd "$part" && sha256sum config.json tokenizer.json tokenizer_config.json vocab.txt 1_Pooling/config.json model.safetensors >SHA256SUMS)
+(cd "$part" && sha256sum config.json tokenizer.json tokenizer_config.json vocab.txt 1_Pooling/config.json "$weights" >SHA256SUMS)
 [ ! -e "$dest" ] || die 1 "$dest is there already, without a SHA256SUMS; remove it, or name another folder"
 mv -- "$part" "$dest"
 say "done: cfbench score --metric bge --embed-model $dest ..."

@@ -32,8 +32,8 @@ typedef struct cfb_encoder_opts {
 
 typedef struct cfb_encoder cfb_encoder_t;
 
-/* Opens DIR: config.json, model.safetensors (or the shards of model.safetensors.index.json; F32, F16 or BF16), tokenizer.json or
- * vocab.txt, 1_Pooling/config.json. Every tensor's shape is checked; binary32 weights are used where they lie in the mapped file,
+/* Opens DIR: config.json, model.safetensors or pytorch_model.bin (or the shards of their .index.json; F32, F16 or BF16),
+ * tokenizer.json or vocab.txt, 1_Pooling/config.json. Every tensor's shape is checked; binary32 weights are used where they lie in the mapped file,
  * others are unpacked layer by layer. Errors: ENOTFOUND (says how to get a model), EDATA, EUNSUPPORTED, ETRUNCATED, ELIMIT,
  * ECONFIG (a library is missing; BF16 cannot be had), ENOMEM; messages name the file and the tensor. Owns: *out,
  * freed with cfb_encoder_free. */

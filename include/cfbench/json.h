@@ -50,6 +50,8 @@ cfb_str cfb_json_key(const cfb_json *child);
 size_t cfb_json_count(const cfb_json *container);
 /* Value of a node; false / null string when the node is NULL or of another kind, *out untouched. */
 cfb_str cfb_json_str(const cfb_json *node);
+/* A text and a NUL into to[size]; false, and to is left alone, where node is no text or it does not fit. */
+bool cfb_json_copy(const cfb_json *node, char *to, size_t size);
 bool cfb_json_num(const cfb_json *node, double *out);
 bool cfb_json_int(const cfb_json *node, int64_t *out); /* whole numbers up to 2^53 */
 bool cfb_json_bool(const cfb_json *node, bool *out);

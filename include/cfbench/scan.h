@@ -39,6 +39,23 @@ typedef struct cfb_scan_meter {
     atomic_ullong n_strict;  /* parts that took the careful path */
 } cfb_scan_meter;
 
+/* Where the next record starts: its offset, the records before it, its line. */
+typedef struct cfb_scan_place {
+    uint64_t start, rows, line;
+} cfb_scan_place;
+
+/* How several processes share the parts of one file: each scans those that it takes, and they tell each other where records
+ * start. Rows keep the numbers they have in the file; commits of a process are in the order of the file, with gaps. */
+typedef struct cfb_scan_team {
+    void *ctx;
+    /* The next part that no process has taken, from 0; may wait. False: the others gave the file up. One thread at a time. */
+    bool (*take)(void *ctx, uint64_t *index);
+    /* Waits for tell of the same index, by whichever process. False: the others gave the file up. Any thread. */
+    bool (*await)(void *ctx, uint64_t index, cfb_scan_place *at);
+    void (*tell)(void *ctx, uint64_t index, const cfb_scan_place *at); /* indexes rise */
+    void (*give_up)(void *ctx);                                        /* after an error; maybe more than once */
+} cfb_scan_team;
+
 typedef struct cfb_scan_opts {
     const cfb_scan_column *columns; /* delivered in this order; borrowed during open only */
     size_t n_columns;
@@ -53,10 +70,12 @@ typedef struct cfb_scan_opts {
                                the process gets SIGBUS. true: always copied, which such a file only gives an error */
     cfb_stop *stop;         /* may be NULL; on: cfb_scan_run returns EINTERRUPTED */
     cfb_scan_meter *meter;  /* may be NULL; zero-initialised by the caller, counts on over several scans */
-    size_t part_bytes;      /* size of a part, less where memory_bytes is small; 0 = chosen. Anything from 1 byte on gives the same rows */
+    size_t part_bytes;      /* size of a part; 0 = chosen. Anything from 1 byte on gives the same rows */
+    const cfb_scan_team *team; /* may be NULL; else part_bytes must be the same for all processes. Only plain CSV and JSON Lines
+                                  files can be shared, see cfb_scan_is_shared; others are scanned whole. Borrowed */
 } cfb_scan_opts;
 #define CFB_SCAN_OPTS_INIT \
-    { NULL, 0, NULL, 0, 0, 0, false, false, NULL, NULL, 0 }
+    { NULL, 0, NULL, 0, 0, 0, false, false, NULL, NULL, 0, NULL }
 
 typedef struct cfb_scan_bad {
     uint64_t number, line;
@@ -73,7 +92,8 @@ typedef struct cfb_scan_part {
     const uint64_t *numbers; /* (n_rows): number of the row in the file, from 0; bad rows count */
     const cfb_scan_bad *bad; /* (n_bad), by number */
     size_t n_bad;
-    size_t slot; /* 0 .. cfb_scan_n_slots - 1: no other part has it until this one was committed */
+    uint64_t index, n_bytes; /* number of the part in the file from 0 (where processes share it), and its size */
+    size_t slot;             /* 0 .. cfb_scan_n_slots - 1: no other part has it until this one was committed */
     void *hidden;
 } cfb_scan_part;
 
@@ -93,6 +113,7 @@ CFB_MUST_CHECK cfb_code cfb_scan_open(const char *path, const cfb_scan_opts *opt
 /* The same for bytes in memory, named `name` in messages. Borrows data. */
 CFB_MUST_CHECK cfb_code cfb_scan_open_memory(const char *name, const void *data, size_t len, const cfb_scan_opts *opts,
                                              cfb_scan_t **out, cfb_err *err);
+bool cfb_scan_is_shared(const cfb_scan_t *s);
 const char *cfb_scan_format(const cfb_scan_t *s);
 bool cfb_scan_has_column(const cfb_scan_t *s, size_t i); /* JSON: in the first row */
 int cfb_scan_n_threads(const cfb_scan_t *s);

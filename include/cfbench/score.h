@@ -115,6 +115,14 @@ CFB_MUST_CHECK cfb_code cfb_scorer_add(cfb_scorer_t *s, const cfb_score_row_in *
 CFB_MUST_CHECK cfb_code cfb_scorer_score_part(cfb_scorer_t *s, int worker, const cfb_score_row_in *rows, size_t n,
                                               cfb_score_row *out, cfb_err *err);
 void cfb_scorer_add_part(cfb_scorer_t *s, const cfb_score_row *rows, size_t n);
+/* A whole block added up elsewhere: what cfb_scorer_add_part does with its CFB_SCORE_BLOCK rows, bit by bit. Only where a block
+ * begins: behind a multiple of CFB_SCORE_BLOCK rows. */
+typedef struct cfb_score_block {
+    double score, answered, precision, recall, f1;
+    uint64_t n_rows, n_state[CFB_ROW_STATE_COUNT], n_unmatchable, response_chars, output_chars;
+} cfb_score_block;
+void cfb_score_block_of(const cfb_score_row rows[CFB_SCORE_BLOCK], cfb_score_block *out); /* pure */
+void cfb_scorer_add_block(cfb_scorer_t *s, const cfb_score_block *b);
 /* The summary of all rows so far; borrowed until the next call on s. Means are NaN where there is no row. */
 CFB_MUST_CHECK cfb_code cfb_scorer_summary(cfb_scorer_t *s, cfb_score_summary *out, cfb_err *err);
 /* How often label i of the suite was in the reference while label j was in the output: (*counts)[i * *n_labels + j], a

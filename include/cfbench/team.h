@@ -32,8 +32,18 @@ void cfb_team_free(cfb_team_t *t);           /* collective unless a rank died; N
 CFB_MUST_CHECK cfb_code cfb_team_send(const void *data, size_t len, cfb_err *err);
 /* Rank 0: waits for the next message of a rank; replaces what is in out. Errors: ENOMEM. Any thread, one at a time. */
 CFB_MUST_CHECK cfb_code cfb_team_receive(int from, cfb_buf *out, cfb_err *err);
+/* The same without waiting: *there tells whether one has come. */
+CFB_MUST_CHECK cfb_code cfb_team_poll(int from, cfb_buf *out, bool *there, cfb_err *err);
 /* This rank has nothing more to send or to receive; waits until what it sent has arrived. */
 void cfb_team_sent(void);
+
+/* ---- without a team: a board of numbers that all ranks see, in a window of rank 0, all 0 at first ---- */
+#define CFB_BOARD_WORDS 16
+void cfb_team_board_new(void); /* collective, once; it lasts until cfb_team_stop */
+/* Any thread. Each word is read and written as a whole; a write has arrived when the call returns. */
+int64_t cfb_team_board_add(int word, int64_t n); /* what was there before */
+void cfb_team_board_read(int word, int n, int64_t *out);
+void cfb_team_board_write(int word, int n, const int64_t *values);
 
 #ifdef __cplusplus
 }

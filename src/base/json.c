@@ -98,6 +98,14 @@ cfb_str cfb_json_str(const cfb_json *node) {
     return cfb_json_kind_of(node) == CFB_JSON_STRING ? cfb_str_from(node_of(node)->valuestring) : CFB_STR_NULL;
 }
 
+bool cfb_json_copy(const cfb_json *node, char *to, size_t size) {
+    cfb_str s = cfb_json_str(node);
+    if (s.ptr == NULL || s.len >= size) return false;
+    memcpy(to, s.ptr, s.len);
+    to[s.len] = '\0';
+    return true;
+}
+
 bool cfb_json_num(const cfb_json *node, double *out) {
     if (cfb_json_kind_of(node) != CFB_JSON_NUMBER || !isfinite(node_of(node)->valuedouble)) return false;
     *out = node_of(node)->valuedouble;

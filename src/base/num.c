@@ -86,9 +86,48 @@ static size_t format_short(double v, char *buf) {
     return 0;
 }
 
+#ifdef __SIZEOF_INT128__
+__extension__ typedef unsigned __int128 wide;
+
+/* Fractions, which most scores are, as `shortest` writes them, but in whole numbers: v is m / 2^s, and its decimal of k places is
+ * m * 10^k / 2^s, which 128 bits hold exactly. v in [1e-4, 1) and not a power of two: halfway to the next double it is as far up
+ * as down, so only the nearest decimal of so many digits can read back as v. 0: left to `shortest`. */
+static size_t format_fraction(double v, char *buf) {
+    static const double powers[] = {0.1, 0.01, 0.001, 0.0001};
+    static const uint64_t limits[] = {UINT64_C(1000000000000000), UINT64_C(10000000000000000), UINT64_C(100000000000000000)};
+    int e, zeros = 0, more = 0; /* behind the point; digits beyond 15 */
+    uint64_t m = (uint64_t)ldexp(frexp(v, &e), 53), digits = 0;
+    int s = 53 - e;
+    while (v < powers[zeros]) zeros++;
+    if (m == UINT64_C(1) << 52) return 0;
+    wide scale = 1;
+    for (int i = 0; i < 15 + zeros; i++) scale *= 10;
+    for (;; more++, scale *= 10) {
+        wide exact = m * scale, down = exact >> s, rest = exact - (down << s), half = (wide)1 << (s - 1);
+        bool up = rest > half || (rest == half && (down & 1) != 0);
+        wide off = 2 * (up ? ((wide)1 << s) - rest : rest); /* from v, in halves of the last binary place / scale */
+        digits = (uint64_t)down + up;
+        if (digits >= limits[more]) return 0; /* a digit more in front */
+        if (more == 2 || off < scale || (off == scale && (m & 1) == 0)) break;
+    }
+    int n = 15 + more;
+    for (; digits % 10 == 0; digits /= 10) n--;
+    memcpy(buf, "0.0000", 6);
+    buf[2 + zeros + n] = '\0';
+    for (int i = n; i > 0; digits /= 10) buf[1 + zeros + i--] = (char)('0' + digits % 10);
+    return (size_t)(2 + zeros + n);
+}
+#else
+static size_t format_fraction(double v, char *buf) {
+    (void)v, (void)buf;
+    return 0;
+}
+#endif
+
 size_t cfb_format_double(double v, char buf[32]) {
     if (v >= 1e-4) {
         size_t n = format_short(v, buf);
+        if (n == 0 && v < 1) n = format_fraction(v, buf);
         if (n > 0) return n;
     }
     if (isnan(v)) return (size_t)snprintf(buf, 32, "nan");

@@ -127,20 +127,12 @@ cfb_code cfb_batch_manifest_save(const cfb_batch_manifest *m, const char *path, 
 
 /* ---- reading ---- */
 
-static bool copy_text(const cfb_json *node, char *to, size_t size) {
-    cfb_str s = cfb_json_str(node);
-    if (s.ptr == NULL || s.len >= size) return false;
-    memcpy(to, s.ptr, s.len);
-    to[s.len] = '\0';
-    return true;
-}
-
 static bool read_member(const cfb_json *node, const struct member *m, cfb_batch_shard *s) {
     char *at = (char *)s + m->offset;
     int64_t number;
     bool flag;
     switch (m->kind) {
-    case TEXT: return copy_text(node, at, m->size);
+    case TEXT: return cfb_json_copy(node, at, m->size);
     case NUMBER:
         if (!cfb_json_int(node, &number) || number < 0) return false;
         memcpy(at, &number, sizeof number);
@@ -182,9 +174,10 @@ static cfb_code read_root(const char *name, const cfb_json *root, cfb_batch_mani
     if (schema.ptr == NULL) return cfb_err_set(err, CFB_EDATA, "%s: not a batch manifest", name);
     if (!cfb_str_eqz(schema, SCHEMA))
         return cfb_err_set(err, CFB_EDATA, "%s: its schema is '%.40s', this cfbench reads " SCHEMA, name, schema.ptr);
-    if (!copy_text(cfb_json_get(root, "tag"), m->tag, sizeof m->tag) || !is_plain_name(m->tag)) return wrong(name, "tag", err);
-    if (!copy_text(cfb_json_get(root, "model"), m->model, sizeof m->model)) return wrong(name, "model", err);
-    if (!copy_text(cfb_json_get(root, "base_url"), m->base_url, sizeof m->base_url)) return wrong(name, "base_url", err);
+    if (!cfb_json_copy(cfb_json_get(root, "tag"), m->tag, sizeof m->tag) || !is_plain_name(m->tag))
+        return wrong(name, "tag", err);
+    if (!cfb_json_copy(cfb_json_get(root, "model"), m->model, sizeof m->model)) return wrong(name, "model", err);
+    if (!cfb_json_copy(cfb_json_get(root, "base_url"), m->base_url, sizeof m->base_url)) return wrong(name, "base_url", err);
     if (!cfb_json_int(cfb_json_get(root, "round"), &round) || round < 0 || round > 9999) return wrong(name, "round", err);
     m->round = (int)round;
     return read_shards(name, cfb_json_get(root, "files"), m, err);

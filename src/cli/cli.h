@@ -208,6 +208,16 @@ typedef struct cfb_row_key {
     cfb_row_state state;
 } cfb_row_key;
 
+/* Sums of scores that do not depend on the order of the rows: in units of 2^-52, each score cut to whole ones. Scores beyond
+ * 2^40, which a strange baseline can make, count as 2^40; what is no number counts as 0. */
+__extension__ typedef __int128 cfb_exact_sum;
+#define CFB_EXACT_UNITS 4503599627370496.0
+cfb_exact_sum cfb_exact_large(double score);
+static inline cfb_exact_sum cfb_exact(double score) {
+    return score > -1024 && score < 1024 ? (int64_t)(score * CFB_EXACT_UNITS) : cfb_exact_large(score);
+}
+static inline double cfb_exact_value(cfb_exact_sum s) { return (double)s / CFB_EXACT_UNITS; }
+
 typedef struct cfb_row_scores {
     double *score;      /* (n) */
     uint64_t *cluster;  /* (n) rows with the same input share it */
@@ -217,7 +227,7 @@ typedef struct cfb_row_scores {
     cfb_buf ids;
     /* over all rows */
     uint64_t n_all;
-    double sum, squares;
+    cfb_exact_sum sum, squares;
     bool negative; /* a score is below 0 */
 } cfb_row_scores;
 
@@ -227,8 +237,8 @@ void cfb_row_scores_free(cfb_row_scores *t);
 /* Once for every row, in order; then cfb_row_scores_keep, if it wants the row. */
 static inline void cfb_row_scores_count(cfb_row_scores *t, double score) {
     t->n_all++;
-    t->sum += score;
-    t->squares += score * score;
+    t->sum += cfb_exact(score);
+    t->squares += cfb_exact(score * score);
     t->negative = t->negative || score < 0;
 }
 static inline bool cfb_row_scores_wants(const cfb_row_scores *t) { return t->n < t->max; }
@@ -284,6 +294,18 @@ CFB_MUST_CHECK cfb_code cfb_sink_score(cfb_sink_t *s, int worker, const cfb_scor
 typedef cfb_code (*cfb_sink_row_fn)(void *ctx, size_t i, bool texts, cfb_sink_row *r, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_sink_take(cfb_sink_t *s, const cfb_score_row *scores, const unsigned char *selected, size_t n,
                                       cfb_sink_row_fn row, void *ctx, cfb_err *err);
+/* Rows that one of several processes has scored, for the sink of the first one. What depends on the order goes into `out`,
+ * portion by portion: block sums, scores of rows in blocks that other portions share, the first rows' scores and labels. What
+ * does not stays here until cfb_sink_pack. first: number of the first row among all. No sample, no export, no calibration, all
+ * rows selected and answered by files. */
+CFB_MUST_CHECK cfb_code cfb_sink_take_portion(cfb_sink_t *s, uint64_t first, const cfb_score_row *scores, size_t n,
+                                              cfb_sink_row_fn row, void *ctx, cfb_buf *out, cfb_err *err);
+/* Adds the next portion: portions in the order of their rows. Errors: EBUG (not made by the above), ENOMEM. */
+CFB_MUST_CHECK cfb_code cfb_sink_add_portion(cfb_sink_t *s, cfb_str portion, cfb_err *err);
+/* The rest of what a process has, but for labels and sums of counts (score_shard.h); and adding it, once per process, any order.
+ */
+CFB_MUST_CHECK cfb_code cfb_sink_pack(const cfb_sink_t *s, cfb_buf *out, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_sink_add_packed(cfb_sink_t *s, cfb_str packed, cfb_err *err);
 /* Ends: commits the export, fills the report's task (borrowed from s). */
 CFB_MUST_CHECK cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err);
 const cfb_task *cfb_sink_task(const cfb_sink_t *s);

@@ -39,11 +39,20 @@ static void stop_in_order(void) {
 /* Of several ranks over MPI: the others send what they scored to rank 0. */
 static cfb_code join_ranks(const cfb_config *c, cfb_scoring_t *s, cfb_err *err) {
 #ifdef CFB_MPI
-    const cfb_rank_link link = {c->rank, c->n_ranks, cfb_team_send, cfb_team_receive};
+    const cfb_rank_link link = {c->rank,       c->n_ranks,         cfb_team_send,       cfb_team_receive,
+                                cfb_team_poll, cfb_team_board_add, cfb_team_board_read, cfb_team_board_write};
     return cfb_ranks_new(&link, &s->ranks, err);
 #else
     (void)c, (void)s;
     return cfb_err_set(err, CFB_EBUG, "ranks without MPI");
+#endif
+}
+
+static void meet_ranks(const cfb_config *c, const cfb_score_shards_t *shards) {
+#ifdef CFB_MPI
+    if (c->n_ranks > 1 && !shards) cfb_team_board_new();
+#else
+    (void)c, (void)shards;
 #endif
 }
 
@@ -56,6 +65,7 @@ static void leave_ranks(void) {
 cfb_code cfb_cli_score(const cfb_config *c, cfb_score_shards_t *shards, cfb_err *err) {
     cfb_scoring_t *s = NULL;
     cfb_buf performance = CFB_BUF_INIT(0);
+    meet_ranks(c, shards); /* as starting MPI, no part of the time that scoring takes */
     cfb_watch_t *w = cfb_watch_start(c);
     stop_in_order();
     cfb_code rc = cfb_scoring_new(c, &s, err);

@@ -37,6 +37,12 @@ static cfb_code reserve(cfb_row_scores *t, cfb_err *err) {
     return CFB_OK;
 }
 
+cfb_exact_sum cfb_exact_large(double score) {
+    const double most = 0x1p40;
+    if (isnan(score)) return 0;
+    return (cfb_exact_sum)((score < -most ? -most : score > most ? most : score) * CFB_EXACT_UNITS);
+}
+
 cfb_code cfb_row_scores_keep(cfb_row_scores *t, const cfb_sink_row *r, double score, cfb_err *err) {
     if (t->n >= t->max) return CFB_OK;
     cfb_code rc = t->n == t->cap ? reserve(t, err) : CFB_OK;
@@ -129,7 +135,8 @@ cfb_code cfb_cli_interval(const double *x, const uint64_t *cluster, size_t n, co
 
 /* More rows than are kept: Student's t from sums over all rows. */
 static void from_sums(const cfb_row_scores *t, double mean, double confidence, cfb_report_interval *out) {
-    double n = (double)t->n_all, off = t->sum / n, variance = (t->squares - n * off * off) / (n - 1);
+    double n = (double)t->n_all, off = cfb_exact_value(t->sum) / n;
+    double variance = (cfb_exact_value(t->squares) - n * off * off) / (n - 1);
     out->se = sqrt(fmax(0, variance) / n);
     double half = cfb_stats_t_quantile(0.5 + 0.5 * confidence, n - 1) * out->se;
     out->lo = fmax(t->negative ? -1 : 0, mean - half);

@@ -57,6 +57,8 @@ struct file_job {
     const struct part *now_mine;
     const struct group *group;
     bool skip;
+    cfb_share_t *share; /* NULL: this process reads the whole file */
+    uint64_t n_bytes;   /* of the parts that it committed */
     uint64_t n_rows, n_missing, missing_line;
 };
 
@@ -370,7 +372,7 @@ static cfb_code score_groups(struct file_job *j, struct part *p, const cfb_scan_
     if (j->s->shards_in) return look_up_rows(j, p, rows, err);
     for (size_t g = 0; g < p->n_groups; g++) {
         const struct group *of = &p->groups[g];
-        bool shared = j->s->ranks && !j->s->shard_out;
+        bool shared = j->s->ranks && !j->s->shard_out && j->share == NULL;
         cfb_code rc = shared ? score_shared(j, p, rows, of, worker, err)
                              : cfb_sink_score(of->t->sink, worker, p->in + of->begin, of->n, p->out + of->begin, err);
         if (rc == CFB_OK) continue;
@@ -400,19 +402,22 @@ static void hash_texts(struct part *p, const cfb_scan_part *rows) {
     }
 }
 
+/* Does another process put the rows' scores together? */
+static bool sends_rows(const struct file_job *j) { return j->s->shard_out && j->share == NULL; }
+
 static cfb_code work_part(void *ctx, const cfb_scan_part *rows, int worker, cfb_err *err) {
     struct file_job *j = ctx;
     struct part *p = &j->parts[rows->slot];
     bool plain = false;
     cfb_code rc = reserve_part(p, rows->n_rows, err);
     if (rc == CFB_OK) rc = find_targets(j, p, rows, worker, &plain, err);
-    if (rc == CFB_OK && j->s->shard_out) {
+    if (rc == CFB_OK && sends_rows(j)) {
         drop_others(j, p, rows);
         plain = false;
     }
     if (rc == CFB_OK) rc = plain ? one_group(j, p, rows->n_rows, err) : make_groups(p, rows->n_rows, err);
     if (rc == CFB_OK) rc = score_groups(j, p, rows, worker, err);
-    if (rc == CFB_OK && j->s->shard_out) {
+    if (rc == CFB_OK && sends_rows(j)) {
         hash_texts(p, rows);
         return CFB_OK;
     }
@@ -443,12 +448,29 @@ static cfb_code text_of_row(void *ctx, size_t place, bool texts, cfb_sink_row *r
     return CFB_OK;
 }
 
+static void count_part(struct file_job *j, const struct part *p, const cfb_scan_part *rows) {
+    if (j->n_missing == 0) j->missing_line = p->missing_line;
+    j->n_missing += p->n_missing;
+    j->n_rows += rows->n_rows + rows->n_bad;
+    j->n_bytes += rows->n_bytes;
+}
+
+/* Bad rows are not for files that ranks share. */
+static cfb_code commit_shared(struct file_job *j, struct part *p, const cfb_scan_part *rows, cfb_err *err) {
+    if (rows->n_bad + p->n_bad > 0) return cfb_err_set(err, CFB_ECONFLICT, "a bad row");
+    j->group = p->groups;
+    count_part(j, p, rows);
+    return cfb_share_commit(j->share, rows->index, rows->n_rows ? rows->numbers[0] : 0, p->out, rows->n_rows, text_of_row, j,
+                            err);
+}
+
 static cfb_code commit_part(void *ctx, const cfb_scan_part *rows, cfb_err *err) {
     struct file_job *j = ctx;
     struct part *p = &j->parts[rows->slot];
     cfb_code rc = CFB_OK;
     j->now = rows;
     j->now_mine = p;
+    if (j->share) return commit_shared(j, p, rows, err);
     if (j->s->shard_out) rc = write_rows(j, p, rows, err);
     for (size_t g = 0; g < p->n_groups && rc == CFB_OK && !j->s->shard_out; g++) {
         j->group = &p->groups[g];
@@ -460,9 +482,7 @@ static cfb_code commit_part(void *ctx, const cfb_scan_part *rows, cfb_err *err) 
         rc = cfb_scoring_skip(j->s, b->number, b->line, b->message, err);
     if (j->s->ranks && rows->n_rows) cfb_ranks_forget(j->s->ranks, rows->numbers[rows->n_rows - 1]);
     if (rc == CFB_OK && p->lines.len) rc = cfb_rows_out_write(j->s->rows_out, cfb_buf_str(&p->lines), err);
-    if (j->n_missing == 0) j->missing_line = p->missing_line;
-    j->n_missing += p->n_missing;
-    j->n_rows += rows->n_rows + rows->n_bad;
+    count_part(j, p, rows);
     return rc;
 }
 
@@ -498,6 +518,39 @@ static cfb_code run_scan(struct file_job *j, cfb_scan_t *scan, cfb_err *err) {
     free(j->parts);
     free(j->workers);
     cfb_arena_free(j->texts);
+    j->texts = NULL;
+    return rc;
+}
+
+/* The same by all ranks together. *done: else the file is to be read as if nothing had been. */
+static cfb_code read_shared(struct file_job *j, cfb_scan_opts o, bool *done, cfb_err *err) {
+    struct file_job before = *j;
+    cfb_scan_t *scan = NULL;
+    bool again = true;
+    *done = false;
+    cfb_scan_meter *m = &j->s->meter;
+    const unsigned long long n[4] = {m->bytes_done, m->text_bytes, m->rows_done, m->bad_rows};
+    cfb_code rc = cfb_share_new(j->s, j->only, &o, &j->share, err);
+    if (rc == CFB_OK) rc = cfb_scan_open(j->source->path, &o, &scan, err);
+    if (rc == CFB_OK && cfb_scan_is_shared(scan)) {
+        cfb_share_begin(j->share);
+        cfb_err why = CFB_ERR_INIT;
+        rc = run_scan(j, scan, &why);
+        if (rc != CFB_OK) cfb_log(CFB_LOG_DEBUG, "%s: not shared by the ranks: %s", j->source->path, why.msg);
+        rc = cfb_share_end(j->share, rc == CFB_OK, j->n_bytes, &j->n_missing, &j->missing_line, &j->n_rows, &again, err);
+        if (rc == CFB_OK && again) rc = cfb_scoring_renew(j->s, j->only, err);
+    }
+    cfb_scan_close(scan);
+    cfb_share_free(j->share);
+    j->share = NULL;
+    *done = rc == CFB_OK && !again;
+    if (*done) cfb_log(CFB_LOG_DEBUG, "%s: parts scored by several ranks", j->source->path);
+    if (*done) return rc;
+    *j = before;
+    m->bytes_done = n[0];
+    m->text_bytes = n[1];
+    m->rows_done = n[2];
+    m->bad_rows = n[3];
     return rc;
 }
 
@@ -525,6 +578,8 @@ cfb_code cfb_scoring_read_file(cfb_scoring_t *s, const cfb_source *source, cfb_e
     o.n_threads = (int)s->c->threads;
     o.memory_bytes = s->c->memory ? (size_t)s->c->memory << 20 : (size_t)(cfb_memory_allowed() / 4);
     o.part_bytes = (size_t)s->c->block_size << 10;
+    if (o.part_bytes > o.memory_bytes / 16 / (size_t)(o.n_threads > 0 ? o.n_threads : cfb_cpu_count()))
+        o.part_bytes = 0; /* as fits */
     o.skip_bad_rows = j.skip;
     o.meter = &s->meter;
     o.stop = &cfb_cli_stop;
@@ -532,8 +587,10 @@ cfb_code cfb_scoring_read_file(cfb_scoring_t *s, const cfb_source *source, cfb_e
     if (s->shards_in) cfb_score_shards_select(s->shards_in, s->now, CFB_STR_LIT(""));
     cfb_code rc = by_columns ? CFB_OK : open_only(&j, err);
     if (rc != CFB_OK || (j.only && j.only->sink == NULL)) return rc;
-    rc = cfb_scan_open(source->path, &o, &scan, err);
-    if (rc == CFB_OK) rc = run_scan(&j, scan, err);
+    bool done = false;
+    if (cfb_share_is_possible(s, source, j.only)) rc = read_shared(&j, o, &done, err);
+    if (rc == CFB_OK && !done) rc = cfb_scan_open(source->path, &o, &scan, err);
+    if (rc == CFB_OK && !done) rc = run_scan(&j, scan, err);
     cfb_scan_close(scan);
     if (rc != CFB_OK) return rc;
     cfb_scoring_set_title(s, cfb_suite_title(s->suite));

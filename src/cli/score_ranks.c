@@ -1,6 +1,7 @@
-/* Ranks that score together. Rank 0 reads all files and does all that is done in order; stretches of rows belong to the ranks in
- * turn. The others read the files too, score what is theirs, and send it in order: rows as they come, and, behind a source, what
- * they counted. Rank 0 takes a row's scores when it comes to that row, so nobody holds more than what lies between the ranks. */
+/* Ranks that score together, where files cannot be shared part by part (score_share.c). Rank 0 reads all files and does all that
+ * is done in order; stretches of rows belong to the ranks in turn. The others read the files too, score what is theirs, and send
+ * it in order: rows as they come, and, behind a source, what they counted. Rank 0 takes a row's scores when it comes to that row,
+ * so nobody holds more than what lies between the ranks. */
 #include "cli/scoring.h"
 
 #include <pthread.h>
@@ -8,10 +9,7 @@
 
 #define STRETCH 128      /* rows */
 #define MESSAGE_ROWS 512 /* of one message */
-#define HEADER 8         /* bytes: kind, source */
 #define MESSAGE_MAX ((size_t)2 << 30)
-
-enum kind { ROWS, END, FAILED };
 
 /* What has come from a rank of the source that is being read. */
 struct stream {
@@ -23,6 +21,7 @@ struct stream {
 struct cfb_ranks {
     cfb_rank_link link;
     uint32_t source;
+    int64_t epoch;
     cfb_buf message; /* others: being filled; rank 0: that came last, behind lock as all below */
     pthread_mutex_t lock;
     struct stream *streams; /* (n_ranks) */
@@ -59,32 +58,34 @@ void cfb_ranks_free(cfb_ranks_t *r) {
     free(r);
 }
 
+const cfb_rank_link *cfb_ranks_link(const cfb_ranks_t *r) { return &r->link; }
+int64_t cfb_ranks_next_epoch(cfb_ranks_t *r) { return ++r->epoch; }
 bool cfb_ranks_is_first(const cfb_ranks_t *r) { return r->link.rank == 0; }
 int cfb_ranks_owner(const cfb_ranks_t *r, uint64_t number) { return (int)(number / STRETCH % (uint64_t)r->link.n_ranks); }
 bool cfb_ranks_has(const cfb_ranks_t *r, uint64_t number) { return cfb_ranks_owner(r, number) == r->link.rank; }
 
 /* ---- the others ---- */
 
-static cfb_code start_message(cfb_ranks_t *r, enum kind kind, cfb_err *err) {
+static cfb_code start_message(cfb_ranks_t *r, enum cfb_ranks_kind kind, cfb_err *err) {
     const uint32_t header[2] = {kind, r->source};
     cfb_buf_clear(&r->message);
     return cfb_buf_append(&r->message, header, sizeof header, err);
 }
 
 static cfb_code send_rows(cfb_ranks_t *r, cfb_err *err) {
-    cfb_code rc = r->message.len > HEADER ? r->link.send(r->message.ptr, r->message.len, err) : CFB_OK;
-    return rc == CFB_OK ? start_message(r, ROWS, err) : rc;
+    cfb_code rc = r->message.len > CFB_RANKS_HEADER ? r->link.send(r->message.ptr, r->message.len, err) : CFB_OK;
+    return rc == CFB_OK ? start_message(r, CFB_RANKS_ROWS, err) : rc;
 }
 
 cfb_code cfb_ranks_put(cfb_ranks_t *r, uint64_t number, const cfb_score_row *row, uint64_t texts, cfb_err *err) {
     unsigned char record[CFB_SCORE_SHARD_RECORD];
     cfb_score_shard_pack(number, row, texts, record);
     cfb_code rc = cfb_buf_append(&r->message, record, sizeof record, err);
-    return rc == CFB_OK && r->message.len >= HEADER + MESSAGE_ROWS * sizeof record ? send_rows(r, err) : rc;
+    return rc == CFB_OK && r->message.len >= CFB_RANKS_HEADER + MESSAGE_ROWS * sizeof record ? send_rows(r, err) : rc;
 }
 
 void cfb_ranks_fail(cfb_ranks_t *r, const cfb_err *why) {
-    cfb_code rc = start_message(r, FAILED, NULL);
+    cfb_code rc = start_message(r, CFB_RANKS_FAILED, NULL);
     if (rc == CFB_OK) rc = cfb_buf_append(&r->message, why, sizeof *why, NULL);
     if (rc == CFB_OK) rc = r->link.send(r->message.ptr, r->message.len, NULL);
     if (rc != CFB_OK) cfb_log(CFB_LOG_WARN, "rank %d: %s", r->link.rank, why->msg);
@@ -98,7 +99,7 @@ cfb_code cfb_ranks_begin(cfb_scoring_t *s, cfb_err *err) {
     r->forget = 0;
     if (r->link.rank > 0) {
         cfb_code rc = cfb_score_shard_create(NULL, &r->head, &s->shard_out, err); /* of counts alone */
-        return rc == CFB_OK ? start_message(r, ROWS, err) : rc;
+        return rc == CFB_OK ? start_message(r, CFB_RANKS_ROWS, err) : rc;
     }
     for (int i = 1; i < r->link.n_ranks; i++) {
         struct stream *x = &r->streams[i];
@@ -112,7 +113,7 @@ cfb_code cfb_ranks_begin(cfb_scoring_t *s, cfb_err *err) {
 
 /* ---- rank 0 ---- */
 
-static cfb_code failed(int from, cfb_str why, cfb_err *err) {
+cfb_code cfb_ranks_failed(int from, cfb_str why, cfb_err *err) {
     cfb_err e;
     if (why.len != sizeof e) return cfb_err_set(err, CFB_EBUG, "rank %d sent what nobody understands", from);
     memcpy(&e, why.ptr, sizeof e);
@@ -144,13 +145,13 @@ static cfb_code take_message(cfb_ranks_t *r, int from, cfb_err *err) {
     uint32_t header[2];
     cfb_code rc = r->link.receive(from, &r->message, err);
     if (rc != CFB_OK) return rc;
-    if (r->message.len < HEADER) return cfb_err_set(err, CFB_EBUG, "rank %d sent too little", from);
+    if (r->message.len < CFB_RANKS_HEADER) return cfb_err_set(err, CFB_EBUG, "rank %d sent too little", from);
     memcpy(header, r->message.ptr, sizeof header);
-    cfb_str body = {r->message.ptr + HEADER, r->message.len - HEADER};
-    if (header[0] == FAILED) return failed(from, body, err);
+    cfb_str body = {r->message.ptr + CFB_RANKS_HEADER, r->message.len - CFB_RANKS_HEADER};
+    if (header[0] == CFB_RANKS_FAILED) return cfb_ranks_failed(from, body, err);
     if (header[1] != r->source)
         return cfb_err_set(err, CFB_ECONFLICT, "rank %d is at another file: do all ranks see the same ones?", from);
-    if (header[0] == ROWS) {
+    if (header[0] == CFB_RANKS_ROWS) {
         drop_old(r, &x->rows);
         return cfb_buf_append_str(&x->rows, body, err);
     }
@@ -204,7 +205,7 @@ cfb_code cfb_ranks_end(cfb_scoring_t *s, cfb_err *err) {
         cfb_score_shard_writer_t *w = s->shard_out;
         s->shard_out = NULL;
         rc = send_rows(r, err);
-        if (rc == CFB_OK) rc = start_message(r, END, err);
+        if (rc == CFB_OK) rc = start_message(r, CFB_RANKS_END, err);
         if (rc != CFB_OK)
             cfb_score_shard_abort(w);
         else

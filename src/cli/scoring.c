@@ -138,6 +138,13 @@ static cfb_code open_sink(cfb_scoring_t *s, cfb_target *t, const cfb_task *task,
     return rc == CFB_OK ? cfb_sink_new(&o, &t->sink, err) : rc;
 }
 
+cfb_code cfb_scoring_renew(cfb_scoring_t *s, cfb_target *t, cfb_err *err) {
+    const cfb_task *task = cfb_sink_task(t->sink);
+    cfb_sink_free(t->sink);
+    t->sink = NULL;
+    return open_sink(s, t, task, false, err);
+}
+
 /* One of this name from another source: joined to it, or given a name of its own. */
 static cfb_code settle_name(cfb_scoring_t *s, const cfb_target_key *k, cfb_target *t, cfb_err *err) {
     const cfb_source *from = &s->sources[s->now];

@@ -14,6 +14,11 @@ typedef struct cfb_rank_link {
     int rank, n_ranks;
     cfb_code (*send)(const void *data, size_t len, cfb_err *err); /* to rank 0; returns before it has arrived */
     cfb_code (*receive)(int from, cfb_buf *out, cfb_err *err);    /* rank 0: waits for the next one; replaces what is in out */
+    cfb_code (*poll)(int from, cfb_buf *out, bool *there, cfb_err *err); /* the same without waiting */
+    /* A board of 64-bit words that all ranks see, 0 at first. Any thread. */
+    int64_t (*add)(int word, int64_t n); /* what was there before */
+    void (*read)(int word, int n, int64_t *out);
+    void (*write)(int word, int n, const int64_t *values);
 } cfb_rank_link;
 typedef struct cfb_ranks cfb_ranks_t;
 
@@ -84,6 +89,8 @@ cfb_row_view cfb_scoring_view(const cfb_scoring_t *s, const cfb_target *t, const
                               uint64_t line);
 /* A row that was passed over. message is copied. In order, one at a time. */
 CFB_MUST_CHECK cfb_code cfb_scoring_skip(cfb_scoring_t *s, uint64_t row, uint64_t line, const char *message, cfb_err *err);
+/* A new sink for a target whose rows are scored once more. Nothing was exported. */
+CFB_MUST_CHECK cfb_code cfb_scoring_renew(cfb_scoring_t *s, cfb_target *t, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_scoring_keep_text(cfb_scoring_t *s, const char *text, const char **out, cfb_err *err);
 void cfb_scoring_set_title(cfb_scoring_t *s, const char *title);
 
@@ -124,8 +131,31 @@ void cfb_ranks_fail(cfb_ranks_t *r, const cfb_err *why);
 /* Rank 0: n rows of another rank; waits for them. Any thread. */
 CFB_MUST_CHECK cfb_code cfb_ranks_look_up(cfb_ranks_t *r, int owner, const uint64_t *numbers, const cfb_score_row_in *texts,
                                           size_t n, cfb_score_row *out, cfb_err *err);
-void cfb_ranks_forget(cfb_ranks_t *r, uint64_t number); /* rows up to this one are committed */
+void cfb_ranks_forget(cfb_ranks_t *r, uint64_t number);    /* rows up to this one are committed */
+const cfb_rank_link *cfb_ranks_link(const cfb_ranks_t *r); /* borrowed */
+int64_t cfb_ranks_next_epoch(cfb_ranks_t *r);              /* 1, 2, ...: the same on all ranks */
 CFB_MUST_CHECK cfb_code cfb_ranks_add_counts(cfb_ranks_t *r, const cfb_score_shard_key *key, cfb_scorer_t *to, cfb_err *err);
+
+/* A message begins with its kind and its source, 32 bits each. FAILED: a cfb_err follows. */
+enum cfb_ranks_kind { CFB_RANKS_ROWS, CFB_RANKS_END, CFB_RANKS_FAILED, CFB_RANKS_PORTION, CFB_RANKS_SHARED };
+#define CFB_RANKS_HEADER 8
+cfb_code cfb_ranks_failed(int from, cfb_str why, cfb_err *err); /* what a rank says of its failure, as an error here */
+
+/* ---- score_share.c: ranks that read different parts of one file ---- */
+typedef struct cfb_share cfb_share_t;
+/* Plain files of one result, of which no row is written or drawn. The same on all ranks. */
+bool cfb_share_is_possible(const cfb_scoring_t *s, const cfb_source *source, const cfb_target *only);
+/* For a scan that is to be opened with *o; it may turn out not to be shared (cfb_scan_is_shared). Owns: *out. */
+CFB_MUST_CHECK cfb_code cfb_share_new(cfb_scoring_t *s, cfb_target *only, cfb_scan_opts *o, cfb_share_t **out, cfb_err *err);
+void cfb_share_free(cfb_share_t *x); /* NULL is fine */
+void cfb_share_begin(cfb_share_t *x);
+/* A part's rows, numbers from first on. In the order of this rank's parts. */
+CFB_MUST_CHECK cfb_code cfb_share_commit(cfb_share_t *x, uint64_t index, uint64_t first, const cfb_score_row *scores, size_t n,
+                                         cfb_sink_row_fn row, void *ctx, cfb_err *err);
+/* Waits for all ranks. went_well: this one's scan did. *again: somebody's did not, so the file has to be scored once more, not
+ * shared. Rank 0: the counts become those of all ranks, and the target's sink has all rows. */
+CFB_MUST_CHECK cfb_code cfb_share_end(cfb_share_t *x, bool went_well, uint64_t n_bytes, uint64_t *n_missing,
+                                      uint64_t *missing_line, uint64_t *n_rows, bool *again, cfb_err *err);
 
 CFB_MUST_CHECK cfb_code cfb_scoring_read_store(cfb_scoring_t *s, const char *path, cfb_err *err);
 CFB_MUST_CHECK cfb_code cfb_scoring_read_file(cfb_scoring_t *s, const cfb_source *source, cfb_err *err);

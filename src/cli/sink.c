@@ -34,7 +34,8 @@ struct cfb_sink {
     uint64_t seed, stream, n_selected;
     uint64_t histogram[CFB_REPORT_BINS];
     cfb_report_lengths lengths;
-    cfb_confused_t *confused; /* NULL: the metric is not over labels */
+    cfb_exact_sum length_sums[CFB_REPORT_LENGTH_BINS]; /* of lengths.sum */
+    cfb_confused_t *confused;                          /* NULL: the metric is not over labels */
     cfb_score_row_in *in;
     cfb_score_row *out;
     unsigned char *selected;
@@ -233,7 +234,7 @@ static inline void count_score(cfb_sink_t *s, const cfb_score_row *row) {
     if (!is_answered(row->state)) return;
     size_t length = cfb_report_length_bin(row->output_chars);
     s->lengths.n[length][bin]++;
-    s->lengths.sum[length] += row->score;
+    s->length_sums[length] += cfb_exact(row->score);
 }
 
 /* Does a row belong to the account of confused labels? */
@@ -401,6 +402,7 @@ cfb_code cfb_sink_finish(cfb_sink_t *s, cfb_report_task *out, cfb_err *err) {
     if (rc == CFB_OK && s->confused) rc = cfb_confused_list(s->confused, &out->confused, &out->n_confused, err);
     if (rc == CFB_OK && s->calibrate.run) rc = calibrate(s, err);
     if (rc != CFB_OK) return rc;
+    for (size_t i = 0; i < CFB_REPORT_LENGTH_BINS; i++) s->lengths.sum[i] = cfb_exact_value(s->length_sums[i]);
     out->calibration = s->calibrate.run ? &s->calibration : NULL;
     out->task = s->task->name;
     out->title = s->task->title;
@@ -436,4 +438,262 @@ size_t cfb_sink_scores(const cfb_sink_t *s, const int64_t **rows, const double *
     *rows = s->score_rows;
     *scores = s->scores;
     return s->n_scores;
+}
+
+/* ---- portions: processes of one build, so structs travel as they are ---- */
+
+#define ROWS_AT_ONCE 64
+
+enum item { ITEM_ROWS, ITEM_BLOCK, ITEM_FIRST, ITEM_LABELS, ITEM_TOTALS, ITEM_WORST, ITEM_BEST };
+
+struct item_head {
+    uint32_t what;
+    uint64_t len;
+};
+
+struct first_row {
+    uint64_t row, same_input;
+    double score;
+};
+
+struct totals {
+    uint64_t histogram[CFB_REPORT_BINS], length_n[CFB_REPORT_LENGTH_BINS][CFB_REPORT_BINS];
+    cfb_exact_sum length_sums[CFB_REPORT_LENGTH_BINS], sum, squares;
+    uint64_t n_all;
+    bool negative;
+};
+
+#define KEPT_TEXTS 4
+struct kept_row {
+    double key;
+    uint64_t order, row, line, source;
+    cfb_score_row score;
+    int64_t len[KEPT_TEXTS]; /* id, input, response, output; -1: null */
+};
+
+static cfb_code put_item(cfb_buf *out, enum item what, const void *data, size_t len, cfb_err *err) {
+    struct item_head h;
+    memset(&h, 0, sizeof h);
+    h.what = what;
+    h.len = len;
+    cfb_code rc = cfb_buf_append(out, &h, sizeof h, err);
+    return rc == CFB_OK && len ? cfb_buf_append(out, data, len, err) : rc;
+}
+
+/* A part of a block goes row by row: whoever has the other parts cannot add it up before. */
+static cfb_code put_sums(cfb_buf *out, uint64_t first, const cfb_score_row *rows, size_t n, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    while (n > 0 && rc == CFB_OK) {
+        size_t room = CFB_SCORE_BLOCK - (size_t)(first % CFB_SCORE_BLOCK), k = n < room ? n : room;
+        if (k == CFB_SCORE_BLOCK) {
+            cfb_score_block b;
+            cfb_score_block_of(rows, &b);
+            rc = put_item(out, ITEM_BLOCK, &b, sizeof b, err);
+        } else {
+            rc = put_item(out, ITEM_ROWS, rows, k * sizeof *rows, err);
+        }
+        first += k;
+        rows += k;
+        n -= k;
+    }
+    return rc;
+}
+
+static cfb_code put_labels(cfb_buf *out, const cfb_sink_row *r, cfb_err *err) {
+    const uint64_t len = r->response.len;
+    struct item_head h;
+    memset(&h, 0, sizeof h);
+    h.what = ITEM_LABELS;
+    h.len = sizeof len + r->response.len + r->output.len;
+    cfb_code rc = cfb_buf_append(out, &h, sizeof h, err);
+    if (rc == CFB_OK) rc = cfb_buf_append(out, &len, sizeof len, err);
+    if (rc == CFB_OK) rc = cfb_buf_append_str(out, r->response, err);
+    return rc == CFB_OK ? cfb_buf_append_str(out, r->output, err) : rc;
+}
+
+static cfb_code take_of_portion(cfb_sink_t *s, const cfb_sink_row *r, const cfb_score_row *score, unsigned lists, uint64_t order,
+                                cfb_buf *out, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    if (order < s->row_scores.max) {
+        const struct first_row f = {r->row, r->same_input, score->score};
+        rc = put_item(out, ITEM_FIRST, &f, sizeof f, err);
+    }
+    if (rc == CFB_OK && may_confuse(s, score, order)) rc = put_labels(out, r, err);
+    if (rc == CFB_OK && (lists & KEEP_WORST)) rc = keep(&s->worst, r, score, score->score, order, err);
+    if (rc == CFB_OK && (lists & KEEP_BEST)) rc = keep(&s->best, r, score, -score->score, order, err);
+    return rc;
+}
+
+cfb_code cfb_sink_take_portion(cfb_sink_t *s, uint64_t first, const cfb_score_row *scores, size_t n, cfb_sink_row_fn row,
+                               void *ctx, cfb_buf *out, cfb_err *err) {
+    cfb_code rc = put_sums(out, first, scores, n, err);
+    for (size_t i = 0; i < n && rc == CFB_OK; i++) {
+        uint64_t order = first + i;
+        count_score(s, &scores[i]);
+        unsigned lists = lists_for(s, &scores[i], true, 0);
+        if (lists == 0 && order >= s->row_scores.max && !may_confuse(s, &scores[i], order)) continue;
+        cfb_sink_row r = {.state = scores[i].state};
+        rc = row(ctx, i, lists != 0, &r, err);
+        if (rc == CFB_OK) rc = take_of_portion(s, &r, &scores[i], lists, order, out, err);
+    }
+    return rc;
+}
+
+static cfb_code add_rows_of(cfb_sink_t *s, cfb_str body, cfb_err *err) {
+    cfb_score_row rows[ROWS_AT_ONCE]; /* a message is not aligned */
+    if (body.len % sizeof *rows != 0) return cfb_err_set(err, CFB_EBUG, "rows that nobody understands");
+    while (body.len > 0) {
+        size_t n = body.len / sizeof *rows < ROWS_AT_ONCE ? body.len / sizeof *rows : ROWS_AT_ONCE;
+        memcpy(rows, body.ptr, n * sizeof *rows);
+        cfb_scorer_add_part(s->scorer, rows, n);
+        s->n_taken += n;
+        body.ptr += n * sizeof *rows;
+        body.len -= n * sizeof *rows;
+    }
+    return CFB_OK;
+}
+
+static cfb_code add_labels_of(cfb_sink_t *s, cfb_str body, cfb_err *err) {
+    uint64_t len;
+    if (body.len < sizeof len || s->confused == NULL) return cfb_err_set(err, CFB_EBUG, "labels that nobody understands");
+    memcpy(&len, body.ptr, sizeof len);
+    body.ptr += sizeof len;
+    body.len -= sizeof len;
+    if (len > body.len) return cfb_err_set(err, CFB_EBUG, "labels that nobody understands");
+    return cfb_confused_add(s->confused, (cfb_str){body.ptr, (size_t)len}, (cfb_str){body.ptr + len, body.len - (size_t)len},
+                            err);
+}
+
+static cfb_code add_totals_of(cfb_sink_t *s, cfb_str body, cfb_err *err) {
+    struct totals t;
+    if (body.len != sizeof t) return cfb_err_set(err, CFB_EBUG, "totals that nobody understands");
+    memcpy(&t, body.ptr, sizeof t);
+    for (size_t i = 0; i < CFB_REPORT_BINS; i++) s->histogram[i] += t.histogram[i];
+    for (size_t k = 0; k < CFB_REPORT_LENGTH_BINS; k++) {
+        for (size_t i = 0; i < CFB_REPORT_BINS; i++) s->lengths.n[k][i] += t.length_n[k][i];
+        s->length_sums[k] += t.length_sums[k];
+    }
+    s->row_scores.sum += t.sum;
+    s->row_scores.squares += t.squares;
+    s->row_scores.n_all += t.n_all;
+    s->row_scores.negative = s->row_scores.negative || t.negative;
+    return CFB_OK;
+}
+
+static cfb_code add_kept_of(struct kept *k, cfb_str body, cfb_err *err) {
+    struct kept_row p;
+    if (body.len < sizeof p) return cfb_err_set(err, CFB_EBUG, "a kept row that nobody understands");
+    memcpy(&p, body.ptr, sizeof p);
+    cfb_str texts[KEPT_TEXTS];
+    size_t at = sizeof p;
+    for (size_t i = 0; i < KEPT_TEXTS; i++) {
+        size_t len = p.len[i] > 0 ? (size_t)p.len[i] : 0;
+        if (len > body.len - at) return cfb_err_set(err, CFB_EBUG, "a kept row that nobody understands");
+        texts[i] = p.len[i] < 0 ? CFB_STR_NULL : (cfb_str){body.ptr + at, len};
+        at += len;
+    }
+    const cfb_sink_row r = {.row = p.row,
+                            .line = p.line,
+                            .source = (size_t)p.source,
+                            .id = texts[0],
+                            .input = texts[1],
+                            .response = texts[2],
+                            .output = texts[3],
+                            .state = p.score.state};
+    const cfb_sink_kept candidate = {.key = p.key, .order = p.order};
+    if (k->n == k->max && !goes_before(&candidate, &k->rows[0])) return CFB_OK;
+    return keep(k, &r, &p.score, p.key, p.order, err);
+}
+
+static cfb_code add_item(cfb_sink_t *s, uint32_t what, cfb_str body, cfb_err *err) {
+    struct first_row f;
+    cfb_score_block b;
+    switch (what) {
+    case ITEM_ROWS: return add_rows_of(s, body, err);
+    case ITEM_BLOCK:
+        if (body.len != sizeof b) break;
+        memcpy(&b, body.ptr, sizeof b);
+        cfb_scorer_add_block(s->scorer, &b);
+        s->n_taken += b.n_rows;
+        return CFB_OK;
+    case ITEM_FIRST:
+        if (body.len != sizeof f) break;
+        memcpy(&f, body.ptr, sizeof f);
+        return cfb_row_scores_keep(&s->row_scores, &(cfb_sink_row){.row = f.row, .same_input = f.same_input}, f.score, err);
+    case ITEM_LABELS: return add_labels_of(s, body, err);
+    case ITEM_TOTALS: return add_totals_of(s, body, err);
+    case ITEM_WORST: return add_kept_of(&s->worst, body, err);
+    case ITEM_BEST: return add_kept_of(&s->best, body, err);
+    default: break;
+    }
+    return cfb_err_set(err, CFB_EBUG, "a portion that nobody understands");
+}
+
+static cfb_code add_items(cfb_sink_t *s, cfb_str all, cfb_err *err) {
+    struct item_head h;
+    cfb_code rc = CFB_OK;
+    while (all.len > 0 && rc == CFB_OK) {
+        if (all.len < sizeof h) return cfb_err_set(err, CFB_EBUG, "a portion that nobody understands");
+        memcpy(&h, all.ptr, sizeof h);
+        all.ptr += sizeof h;
+        all.len -= sizeof h;
+        if (h.len > all.len) return cfb_err_set(err, CFB_EBUG, "a portion that nobody understands");
+        rc = add_item(s, h.what, (cfb_str){all.ptr, (size_t)h.len}, err);
+        all.ptr += h.len;
+        all.len -= (size_t)h.len;
+    }
+    return rc;
+}
+
+cfb_code cfb_sink_add_portion(cfb_sink_t *s, cfb_str portion, cfb_err *err) {
+    uint64_t before = s->n_taken;
+    cfb_code rc = add_items(s, portion, err);
+    s->n_selected += s->n_taken - before;
+    return rc;
+}
+
+cfb_code cfb_sink_add_packed(cfb_sink_t *s, cfb_str packed, cfb_err *err) { return add_items(s, packed, err); }
+
+static cfb_code put_kept(cfb_buf *out, enum item what, const struct kept *k, cfb_err *err) {
+    cfb_code rc = CFB_OK;
+    for (size_t i = 0; i < k->n && rc == CFB_OK; i++) {
+        const cfb_sink_kept *row = &k->rows[i];
+        const cfb_str texts[KEPT_TEXTS] = {row->row.id, row->row.input, row->row.response, row->row.output};
+        struct kept_row p;
+        struct item_head h;
+        memset(&p, 0, sizeof p);
+        memset(&h, 0, sizeof h);
+        p.key = row->key;
+        p.order = row->order;
+        p.row = row->row.row;
+        p.line = row->line;
+        p.source = row->source;
+        p.score = row->score;
+        h.what = what;
+        h.len = sizeof p;
+        for (size_t t = 0; t < KEPT_TEXTS; t++) {
+            p.len[t] = texts[t].ptr ? (int64_t)texts[t].len : -1;
+            h.len += texts[t].ptr ? texts[t].len : 0;
+        }
+        rc = cfb_buf_append(out, &h, sizeof h, err);
+        if (rc == CFB_OK) rc = cfb_buf_append(out, &p, sizeof p, err);
+        for (size_t t = 0; t < KEPT_TEXTS && rc == CFB_OK; t++)
+            if (texts[t].len) rc = cfb_buf_append_str(out, texts[t], err);
+    }
+    return rc;
+}
+
+cfb_code cfb_sink_pack(const cfb_sink_t *s, cfb_buf *out, cfb_err *err) {
+    struct totals t;
+    memset(&t, 0, sizeof t);
+    memcpy(t.histogram, s->histogram, sizeof t.histogram);
+    memcpy(t.length_n, s->lengths.n, sizeof t.length_n);
+    memcpy(t.length_sums, s->length_sums, sizeof t.length_sums);
+    t.sum = s->row_scores.sum;
+    t.squares = s->row_scores.squares;
+    t.n_all = s->row_scores.n_all;
+    t.negative = s->row_scores.negative;
+    cfb_code rc = put_item(out, ITEM_TOTALS, &t, sizeof t, err);
+    if (rc == CFB_OK) rc = put_kept(out, ITEM_WORST, &s->worst, err);
+    return rc == CFB_OK ? put_kept(out, ITEM_BEST, &s->best, err) : rc;
 }

@@ -272,19 +272,11 @@ cfb_code cfb_files__post(cfb_files_t *f, const char *path, const char *body, con
 
 /* ---- what servers answer ---- */
 
-static bool copy_text(const cfb_json *node, char *to, size_t size) {
-    cfb_str s = cfb_json_str(node);
-    if (s.ptr == NULL || s.len >= size) return false;
-    memcpy(to, s.ptr, s.len);
-    to[s.len] = '\0';
-    return true;
-}
-
 static bool read_file(const cfb_json *node, cfb_remote_file *out) {
     *out = (cfb_remote_file){.n_bytes = -1};
     cfb_json_int(cfb_json_get(node, "bytes"), &out->n_bytes);
-    copy_text(cfb_json_get(node, "filename"), out->name, sizeof out->name);
-    return copy_text(cfb_json_get(node, "id"), out->id, sizeof out->id) && out->id[0] != '\0';
+    cfb_json_copy(cfb_json_get(node, "filename"), out->name, sizeof out->name);
+    return cfb_json_copy(cfb_json_get(node, "id"), out->id, sizeof out->id) && out->id[0] != '\0';
 }
 
 static bool read_batch(const cfb_json *node, cfb_remote_batch *out) {
@@ -295,15 +287,15 @@ static bool read_batch(const cfb_json *node, cfb_remote_batch *out) {
     static const char *const names[] = {"total", "completed", "failed"};
     for (int i = 0; i < 3; i++)
         if (cfb_json_int(cfb_json_get(counts, names[i]), to[i]) && *to[i] < 0) *to[i] = 0;
-    copy_text(cfb_json_get(node, "input_file_id"), out->input_file_id, sizeof out->input_file_id);
-    copy_text(cfb_json_get(node, "output_file_id"), out->output_file_id, sizeof out->output_file_id);
-    copy_text(cfb_json_get(node, "error_file_id"), out->error_file_id, sizeof out->error_file_id);
+    cfb_json_copy(cfb_json_get(node, "input_file_id"), out->input_file_id, sizeof out->input_file_id);
+    cfb_json_copy(cfb_json_get(node, "output_file_id"), out->output_file_id, sizeof out->output_file_id);
+    cfb_json_copy(cfb_json_get(node, "error_file_id"), out->error_file_id, sizeof out->error_file_id);
     cfb_str words = cfb_json_str(cfb_json_get(error, "message"));
     cfb_err one_line = CFB_ERR_INIT; /* control characters of foreign text become spaces there */
     cfb_err_set(&one_line, CFB_OK, "%.240s", words.ptr ? words.ptr : "");
     snprintf(out->message, sizeof out->message, "%.255s", one_line.msg);
-    return copy_text(cfb_json_get(node, "id"), out->id, sizeof out->id) && out->id[0] != '\0' &&
-           copy_text(cfb_json_get(node, "status"), out->status, sizeof out->status) && out->status[0] != '\0';
+    return cfb_json_copy(cfb_json_get(node, "id"), out->id, sizeof out->id) && out->id[0] != '\0' &&
+           cfb_json_copy(cfb_json_get(node, "status"), out->status, sizeof out->status) && out->status[0] != '\0';
 }
 
 bool cfb_files__read_file(cfb_str json, cfb_remote_file *out) {
@@ -358,7 +350,7 @@ static cfb_code each_item(cfb_files_t *f, const char *list, bool (*take)(void *c
         }
         for (const cfb_json *i = cfb_json_first(cfb_json_get(root, "data")); i && !*found; i = cfb_json_next(i)) {
             *found = take(ctx, i);
-            if (!copy_text(cfb_json_get(i, "id"), last, sizeof last)) last[0] = '\0';
+            if (!cfb_json_copy(cfb_json_get(i, "id"), last, sizeof last)) last[0] = '\0';
         }
         cfb_json_bool(cfb_json_get(root, "has_more"), &more);
         cfb_json_free(root);

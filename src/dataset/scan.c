@@ -14,7 +14,8 @@
 #define MOST_BATCH ((size_t)32 << 20)
 #define MEMORY_BYTES ((size_t)128 << 20)
 #define KEEP_BYTES ((size_t)256 << 10) /* a buffer that one long record made larger is not kept */
-#define SPINS 4000                     /* before a thread sleeps: the part before is usually just being finished */
+#define GAVE_UP "another process gave the file up"
+#define SPINS 4000 /* before a thread sleeps: the part before is usually just being finished */
 
 /* ---- life ---- */
 
@@ -22,13 +23,16 @@ static cfb_code copy_options(struct cfb_scan *s, const cfb_scan_opts *o, cfb_err
     s->n_threads = !cfb_has_openmp() ? 1 : o->n_threads > 0 ? o->n_threads : cfb_cpu_count();
     s->n_slots = (size_t)s->n_threads * SLOTS_PER_THREAD;
     s->memory_bytes = o->memory_bytes ? o->memory_bytes : MEMORY_BYTES;
-    /* As much again goes to rows and results; each thread has a mapped piece or two beside its parts. */
-    size_t most = s->memory_bytes / (4 * s->n_slots) & ~(LEAST_PART_BYTES - 1);
-    if (most < LEAST_PART_BYTES) most = LEAST_PART_BYTES;
-    s->part_bytes = o->part_bytes ? o->part_bytes : PART_BYTES;
-    if (s->part_bytes > most) s->part_bytes = most;
+    s->part_bytes = o->part_bytes;
+    if (s->part_bytes == 0) {
+        /* As much again goes to rows and results; each thread has a mapped piece or two beside its parts. */
+        s->part_bytes = s->memory_bytes / (4 * s->n_slots) & ~(LEAST_PART_BYTES - 1);
+        if (s->part_bytes > PART_BYTES) s->part_bytes = PART_BYTES;
+        if (s->part_bytes < LEAST_PART_BYTES) s->part_bytes = LEAST_PART_BYTES;
+    }
     s->skip_bad_rows = o->skip_bad_rows;
     s->may_map = !o->never_map;
+    s->team = o->team;
     s->stop = o->stop;
     s->meter = o->meter ? o->meter : &s->own_meter;
     s->n_columns = o->n_columns;
@@ -41,7 +45,7 @@ static cfb_code copy_options(struct cfb_scan *s, const cfb_scan_opts *o, cfb_err
 static cfb_code init_part(struct cfb_scan *s, size_t slot, cfb_err *err) {
     scan_part *p = &s->parts[slot];
     p->scan = s;
-    p->index = UINT64_MAX;
+    p->seq = UINT64_MAX;
     p->pub.slot = slot;
     p->pub.hidden = p;
     p->pub.n_columns = s->n_columns;
@@ -184,6 +188,7 @@ void cfb_scan_close(cfb_scan_t *s) {
     free(s);
 }
 
+bool cfb_scan_is_shared(const cfb_scan_t *s) { return s->shared; }
 const char *cfb_scan_format(const cfb_scan_t *s) { return cfb_reader_format(s->reader); }
 bool cfb_scan_has_column(const cfb_scan_t *s, size_t i) { return cfb_reader_has_column(s->reader, i); }
 int cfb_scan_n_threads(const cfb_scan_t *s) { return s->n_threads; }
@@ -193,6 +198,7 @@ size_t cfb_scan_n_slots(const cfb_scan_t *s) { return s->n_slots; }
 
 static void end_scan(struct cfb_scan *s) { /* behind lock */
     s->ended = true;
+    if (s->shared) s->team->give_up(s->team->ctx);
     pthread_cond_broadcast(&s->changed);
 }
 
@@ -213,13 +219,33 @@ static scan_part *next_slot(struct cfb_scan *s, int worker) {
     if (!s->ended && !s->chain_dead && s->next_part < s->n_parts) {
         p = &s->parts[s->next_part % s->n_slots];
         scan_part__reset(p);
-        p->index = s->next_part++;
+        p->seq = p->index = s->next_part++;
         p->owner = worker;
         scan_worker *w = &s->workers[worker];
         if (w->n_free > 0) p->buf = w->free[--w->n_free];
     }
     pthread_mutex_unlock(&s->lock);
     return p;
+}
+
+/* There is no such part: the scan ends before it. */
+static void no_part(struct cfb_scan *s, scan_part *p) {
+    pthread_mutex_lock(&s->lock);
+    s->n_parts = p->seq;
+    p->seq = UINT64_MAX;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Of a file that processes share: which part it is. Called with `take` held. */
+static scan_part *take_shared(struct cfb_scan *s, scan_part *p) {
+    uint64_t index = 0;
+    bool go = s->team->take(s->team->ctx, &index);
+    if (!go) fail_scan(s, CFB_ECONFLICT, GAVE_UP);
+    p->index = index + s->first_shared;
+    if (go && p->index < s->n_shared) return p;
+    no_part(s, p);
+    return NULL;
 }
 
 static scan_part *take_part(struct cfb_scan *s, int worker) {
@@ -229,16 +255,13 @@ static scan_part *take_part(struct cfb_scan *s, int worker) {
     pthread_mutex_lock(&s->take);
     if (cfb_stop_is_on(s->stop)) fail_scan(s, CFB_EINTERRUPTED, "interrupted");
     scan_part *p = next_slot(s, worker);
+    if (p != NULL && s->shared) p = take_shared(s, p);
     int64_t t1 = scan__spent(&s->meter->ns_wait, "wait", t0);
     if (p != NULL && s->mode != SCAN_PLAIN) {
         p->code = scan_input__fetch(s, p, w, &end, &p->err);
         scan__spent(&s->meter->ns_read, "read", t1);
         if (end) {
-            pthread_mutex_lock(&s->lock);
-            s->n_parts = p->index; /* this one is not there */
-            p->index = UINT64_MAX;
-            pthread_cond_broadcast(&s->changed);
-            pthread_mutex_unlock(&s->lock);
+            no_part(s, p);
             p = NULL;
         }
     }
@@ -248,7 +271,15 @@ static scan_part *take_part(struct cfb_scan *s, int worker) {
 }
 
 /* Waits for the part before. False: the scan has ended, or nothing behind an error can be cut. */
-static bool wait_turn(struct cfb_scan *s, const scan_part *p) {
+static bool wait_turn(struct cfb_scan *s, scan_part *p) {
+    if (s->shared) {
+        bool go = true;
+        cfb_scan_place at = {s->chain.start, s->chain.rows, s->chain.line};
+        if (p->index > s->first_shared) go = s->team->await(s->team->ctx, p->index - s->first_shared, &at);
+        p->at = (scan_chain){at.start, at.rows, at.line};
+        if (!go) fail_scan(s, CFB_ECONFLICT, GAVE_UP);
+        return go;
+    }
     for (int i = 0; i < SPINS && atomic_load_explicit(&s->n_resolved, memory_order_acquire) < p->index; i++) {
 #if defined(__x86_64__)
         __builtin_ia32_pause();
@@ -257,6 +288,7 @@ static bool wait_turn(struct cfb_scan *s, const scan_part *p) {
     pthread_mutex_lock(&s->lock);
     while (!s->ended && !s->chain_dead && atomic_load(&s->n_resolved) < p->index) pthread_cond_wait(&s->changed, &s->lock);
     bool go = !s->ended && atomic_load(&s->n_resolved) == p->index;
+    p->at = s->chain;
     pthread_mutex_unlock(&s->lock);
     return go;
 }
@@ -279,6 +311,14 @@ static void cut_from_start(struct cfb_scan *s, scan_part *p, scan_worker *w) {
 
 /* Tells the next part where it starts. */
 static void resolve(struct cfb_scan *s, scan_part *p) {
+    if (s->shared) { /* an error is told when this part comes to its commit */
+        const cfb_scan_place next = {p->offset + p->next, p->at.rows + p->n_records, p->at.line + p->n_lines};
+        if (p->code == CFB_OK)
+            s->team->tell(s->team->ctx, p->index - s->first_shared + 1, &next);
+        else
+            s->team->give_up(s->team->ctx);
+        return;
+    }
     pthread_mutex_lock(&s->lock);
     if (p->code != CFB_OK) {
         s->chain_dead = true;
@@ -296,13 +336,12 @@ static void resolve(struct cfb_scan *s, scan_part *p) {
 static bool cut_part(struct cfb_scan *s, scan_part *p, scan_worker *w) {
     bool text = s->mode != SCAN_BATCHES, guessed = false;
     int64_t t0 = cfb_now_ns();
-    if (p->code == CFB_OK && s->mode == SCAN_PLAIN && atomic_load(&s->n_resolved) < p->index)
+    if (p->code == CFB_OK && s->mode == SCAN_PLAIN && (s->shared || atomic_load(&s->n_resolved) < p->index))
         guessed = (s->jsonl ? scan_jsonl__guess(p) : scan_csv__guess(p, w)) == CUT_OK;
     if (guessed) scan_input__measure(p);
     int64_t t1 = scan__spent(&s->meter->ns_cut, "cut", t0);
     if (!wait_turn(s, p)) return false;
     int64_t t2 = scan__spent(&s->meter->ns_wait, "wait", t1);
-    p->at = s->chain;
     if (text && p->code == CFB_OK) {
         size_t start = (size_t)(p->at.start - p->offset);
         if (!guessed || p->start != start) {
@@ -358,7 +397,7 @@ static void commit_parts(struct cfb_scan *s, scan_part *done) {
     done->done = true;
     while (!s->committing && !s->ended) {
         scan_part *p = &s->parts[s->n_committed % s->n_slots];
-        if (p->index != s->n_committed || !p->done) break;
+        if (p->seq != s->n_committed || !p->done) break;
         s->committing = true;
         pthread_mutex_unlock(&s->lock);
         commit_part(s, p);
@@ -374,9 +413,9 @@ static void commit_parts(struct cfb_scan *s, scan_part *done) {
             end_scan(s);
             break;
         }
-        atomic_fetch_add(&s->meter->bytes_done, p->raw_done - s->raw_done);
+        atomic_fetch_add(&s->meter->bytes_done, s->shared ? p->end - p->begin : p->raw_done - s->raw_done);
         s->raw_done = p->raw_done;
-        p->index = UINT64_MAX;
+        p->seq = UINT64_MAX;
         s->n_committed++;
         pthread_cond_broadcast(&s->changed);
     }

@@ -44,7 +44,8 @@ typedef struct scan_buffer {
 typedef struct scan_part {
     cfb_scan_part pub;
     struct cfb_scan *scan;
-    uint64_t index;
+    uint64_t seq;   /* counts the parts of this process, in the order of their commits */
+    uint64_t index; /* counts those of the file */
     bool done;
     /* the text: data[0] is the byte `offset` of the stream */
     const char *data;
@@ -122,6 +123,10 @@ struct cfb_scan {
     bool may_map;
     uint64_t way_ns[3], way_bytes[3]; /* of the segments that were tried */
     atomic_size_t tail;               /* bytes read behind a part, for its last record */
+    /* SCAN_PLAIN, shared with other processes */
+    const cfb_scan_team *team;
+    bool shared;
+    uint64_t first_shared, n_shared; /* parts: where the first record is, and how many the file has */
     /* SCAN_STREAM */
     cfb_window *window;
     size_t carry_cap, carry; /* the beginning of a record that the last part did not hold whole */

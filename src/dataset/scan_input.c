@@ -56,8 +56,14 @@ static int64_t cpu_now_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static bool is_measured(const struct cfb_scan *s, size_t segment) {
-    size_t n = segment - s->first_segment;
+/* Counts the segments of this process. Those of a shared file are its single parts: they are counted in groups as large. */
+static size_t segment_rank(const struct cfb_scan *s, const scan_part *p) {
+    if (s->shared) return (size_t)p->seq / SEGMENT_PARTS;
+    return (size_t)(p->index * s->part_bytes / s->segment_bytes) - s->first_segment;
+}
+
+static bool is_measured(const struct cfb_scan *s, const scan_part *p) {
+    size_t n = segment_rank(s, p);
     return n >= WARM && n < TRIALS;
 }
 
@@ -67,10 +73,10 @@ static bool mapping_is_faster(const struct cfb_scan *s) {
 }
 
 /* The first part of a segment says how it is read. Behind lock. */
-static void choose_way(struct cfb_scan *s, size_t i) {
+static void choose_way(struct cfb_scan *s, const scan_part *p, size_t i) {
     scan_segment *g = &s->segments[i];
     uint64_t from = (uint64_t)i * s->segment_bytes, left = s->size - from;
-    size_t want = s->segment_bytes + s->part_bytes / 4, n = i - s->first_segment;
+    size_t want = s->segment_bytes + s->part_bytes / 4, n = segment_rank(s, p);
     g->len = left < want ? (size_t)left : want;
     g->way = s->may_map && (n < TRIALS ? n % 2 == 0 : mapping_is_faster(s)) ? WAY_MAP : WAY_READ;
     if (g->way == WAY_MAP) {
@@ -94,9 +100,9 @@ static cfb_code fetch_plain(struct cfb_scan *s, scan_part *p, cfb_err *err) {
         size_t i = (size_t)(begin / s->segment_bytes);
         scan_segment *g = &s->segments[i];
         pthread_mutex_lock(&s->lock);
-        if (g->way == WAY_OPEN) choose_way(s, i);
+        if (g->way == WAY_OPEN) choose_way(s, p, i);
         pthread_mutex_unlock(&s->lock);
-        p->cpu_ns = is_measured(s, i) ? cpu_now_ns() : 0;
+        p->cpu_ns = is_measured(s, p) ? cpu_now_ns() : 0;
         text = g->map;
         p->offset = (uint64_t)i * s->segment_bytes;
         p->avail = g->len;
@@ -155,7 +161,7 @@ void scan_input__release(scan_part *p) {
     int64_t t0 = cpu_now_ns();
     munmap(g->map, g->len);
     g->map = NULL;
-    if (!is_measured(s, (size_t)(p->index / per))) return;
+    if (!is_measured(s, p)) return;
     pthread_mutex_lock(&s->lock);
     s->way_ns[WAY_MAP] += (uint64_t)(cpu_now_ns() - t0);
     pthread_mutex_unlock(&s->lock);
@@ -244,7 +250,7 @@ static cfb_code fetch_batch(struct cfb_scan *s, scan_part *p, bool *end, cfb_err
     if (s->stream_end) return CFB_OK;
     if (s->batch_pos == s->batch.n_rows) { /* the next batch takes the memory of this one */
         pthread_mutex_lock(&s->lock);
-        while (s->n_committed < p->index && !s->ended) pthread_cond_wait(&s->changed, &s->lock);
+        while (s->n_committed < p->seq && !s->ended) pthread_cond_wait(&s->changed, &s->lock);
         bool over = s->ended;
         pthread_mutex_unlock(&s->lock);
         *end = over;
@@ -297,7 +303,16 @@ static cfb_code open_plain(struct cfb_scan *s, const cfb_plain *plain, cfb_err *
     atomic_init(&s->tail, TAIL_BYTES);
     if (s->memory != NULL) return CFB_OK;
     long page = sysconf(_SC_PAGESIZE);
-    s->segment_bytes = common_multiple(s->part_bytes, page > 0 ? (size_t)page : PAGE) * SEGMENT_PARTS;
+    s->segment_bytes = common_multiple(s->part_bytes, page > 0 ? (size_t)page : PAGE);
+    if (s->team != NULL && s->segment_bytes == s->part_bytes) {
+        s->shared = true;
+        s->first_shared = s->next_part;
+        s->n_shared = s->n_parts;
+        s->n_parts = UINT64_MAX;
+        s->next_part = s->n_committed = 0;
+    } else {
+        s->segment_bytes *= SEGMENT_PARTS;
+    }
     s->first_segment = (size_t)(s->chain.start / s->segment_bytes);
     s->n_segments = (size_t)(s->size / s->segment_bytes) + 1;
     s->segments = calloc(s->n_segments, sizeof *s->segments);

@@ -96,6 +96,8 @@ void scan_part__finish(scan_part *p) {
     }
     if (p->n_bad > n_bad && n_bad > 0) qsort(p->bad, p->n_bad, sizeof *p->bad, compare_bad);
     p->pub.n_rows = p->n_rows;
+    p->pub.index = p->index - p->scan->first_shared;
+    p->pub.n_bytes = p->end - p->begin;
     p->pub.cells = p->cells;
     p->pub.numbers = p->numbers;
     p->pub.bad = p->bad;

@@ -1,8 +1,10 @@
-/* tensors.c - safetensors: eight bytes with the header's length, a JSON header, then the data. The file is foreign: nothing in it
- * is trusted. A file that is cut short by another process while it is mapped ends this one (SIGBUS), as with every mapping. */
+/* tensors.c - safetensors: eight bytes with the header's length, a JSON header, then the data; and which files a folder has. They
+ * are foreign: nothing in them is trusted. A file that is cut short by another process while it is mapped ends this one (SIGBUS),
+ * as with every mapping. */
 #include "embed/tensors.h"
 #include "cfbench/base.h"
 #include "cfbench/json.h"
+#include "embed/checkpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,10 +114,22 @@ static cfb_code reserve(embed_tensors *t, size_t more, cfb_err *err) {
     }
     if (more > EMBED_MAX_TENSORS - t->n) return cfb_err_set(err, CFB_ELIMIT, "more than %zu tensors", EMBED_MAX_TENSORS);
     if (t->n + more <= t->cap) return CFB_OK;
-    embed_tensor *items = realloc(t->items, (t->n + more) * sizeof *items);
+    size_t cap = t->n + more > 2 * t->cap ? t->n + more : 2 * t->cap;
+    embed_tensor *items = realloc(t->items, cap * sizeof *items);
     if (items == NULL) return NO_MEMORY(err);
     t->items = items;
-    t->cap = t->n + more;
+    t->cap = cap;
+    return CFB_OK;
+}
+
+cfb_code embed_tensors_push(embed_tensors *t, const embed_tensor *item, cfb_err *err) {
+    cfb_str name;
+    cfb_code rc = reserve(t, 1, err);
+    if (rc == CFB_OK) rc = cfb_arena_dup(t->arena, item->name, &name, err);
+    if (rc != CFB_OK) return rc;
+    if (embed_tensors_find(t, name.ptr)) return cfb_err_set(err, CFB_EDATA, "tensor '%s' is there twice", name.ptr);
+    t->items[t->n] = *item;
+    t->items[t->n++].name = name;
     return CFB_OK;
 }
 
@@ -170,7 +184,9 @@ void embed_tensors_free(embed_tensors *t) {
     *t = (embed_tensors){0};
 }
 
-static cfb_code map_file(embed_tensors *t, const char *path, cfb_err *err) {
+typedef cfb_code (*add_fn)(embed_tensors *t, const char *name, const void *file, size_t len, cfb_err *err);
+
+static cfb_code map_file(embed_tensors *t, const char *path, add_fn add, cfb_err *err) {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &st) != 0) {
@@ -181,20 +197,20 @@ static cfb_code map_file(embed_tensors *t, const char *path, cfb_err *err) {
     cfb_code rc = CFB_OK;
     void *at = MAP_FAILED;
     if (!S_ISREG(st.st_mode) || st.st_size < 8)
-        rc = cfb_err_set(err, CFB_ETRUNCATED, "%s: %lld bytes are no safetensors file", path, (long long)st.st_size);
+        rc = cfb_err_set(err, CFB_ETRUNCATED, "%s: %lld bytes are no model", path, (long long)st.st_size);
     else if ((at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0)) == MAP_FAILED)
         rc = cfb_err_set_errno(err, errno, "%s: cannot be mapped", path);
     close(fd);
     if (rc != CFB_OK) return rc;
     t->maps[t->n_maps++] = (embed_map){at, (size_t)st.st_size, ""};
     size_t first = t->n;
-    rc = embed_tensors_add(t, path, at, (size_t)st.st_size, err);
+    rc = add(t, path, at, (size_t)st.st_size, err);
     for (size_t i = first; i < t->n; i++) t->items[i].mapped = true;
     return rc;
 }
 
 /* File names of an index: no folders, so that a model cannot make us read elsewhere. */
-static cfb_code map_shards(embed_tensors *t, const char *dir, const cfb_json *map, cfb_err *err) {
+static cfb_code map_shards(embed_tensors *t, const char *dir, const cfb_json *map, add_fn add, cfb_err *err) {
     const char *done[EMBED_MAX_SHARDS];
     size_t n_done = 0;
     cfb_code rc = CFB_OK;
@@ -209,7 +225,7 @@ static cfb_code map_shards(embed_tensors *t, const char *dir, const cfb_json *ma
         if (n_done == EMBED_MAX_SHARDS) return cfb_err_set(err, CFB_ELIMIT, "more than %d files", EMBED_MAX_SHARDS);
         done[n_done++] = file.ptr;
         rc = cfb_path_join(path, sizeof path, dir, file.ptr, err);
-        if (rc == CFB_OK) rc = map_file(t, path, err);
+        if (rc == CFB_OK) rc = map_file(t, path, add, err);
     }
     for (const cfb_json *node = cfb_json_first(map); node != NULL && rc == CFB_OK; node = cfb_json_next(node))
         if (embed_tensors_find(t, cfb_json_key(node).ptr) == NULL)
@@ -217,14 +233,14 @@ static cfb_code map_shards(embed_tensors *t, const char *dir, const cfb_json *ma
     return rc;
 }
 
-static cfb_code open_index(embed_tensors *t, const char *dir, const char *path, cfb_err *err) {
+static cfb_code open_index(embed_tensors *t, const char *dir, const char *path, add_fn add, cfb_err *err) {
     cfb_buf text = CFB_BUF_INIT((size_t)64 << 20);
     cfb_json *root = NULL;
     cfb_code rc = cfb_file_read(path, (size_t)32 << 20, &text, err);
     if (rc == CFB_OK) rc = cfb_json_parse(text.ptr, text.len, 0, &root, err);
     const cfb_json *map = cfb_json_get(root, "weight_map");
     if (rc == CFB_OK && cfb_json_count(map) == 0) rc = cfb_err_set(err, CFB_EDATA, "there is no weight_map");
-    if (rc == CFB_OK) rc = map_shards(t, dir, map, err);
+    if (rc == CFB_OK) rc = map_shards(t, dir, map, add, err);
     if (rc != CFB_OK) cfb_err_add_context(err, "%s", path);
     cfb_json_free(root);
     cfb_buf_free(&text);
@@ -246,18 +262,24 @@ static void hash_files(embed_tensors *t) {
 }
 
 cfb_code embed_tensors_open(embed_tensors *t, const char *dir, cfb_err *err) {
-    char one[PATH_MAX], index[PATH_MAX];
-    cfb_code rc = cfb_path_join(one, sizeof one, dir, "model.safetensors", err);
-    if (rc == CFB_OK) rc = cfb_path_join(index, sizeof index, dir, "model.safetensors.index.json", err);
-    if (rc != CFB_OK) return rc;
-    if (cfb_path_exists(one))
-        rc = map_file(t, one, err);
-    else if (cfb_path_exists(index))
-        rc = open_index(t, dir, index, err);
-    else
-        rc = cfb_err_set(err, CFB_ENOTFOUND, "%s has no model.safetensors (and no model.safetensors.index.json)", dir);
-    if (rc == CFB_OK) hash_files(t);
-    return rc;
+    static const struct {
+        const char *name;
+        bool is_index;
+        add_fn add;
+    } files[] = {{"model.safetensors", false, embed_tensors_add},
+                 {"model.safetensors.index.json", true, embed_tensors_add},
+                 {"pytorch_model.bin", false, embed_checkpoint_add},
+                 {"pytorch_model.bin.index.json", true, embed_checkpoint_add}};
+    char path[PATH_MAX];
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        cfb_code rc = cfb_path_join(path, sizeof path, dir, files[i].name, err);
+        if (rc == CFB_OK && !cfb_path_exists(path)) continue;
+        if (rc == CFB_OK)
+            rc = files[i].is_index ? open_index(t, dir, path, files[i].add, err) : map_file(t, path, files[i].add, err);
+        if (rc == CFB_OK) hash_files(t);
+        return rc;
+    }
+    return cfb_err_set(err, CFB_ENOTFOUND, "%s has no model.safetensors or pytorch_model.bin (and no .index.json of one)", dir);
 }
 
 /* ---- items ---- */

@@ -1,4 +1,4 @@
-/* tensors.h - the tensors of safetensors files, memory-mapped. Private to embed. */
+/* tensors.h - the tensors of a model's files, memory-mapped. Private to embed. */
 #ifndef CFB_EMBED_TENSORS_H
 #define CFB_EMBED_TENSORS_H
 
@@ -13,6 +13,7 @@ typedef enum embed_dtype { EMBED_F32, EMBED_F16, EMBED_BF16, EMBED_OTHER } embed
 #define EMBED_MAX_HEADER ((size_t)100 << 20)
 #define EMBED_MAX_TENSORS ((size_t)1 << 14)
 #define EMBED_MAX_SHARDS 1000
+#define EMBED_MAX_NAME 1000 /* bytes of a tensor's name in a checkpoint */
 
 typedef struct embed_tensor {
     cfb_str name;
@@ -42,7 +43,10 @@ typedef struct embed_tensors {
  * strict JSON, types, shapes times item size against offsets without overflow, and that the tensors cover the data without gap or
  * overlap. name is for messages. Errors: EDATA, ETRUNCATED, ELIMIT, EUNSUPPORTED, ENOMEM. *t is initialised by zeroing it. */
 CFB_MUST_CHECK cfb_code embed_tensors_add(embed_tensors *t, const char *name, const void *data, size_t len, cfb_err *err);
-/* DIR/model.safetensors, or the shards of DIR/model.safetensors.index.json. ENOTFOUND says what is looked for. Also hashes. */
+/* Adds one tensor, whose name is copied. EDATA if there is one of this name. */
+CFB_MUST_CHECK cfb_code embed_tensors_push(embed_tensors *t, const embed_tensor *item, cfb_err *err);
+/* Of DIR the first that is there: model.safetensors, the shards of model.safetensors.index.json, pytorch_model.bin, the shards of
+ * pytorch_model.bin.index.json. ENOTFOUND says what is looked for. Also hashes. */
 CFB_MUST_CHECK cfb_code embed_tensors_open(embed_tensors *t, const char *dir, cfb_err *err);
 void embed_tensors_free(embed_tensors *t);
 

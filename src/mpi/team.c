@@ -24,6 +24,9 @@
 static int my_rank, n_ranks = 1;
 static bool started, somebody_died, unfinished; /* unfinished: others wait for this rank in a collective call */
 static pthread_mutex_t mpi_lock = PTHREAD_MUTEX_INITIALIZER;
+static MPI_Win board_win;
+static int64_t *board; /* on rank 0 */
+static bool has_board;
 
 bool cfb_team_is_launched(void) {
     static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS"};
@@ -53,6 +56,10 @@ void cfb_team_stop(int status) {
     if (somebody_died) { /* MPI_Finalize would wait for it */
         fflush(NULL);
         _exit(status);
+    }
+    if (has_board) {
+        MPI_Win_unlock_all(board_win);
+        MPI_Win_free(&board_win);
     }
     MPI_Finalize();
 }
@@ -503,28 +510,98 @@ cfb_code cfb_team_send(const void *data, size_t len, cfb_err *err) {
     return CFB_OK;
 }
 
-cfb_code cfb_team_receive(int from, cfb_buf *out, cfb_err *err) {
+/* What is on its way from a rank. Receives are posted, not waited for: a large message takes several calls of both sides. */
+static struct arriving {
+    MPI_Request request;
+    char *data;
+    int len;
+} * arriving; /* (n_ranks) */
+
+static cfb_code post_receive(int from, struct arriving *a, cfb_err *err) {
     MPI_Status st;
-    int there = 0, len = 0;
-    for (;;) {
-        pthread_mutex_lock(&mpi_lock);
-        MPI_Iprobe(from, TAG_MESSAGE, MPI_COMM_WORLD, &there, &st);
-        if (there) break;
-        pthread_mutex_unlock(&mpi_lock);
-        nap(NAP_NS);
-    }
-    MPI_Get_count(&st, MPI_BYTE, &len);
-    cfb_buf_clear(out);
-    cfb_code rc = cfb_buf_reserve(out, (size_t)len, err);
-    if (rc == CFB_OK) {
-        MPI_Recv(out->ptr, len, MPI_BYTE, from, TAG_MESSAGE, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-        out->len = (size_t)len;
-    }
+    int there = 0;
+    if (a->data != NULL) return CFB_OK;
+    MPI_Iprobe(from, TAG_MESSAGE, MPI_COMM_WORLD, &there, &st);
+    if (!there) return CFB_OK;
+    MPI_Get_count(&st, MPI_BYTE, &a->len);
+    a->data = malloc(a->len > 0 ? (size_t)a->len : 1);
+    if (a->data == NULL) return cfb_err_set(err, CFB_ENOMEM, "no memory for a message of %d bytes", a->len);
+    MPI_Irecv(a->data, a->len, MPI_BYTE, from, TAG_MESSAGE, MPI_COMM_WORLD, &a->request);
+    return CFB_OK;
+}
+
+cfb_code cfb_team_poll(int from, cfb_buf *out, bool *there, cfb_err *err) {
+    int done = 0;
+    *there = false;
+    if (arriving == NULL && (arriving = calloc((size_t)n_ranks, sizeof *arriving)) == NULL)
+        return cfb_err_set(err, CFB_ENOMEM, "no memory for %d ranks", n_ranks);
+    struct arriving *a = &arriving[from];
+    pthread_mutex_lock(&mpi_lock);
+    cfb_code rc = post_receive(from, a, err);
+    if (rc == CFB_OK && a->data != NULL) MPI_Test(&a->request, &done, MPI_STATUS_IGNORE);
     pthread_mutex_unlock(&mpi_lock);
+    if (rc != CFB_OK || !done) return rc;
+    cfb_buf_clear(out);
+    rc = cfb_buf_append(out, a->data, (size_t)a->len, err);
+    free(a->data);
+    a->data = NULL;
+    *there = rc == CFB_OK;
+    return rc;
+}
+
+cfb_code cfb_team_receive(int from, cfb_buf *out, cfb_err *err) {
+    bool there = false;
+    cfb_code rc = cfb_team_poll(from, out, &there, err);
+    while (rc == CFB_OK && !there) {
+        nap(NAP_NS);
+        rc = cfb_team_poll(from, out, &there, err);
+    }
     return rc;
 }
 
 void cfb_team_sent(void) {
     for (size_t i = 0; i < MOST_SENT; i++) wait_sent(i);
+    free(arriving);
+    arriving = NULL;
     unfinished = false;
+}
+
+/* ---- the board ---- */
+
+void cfb_team_board_new(void) {
+    pthread_mutex_lock(&mpi_lock);
+    MPI_Aint size = my_rank == 0 ? (MPI_Aint)(CFB_BOARD_WORDS * sizeof *board) : 0;
+    MPI_Win_allocate(size, sizeof *board, MPI_INFO_NULL, MPI_COMM_WORLD, &board, &board_win);
+    if (my_rank == 0) {
+        MPI_Win_lock(MPI_LOCK_EXCLUSIVE, 0, 0, board_win);
+        memset(board, 0, CFB_BOARD_WORDS * sizeof *board);
+        MPI_Win_unlock(0, board_win);
+    }
+    MPI_Barrier(MPI_COMM_WORLD);
+    MPI_Win_lock_all(0, board_win);
+    has_board = true;
+    pthread_mutex_unlock(&mpi_lock);
+}
+
+int64_t cfb_team_board_add(int word, int64_t n) {
+    int64_t before = 0;
+    pthread_mutex_lock(&mpi_lock);
+    MPI_Fetch_and_op(&n, &before, MPI_INT64_T, 0, word, MPI_SUM, board_win);
+    MPI_Win_flush(0, board_win);
+    pthread_mutex_unlock(&mpi_lock);
+    return before;
+}
+
+void cfb_team_board_read(int word, int n, int64_t *out) {
+    pthread_mutex_lock(&mpi_lock);
+    MPI_Get_accumulate(NULL, 0, MPI_INT64_T, out, n, MPI_INT64_T, 0, word, n, MPI_INT64_T, MPI_NO_OP, board_win);
+    MPI_Win_flush(0, board_win);
+    pthread_mutex_unlock(&mpi_lock);
+}
+
+void cfb_team_board_write(int word, int n, const int64_t *values) {
+    pthread_mutex_lock(&mpi_lock);
+    MPI_Accumulate(values, n, MPI_INT64_T, 0, word, n, MPI_INT64_T, MPI_REPLACE, board_win);
+    MPI_Win_flush(0, board_win);
+    pthread_mutex_unlock(&mpi_lock);
 }

@@ -2,6 +2,7 @@
 #include "cfbench/score.h"
 #include "cfbench/text.h"
 #include "score/labels.h"
+#include "score/split.h"
 
 #include <stdlib.h>
 
@@ -53,23 +54,35 @@ void cfb_confused_free(cfb_confused_t *c) {
     free(c);
 }
 
-/* The text's non-empty labels, each once. SIZE_MAX: no memory. */
-static size_t read_labels(cfb_confused_t *c, cfb_str text, uint32_t ids[MAX_ROW_LABELS]) {
-    size_t n = 0, k;
-    for (cfb_str item; n < MAX_ROW_LABELS && cfb_label_next(&text, &item);) {
-        uint32_t id = item.len < UINT32_MAX ? label_table_intern(&c->table, item) : LABEL_NONE;
-        if (id == LABEL_NONE) return SIZE_MAX;
-        for (k = 0; k < n && ids[k] != id; k++) {
+/* The text's non-empty labels, each once. */
+static size_t read_labels(cfb_str text, label_key keys[MAX_ROW_LABELS]) {
+    const char *p = text.ptr, *end = text.ptr + text.len;
+    size_t n = 0, k, comma_len = text.len > 0;
+    while (comma_len > 0 && n < MAX_ROW_LABELS) {
+        const char *q = find_comma(p, end, true, &comma_len);
+        cfb_str item = q > p ? strip_item(p, q) : CFB_STR_NULL;
+        p = q + comma_len;
+        if (item.len == 0) continue;
+        keys[n] = label_key_of(item);
+        for (k = 0; !label_key_eq(&keys[k], &keys[n]); k++) {
         }
-        if (k == n) ids[n++] = id;
+        n += k == n;
     }
     return n;
 }
 
-static bool is_in(uint32_t id, const uint32_t *ids, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] == id) return true;
-    return false;
+/* Of n labels those that are not among the others; their ids. SIZE_MAX: no memory. */
+static size_t keep_others(cfb_confused_t *c, const label_key *keys, size_t n, const label_key *others, size_t n_others,
+                          uint32_t *ids) {
+    size_t n_ids = 0, k;
+    for (size_t i = 0; i < n; i++) {
+        for (k = 0; k < n_others && !label_key_eq(&keys[i], &others[k]); k++) {
+        }
+        if (k < n_others) continue;
+        ids[n_ids] = label_table_intern_key(&c->table, &keys[i]);
+        if (ids[n_ids++] == LABEL_NONE) return SIZE_MAX;
+    }
+    return n_ids;
 }
 
 static pair_slot *find_pair(const cfb_confused_t *c, uint64_t key) {
@@ -91,47 +104,80 @@ static bool make_room(cfb_confused_t *c) {
     return true;
 }
 
+static bool count_pair(cfb_confused_t *c, uint32_t ref, uint32_t out) {
+    if (!make_room(c)) return false;
+    pair_slot *p = find_pair(c, (uint64_t)ref << 32 | out);
+    c->n += p->key == 0;
+    p->key = (uint64_t)ref << 32 | out;
+    p->n++;
+    return true;
+}
+
 cfb_code cfb_confused_add(cfb_confused_t *c, cfb_str response, cfb_str output, cfb_err *err) {
+    label_key ref_keys[MAX_ROW_LABELS], out_keys[MAX_ROW_LABELS];
     uint32_t ref[MAX_ROW_LABELS], out[MAX_ROW_LABELS];
-    size_t n_ref = read_labels(c, response, ref), n_out = read_labels(c, output, out);
+    if (response.len >= UINT32_MAX || output.len >= UINT32_MAX)
+        return cfb_err_set(err, CFB_ELIMIT, "a text is too long (confused labels)");
+    size_t n_ref_keys = read_labels(response, ref_keys), n_out_keys = read_labels(output, out_keys);
+    size_t n_ref = keep_others(c, ref_keys, n_ref_keys, out_keys, n_out_keys, ref);
+    if (n_ref == 0) return CFB_OK; /* as in the rows that name too much */
+    size_t n_out = keep_others(c, out_keys, n_out_keys, ref_keys, n_ref_keys, out);
     bool ok = n_ref != SIZE_MAX && n_out != SIZE_MAX;
-    for (size_t i = 0; ok && i < n_ref; i++) {
-        if (is_in(ref[i], out, n_out)) continue;
-        for (size_t k = 0; ok && k < n_out; k++) {
-            if (is_in(out[k], ref, n_ref)) continue;
-            ok = make_room(c);
-            if (!ok) break;
-            pair_slot *p = find_pair(c, (uint64_t)ref[i] << 32 | out[k]);
-            c->n += p->key == 0;
-            p->key = (uint64_t)ref[i] << 32 | out[k];
-            p->n++;
-        }
-    }
+    for (size_t i = 0; ok && i < n_ref; i++)
+        for (size_t k = 0; ok && k < n_out; k++) ok = count_pair(c, ref[i], out[k]);
     return ok ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory (confused labels)");
 }
 
-static int by_count(const void *a, const void *b) {
-    const cfb_confused_pair *x = a, *y = b;
-    if (x->n != y->n) return x->n > y->n ? -1 : 1;
-    int c = cfb_str_cmp(x->reference, y->reference);
-    return c ? c : cfb_str_cmp(x->output, y->output);
+/* A pair on its way into the list: labels as their places in code point order. */
+typedef struct ranked_pair {
+    uint64_t n, labels; /* reference's place, output's place */
+} ranked_pair;
+
+typedef struct ranked_label {
+    cfb_str text;
+    uint32_t id;
+} ranked_label;
+
+static int by_text(const void *a, const void *b) {
+    return cfb_str_cmp(((const ranked_label *)a)->text, ((const ranked_label *)b)->text);
 }
 
-static cfb_str label_text(const cfb_confused_t *c, uint64_t id) {
-    const label_key *k = &c->table.labels[id].key;
-    return (cfb_str){k->ptr, k->len};
+static int by_count(const void *a, const void *b) {
+    const ranked_pair *x = a, *y = b;
+    if (x->n != y->n) return x->n > y->n ? -1 : 1;
+    return (x->labels > y->labels) - (x->labels < y->labels);
+}
+
+/* Labels in code point order, and the place of each id: a label stands in many pairs, and is compared only here. */
+static void rank_labels(const cfb_confused_t *c, ranked_label *labels, uint32_t *place) {
+    for (size_t i = 0; i < c->table.n; i++) {
+        const label_key *k = &c->table.labels[i].key;
+        labels[i] = (ranked_label){{k->ptr, k->len}, (uint32_t)i};
+    }
+    qsort(labels, c->table.n, sizeof *labels, by_text);
+    for (size_t i = 0; i < c->table.n; i++) place[labels[i].id] = (uint32_t)i;
 }
 
 cfb_code cfb_confused_list(cfb_confused_t *c, const cfb_confused_pair **pairs, size_t *n, cfb_err *err) {
     free(c->pairs);
     c->pairs = malloc((c->n + 1) * sizeof *c->pairs);
+    ranked_pair *order = malloc((c->n + 1) * sizeof *order);
+    ranked_label *labels = malloc(c->table.n * sizeof *labels);
+    uint32_t *place = malloc(c->table.n * sizeof *place);
+    bool ok = c->pairs && order && labels && place;
     *pairs = c->pairs;
     *n = 0;
-    if (c->pairs == NULL) return cfb_err_set(err, CFB_ENOMEM, "out of memory (confused labels)");
-    for (size_t i = 0; i < c->n_slots; i++) {
+    if (ok) rank_labels(c, labels, place);
+    for (size_t i = 0; ok && i < c->n_slots; i++) {
         const pair_slot *p = &c->slots[i];
-        if (p->key) c->pairs[(*n)++] = (cfb_confused_pair){label_text(c, p->key >> 32), label_text(c, p->key & UINT32_MAX), p->n};
+        if (p->key) order[(*n)++] = (ranked_pair){p->n, (uint64_t)place[p->key >> 32] << 32 | place[p->key & UINT32_MAX]};
     }
-    if (*n) qsort(c->pairs, *n, sizeof *c->pairs, by_count);
-    return CFB_OK;
+    if (*n) qsort(order, *n, sizeof *order, by_count);
+    for (size_t i = 0; i < *n; i++)
+        c->pairs[i] =
+            (cfb_confused_pair){labels[order[i].labels >> 32].text, labels[order[i].labels & UINT32_MAX].text, order[i].n};
+    free(order);
+    free(labels);
+    free(place);
+    return ok ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory (confused labels)");
 }

@@ -7,43 +7,6 @@
 /* A table that one strange block made larger than this is not kept for the next one. */
 #define KEEP_LABELS ((size_t)1 << 16)
 
-static inline uint64_t load8(const char *p) {
-    uint64_t v;
-    memcpy(&v, p, 8);
-    return v;
-}
-
-static inline uint64_t load4(const char *p) {
-    uint32_t v;
-    memcpy(&v, p, 4);
-    return v;
-}
-
-/* First and last bytes overlap for 5..7 and 9..15, which does no harm: with the length they determine the string. The byte
- * order of the machine changes the hash, and the hash changes nothing that is reported. */
-static inline label_key make_key(cfb_str s) {
-    label_key k = {0, 0, 0, s.ptr, (uint32_t)s.len};
-    if (s.len >= 8) {
-        k.head = load8(s.ptr);
-        k.tail = load8(s.ptr + s.len - 8);
-    } else if (s.len >= 4) {
-        k.head = load4(s.ptr);
-        k.tail = load4(s.ptr + s.len - 4);
-    } else if (s.len > 0) {
-        k.head = (unsigned char)s.ptr[0];
-        k.tail = (uint64_t)(unsigned char)s.ptr[s.len / 2] << 8 | (unsigned char)s.ptr[s.len - 1];
-    }
-    uint64_t h = (k.head ^ s.len) * UINT64_C(0x9E3779B97F4A7C15);
-    for (size_t i = 8; i + 8 < s.len; i += 8) h = ((h ^ (h >> 32)) + load8(s.ptr + i)) * UINT64_C(0xD6E8FEB86659FD93);
-    h = (h ^ (h >> 32) ^ k.tail) * UINT64_C(0xD6E8FEB86659FD93);
-    k.hash = (h ^ (h >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
-    return k;
-}
-
-static inline bool key_eq(const label_key *a, const label_key *b) {
-    return a->head == b->head && a->tail == b->tail && a->len == b->len && (a->len <= 16 || memcmp(a->ptr, b->ptr, a->len) == 0);
-}
-
 static inline uint32_t key_tag(const label_key *k) { return (uint32_t)(k->hash >> 32); }
 
 /* The slot of k: the one that holds it, or the free one where it belongs. */
@@ -52,7 +15,7 @@ static inline size_t find_slot(const label_table *t, const label_key *k) {
     for (;; i = (i + 1) & (t->n_slots - 1)) {
         label_slot s = t->slots[i];
         if (s.id_plus_1 == 0) return i;
-        if (s.tag == key_tag(k) && key_eq(&t->labels[s.id_plus_1 - 1].key, k)) return i;
+        if (s.tag == key_tag(k) && label_key_eq(&t->labels[s.id_plus_1 - 1].key, k)) return i;
     }
 }
 
@@ -94,24 +57,28 @@ static bool grow_slots(label_table *t) {
 }
 
 uint32_t label_table_intern(label_table *t, cfb_str text) {
-    label_key k = make_key(text);
-    size_t i = find_slot(t, &k);
+    label_key k = label_key_of(text);
+    return label_table_intern_key(t, &k);
+}
+
+uint32_t label_table_intern_key(label_table *t, const label_key *k) {
+    size_t i = find_slot(t, k);
     if (t->slots[i].id_plus_1 != 0) return t->slots[i].id_plus_1 - 1;
     if (2 * (t->n + 1) > t->n_slots) {
         if (!grow_slots(t)) return LABEL_NONE;
-        i = find_slot(t, &k);
+        i = find_slot(t, k);
     }
     if (!reserve_labels(t, t->n + 1)) return LABEL_NONE;
     cfb_str kept;
-    if (cfb_arena_dup(t->keys, text, &kept, NULL) != CFB_OK) return LABEL_NONE;
+    if (cfb_arena_dup(t->keys, (cfb_str){k->ptr, k->len}, &kept, NULL) != CFB_OK) return LABEL_NONE;
     uint32_t id = (uint32_t)t->n++;
     label *l = &t->labels[id];
-    *l = (label){.key = k, .next = LABEL_NONE};
+    *l = (label){.key = *k, .next = LABEL_NONE};
     l->key.ptr = kept.ptr;
     t->counts[id] = (label_count){.bit = LABEL_NONE};
-    t->slots[i] = (label_slot){key_tag(&k), id + 1};
+    t->slots[i] = (label_slot){key_tag(k), id + 1};
     if (id != LABEL_EMPTY) { /* the empty label is not in the per-label table */
-        uint32_t *chain = &t->chain[k.hash >> 60];
+        uint32_t *chain = &t->chain[k->hash >> 60];
         l->next = *chain;
         *chain = id;
     }
@@ -119,7 +86,7 @@ uint32_t label_table_intern(label_table *t, cfb_str text) {
 }
 
 uint32_t label_table_find(const label_table *t, cfb_str text) {
-    label_key k = make_key(text);
+    label_key k = label_key_of(text);
     uint32_t id_plus_1 = t->slots[find_slot(t, &k)].id_plus_1;
     return id_plus_1 ? id_plus_1 - 1 : LABEL_NONE;
 }
@@ -168,7 +135,7 @@ static size_t find_total(const label_shard *s, const label_key *k) {
     size_t i = k->hash & (s->n_slots - 1);
     for (; s->slots[i] != 0; i = (i + 1) & (s->n_slots - 1)) {
         const label_total *t = &s->totals[s->slots[i] - 1];
-        if (t->key.hash == k->hash && key_eq(&t->key, k)) break;
+        if (t->key.hash == k->hash && label_key_eq(&t->key, k)) break;
     }
     return i;
 }
@@ -233,80 +200,98 @@ void label_shard_free(label_shard *s) {
 
 /* A text has two places. Many answers come once and never again: they must not drive out those that come often, so a place is
  * given up only when its text was not met for a while. What finds no place is read into a spare entry. */
-#define TEXT_SETS ((size_t)1024)
 #define TEXT_WAYS ((size_t)2)
-#define TEXT_SLOTS (TEXT_SETS * TEXT_WAYS)
 #define TEXT_SPARE ((size_t)2) /* a reference's and an output's */
 #define MOST_HEAT 3
 
-_Static_assert(sizeof(text_entry) == 64 + TEXT_BYTES, "labels in one cache line, the text in the next ones");
-_Static_assert(TEXT_SETS == (size_t)1 << 10, "the hash's upper 10 bits are the set");
+static size_t n_places(const text_table *t) { return TEXT_WAYS << t->set_bits; }
 
-text_entry *text_table_new(void) {
-    size_t size = (TEXT_SLOTS + TEXT_SPARE) * sizeof(text_entry) + 64; /* 16 bytes may be read from any of a text's */
-    text_entry *table = aligned_alloc(64, size);
-    if (table != NULL) memset(table, 0, size);
-    return table;
+static inline text_entry *entry_at(const text_table *t, size_t i) {
+    return (text_entry *)(void *)(t->entries + i * t->entry_bytes); /* aligned to 64 */
 }
 
-void text_table_clear(text_entry *table) {
-    for (size_t i = 0; i < TEXT_SLOTS; i++) {
-        table[i].labels.used = false;
-        table[i].labels.heat = 0;
+bool text_table_init(text_table *t, bool long_texts) {
+    static const text_table small = {.max_bytes = 256, .max_labels = 12, .set_bits = 10},
+                            large = {.max_bytes = TEXT_MOST_BYTES, .max_labels = 60, .set_bits = 6};
+    *t = long_texts ? large : small;
+    t->entry_bytes = sizeof(text_entry) + t->max_labels * sizeof(uint32_t) + t->max_bytes;
+    size_t size = (n_places(t) + TEXT_SPARE) * t->entry_bytes + 64; /* 16 bytes may be read from any of a text's */
+    t->entries = t->entry_bytes % 64 == 0 ? aligned_alloc(64, size) : NULL;
+    if (t->entries != NULL) memset(t->entries, 0, size);
+    return t->entries != NULL;
+}
+
+void text_table_clear(text_table *t) {
+    for (size_t i = 0; i < n_places(t); i++) {
+        text_entry *e = entry_at(t, i);
+        e->used = false;
+        e->heat = 0;
     }
 }
 
-static inline uint64_t mix(uint64_t h, uint64_t v) {
-    h = (h ^ v) * UINT64_C(0x9E3779B97F4A7C15);
-    return h ^ h >> 29;
+void text_table_free(text_table *t) {
+    free(t->entries);
+    *t = (text_table){0};
 }
 
-static inline uint64_t text_hash(cfb_str s) {
+/* Two words at a time: their product's halves, folded. */
+static inline uint64_t mix(uint64_t a, uint64_t b) {
+#ifdef __SIZEOF_INT128__
+    __extension__ unsigned __int128 m = (unsigned __int128)a * b;
+    return (uint64_t)m ^ (uint64_t)(m >> 64);
+#else
+    uint64_t h = (a ^ (b << 32 | b >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
+    return h ^ h >> 29;
+#endif
+}
+
+uint64_t text_hash(cfb_str s) {
+    const uint64_t k1 = UINT64_C(0x9E3779B97F4A7C15), k2 = UINT64_C(0xD6E8FEB86659FD93);
     uint64_t h = s.len;
     if (s.len < 8) {
         uint64_t v = 0;
         memcpy(&v, s.ptr, s.len);
-        h = mix(h, v);
+        h = mix(v ^ k1, h ^ k2);
+    } else if (s.len < 16) {
+        h = mix(cfb_load8(s.ptr) ^ k1, cfb_load8(s.ptr + s.len - 8) ^ k2 ^ h);
     } else {
-        for (size_t i = 0; i + 8 <= s.len; i += 8) h = mix(h, load8(s.ptr + i));
-        h = mix(h, load8(s.ptr + s.len - 8));
+        for (size_t i = 0; i + 16 < s.len; i += 16) h = mix(cfb_load8(s.ptr + i) ^ k1, cfb_load8(s.ptr + i + 8) ^ k2 ^ h);
+        h = mix(cfb_load8(s.ptr + s.len - 16) ^ k1, cfb_load8(s.ptr + s.len - 8) ^ k2 ^ h);
     }
-    return h * UINT64_C(0xD6E8FEB86659FD93);
+    return (h ^ h >> 32) * k2;
 }
 
-static inline size_t first_place(uint64_t hash) { return (size_t)(hash >> 54) * TEXT_WAYS; }
+static inline size_t first_place(const text_table *t, uint64_t hash) { return (size_t)(hash >> (64 - t->set_bits)) * TEXT_WAYS; }
 
-uint64_t text_table_hash(const text_entry *table, cfb_str text) {
-    uint64_t hash = text_hash(text);
-    const text_entry *e = &table[first_place(hash)];
+void text_table_fetch(const text_table *t, uint64_t hash) {
     for (size_t i = 0; i < TEXT_WAYS; i++) {
-        __builtin_prefetch(&e[i]);
-        __builtin_prefetch(e[i].text);
+        const text_entry *e = entry_at(t, first_place(t, hash) + i);
+        __builtin_prefetch(e);
+        __builtin_prefetch(text_of_entry(t, e));
     }
-    return hash;
 }
 
-static inline bool entry_has(const text_entry *e, cfb_str text, uint64_t hash) {
-    return e->hash == hash && e->labels.used && e->labels.len == text.len && memcmp(e->text, text.ptr, text.len) == 0;
+static inline bool entry_has(const text_table *t, const text_entry *e, cfb_str text, uint64_t hash) {
+    return e->hash == hash && e->used && e->len == text.len && memcmp(text_of_entry(t, e), text.ptr, text.len) == 0;
 }
 
-text_entry *text_table_find(text_entry *table, cfb_str text, uint64_t hash, const text_entry *keep, bool *known) {
-    text_entry *first = &table[first_place(hash)], *second = first + 1;
-    text_entry *e = entry_has(first, text, hash) ? first : entry_has(second, text, hash) ? second : NULL;
+text_entry *text_table_find(const text_table *t, cfb_str text, uint64_t hash, const text_entry *keep, bool *known) {
+    text_entry *first = entry_at(t, first_place(t, hash)), *second = entry_at(t, first_place(t, hash) + 1);
+    text_entry *e = entry_has(t, first, text, hash) ? first : entry_has(t, second, text, hash) ? second : NULL;
     *known = e != NULL;
     if (*known) {
-        e->labels.heat = (uint8_t)(e->labels.heat + (e->labels.heat < MOST_HEAT));
+        e->heat = (uint8_t)(e->heat + (e->heat < MOST_HEAT));
         return e;
     }
-    e = first->labels.heat <= second->labels.heat ? first : second;
-    if (e->labels.heat > 0 || e == keep) {
-        first->labels.heat = (uint8_t)(first->labels.heat - (first->labels.heat > 0));
-        second->labels.heat = (uint8_t)(second->labels.heat - (second->labels.heat > 0));
-        e = &table[TEXT_SLOTS + (keep != NULL)];
+    e = first->heat <= second->heat ? first : second;
+    if (e->heat > 0 || e == keep) {
+        first->heat = (uint8_t)(first->heat - (first->heat > 0));
+        second->heat = (uint8_t)(second->heat - (second->heat > 0));
+        e = entry_at(t, n_places(t) + (keep != NULL));
     }
     e->hash = hash;
-    e->labels.len = (uint16_t)text.len;
-    e->labels.used = false;
-    memcpy(e->text, text.ptr, text.len);
+    e->len = (uint16_t)text.len;
+    e->used = false;
+    memcpy(text_of_entry(t, e), text.ptr, text.len);
     return e;
 }

@@ -5,6 +5,8 @@
 
 #include "cfbench/base.h"
 
+#include <string.h>
+
 #define LABEL_NONE UINT32_MAX
 #define LABEL_EMPTY 0u /* every table holds the empty label under this id */
 #define LABEL_SHARDS 16
@@ -15,6 +17,53 @@ typedef struct label_key {
     const char *ptr;
     uint32_t len;
 } label_key;
+
+static inline uint64_t cfb_load8(const char *p) {
+    uint64_t v;
+    memcpy(&v, p, 8);
+    return v;
+}
+
+static inline uint64_t cfb_load4(const char *p) {
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return v;
+}
+
+/* The key without its hash. First and last bytes overlap for 5..7 and 9..15, which does no harm: with the length they determine
+ * the string. */
+static inline label_key label_key_ends(cfb_str s) {
+    label_key k = {0, 0, 0, s.ptr, (uint32_t)s.len};
+    if (s.len >= 8) {
+        k.head = cfb_load8(s.ptr);
+        k.tail = cfb_load8(s.ptr + s.len - 8);
+    } else if (s.len >= 4) {
+        k.head = cfb_load4(s.ptr);
+        k.tail = cfb_load4(s.ptr + s.len - 4);
+    } else if (s.len > 0) {
+        k.head = (unsigned char)s.ptr[0];
+        k.tail = (uint64_t)(unsigned char)s.ptr[s.len / 2] << 8 | (unsigned char)s.ptr[s.len - 1];
+    }
+    return k;
+}
+
+/* The byte order of the machine changes the hash, and the hash changes nothing that is reported. */
+static inline void label_key_hash(label_key *k) {
+    uint64_t h = (k->head ^ k->len) * UINT64_C(0x9E3779B97F4A7C15);
+    for (size_t i = 8; i + 8 < k->len; i += 8) h = ((h ^ (h >> 32)) + cfb_load8(k->ptr + i)) * UINT64_C(0xD6E8FEB86659FD93);
+    h = (h ^ (h >> 32) ^ k->tail) * UINT64_C(0xD6E8FEB86659FD93);
+    k->hash = (h ^ (h >> 32)) * UINT64_C(0x9E3779B97F4A7C15);
+}
+
+static inline label_key label_key_of(cfb_str s) {
+    label_key k = label_key_ends(s);
+    label_key_hash(&k);
+    return k;
+}
+
+static inline bool label_key_eq(const label_key *a, const label_key *b) {
+    return a->head == b->head && a->tail == b->tail && a->len == b->len && (a->len <= 16 || memcmp(a->ptr, b->ptr, a->len) == 0);
+}
 
 typedef struct label {
     label_key key;
@@ -50,6 +99,7 @@ CFB_MUST_CHECK bool label_table_reset(label_table *t, const label_table *start);
 void label_table_free(label_table *t);
 /* Id of a label, new or known; LABEL_NONE without memory. text.len < UINT32_MAX. May move t->labels. */
 uint32_t label_table_intern(label_table *t, cfb_str text);
+uint32_t label_table_intern_key(label_table *t, const label_key *k);
 /* Id of a known label, or LABEL_NONE. */
 uint32_t label_table_find(const label_table *t, cfb_str text);
 
@@ -73,32 +123,41 @@ void label_shard_free(label_shard *s);
 
 /* ---- texts seen before ---- */
 
-/* References and answers repeat: over models, settings and rows. What the labels of a short text are is kept for the next time.
- */
-#define TEXT_LABELS 12
-#define TEXT_BYTES 256
-
-typedef struct text_labels {
-    uint32_t ids[TEXT_LABELS]; /* set(text), each label once, in the order of the text */
-    uint16_t chars, len;       /* its length in code points, in bytes */
-    uint8_t n;                 /* TEXT_LABELS + 1: more */
-    bool plain;                /* the text, split at wide commas alone and not stripped, is just these labels: L of a reference */
-    bool used;
-    uint8_t heat; /* up with each time it is met again, down with each other text that wants its place */
-} text_labels;
+/* References and answers repeat: over models, settings and rows. What the labels of a text are is kept for the next time, of
+ * short texts in one table, of longer ones in another, smaller one. */
+#define TEXT_MOST_BYTES 1024
 
 typedef struct text_entry {
     uint64_t hash;
-    text_labels labels;
-    char text[TEXT_BYTES];
+    uint16_t chars, len; /* of the text, in code points, in bytes */
+    uint8_t n;           /* labels; more than the table takes: that many and one */
+    bool plain;          /* the text, split at wide commas alone and not stripped, is just these labels: L of a reference */
+    bool used;
+    uint8_t heat;   /* up with each time it is met again, down with each other text that wants its place */
+    uint32_t ids[]; /* (max_labels) of the table: set(text), each label once, in the order of the text; then the text */
 } text_entry;
 
-/* Hash of a text of 1 to TEXT_BYTES bytes. Asks the processor for the entry, so that it is near when it is looked for. */
-uint64_t text_table_hash(const text_entry *table, cfb_str text);
+typedef struct text_table {
+    unsigned char *entries;
+    size_t entry_bytes, max_bytes; /* max_bytes: of a text */
+    uint32_t max_labels;
+    unsigned set_bits;
+} text_table;
+
+/* Its copy of the text; 16 bytes may be read from any of its bytes. */
+static inline char *text_of_entry(const text_table *t, const text_entry *e) {
+    return (char *)(uintptr_t)(e->ids + t->max_labels);
+}
+
+/* Of at least one byte. */
+uint64_t text_hash(cfb_str text);
+/* Asks the processor for the entry, so that it is near when it is looked for. */
+void text_table_fetch(const text_table *t, uint64_t hash);
 /* The entry for a text of that hash, which holds a copy of it: *known, or to be filled in (it is the caller's from here on).
- * Never `keep`, an entry that the caller still reads, or NULL; good until the next search but one. */
-text_entry *text_table_find(text_entry *table, cfb_str text, uint64_t hash, const text_entry *keep, bool *known);
-text_entry *text_table_new(void);
-void text_table_clear(text_entry *table);
+ * Never `keep`, an entry that the caller still reads, or NULL; good until the next search but one. text.len in [1, max_bytes]. */
+text_entry *text_table_find(const text_table *t, cfb_str text, uint64_t hash, const text_entry *keep, bool *known);
+CFB_MUST_CHECK bool text_table_init(text_table *t, bool long_texts);
+void text_table_clear(text_table *t);
+void text_table_free(text_table *t);
 
 #endif

@@ -1,6 +1,5 @@
 #include "score/piece.h"
-#include "base/bytes.h"
-#include "cfbench/text.h"
+#include "score/split.h"
 #include "cfbench/utf8.h"
 
 #include <stdlib.h>
@@ -14,9 +13,9 @@ bool score_worker_init(score_worker *w, const score_plan *plan) {
     if (w->rows == NULL) return false;
     if (plan->metric == CFB_METRIC_TF) return cfb_tf_scratch_new(&w->tf, NULL) == CFB_OK;
     if (!plan->f1) return cfb_metric_scratch_new(&w->metric, NULL) == CFB_OK;
-    w->texts = text_table_new();
     w->hashes = new_array(2 * n, sizeof *w->hashes);
-    if (w->texts == NULL || w->hashes == NULL || !label_table_reset(&w->table, &plan->start)) return false;
+    if (w->hashes == NULL || !text_table_init(&w->texts, false) || !text_table_init(&w->long_texts, true)) return false;
+    if (!label_table_reset(&w->table, &plan->start)) return false;
     uint32_t **counts[] = {&w->tp, &w->n_true, &w->n_pred, &w->n_items, &w->both, &w->n_ref, &w->n_out};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         if ((*counts[i] = new_array(n, sizeof **counts[i])) == NULL) return false;
@@ -34,8 +33,10 @@ void score_worker_free(score_worker *w) {
     cfb_tf_scratch_free(w->tf);
     cfb_metric_scratch_free(w->metric);
     void *arrays[] = {w->tp,     w->n_true, w->n_pred, w->n_items, w->both, w->n_ref,      w->n_out,     w->score, w->precision,
-                      w->recall, w->f1,     w->rows,   w->truth,   w->pred, w->long_truth, w->long_pred, w->texts, w->hashes};
+                      w->recall, w->f1,     w->rows,   w->truth,   w->pred, w->long_truth, w->long_pred, w->hashes};
     label_table_free(&w->table);
+    text_table_free(&w->texts);
+    text_table_free(&w->long_texts);
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
     memset(w, 0, sizeof *w);
 }
@@ -47,7 +48,8 @@ void score_piece_free(score_piece *p) {
 }
 
 bool score_worker_forget(score_worker *w, const score_plan *plan) {
-    text_table_clear(w->texts);
+    text_table_clear(&w->texts);
+    text_table_clear(&w->long_texts);
     w->n_counted = 0;
     return label_table_reset(&w->table, &plan->start);
 }
@@ -157,50 +159,6 @@ static bool add_output_label(row_reader *r, cfb_str text) {
     return set_label_bit(r, id, false);
 }
 
-static inline bool is_wide_comma(const char *p, const char *end) { return end - p >= 3 && memcmp(p, "\xEF\xBC\x8C", 3) == 0; }
-
-/* Steps over a character of valid UTF-8, or over a part of it: three bytes where it has at least three, one byte else. */
-static inline const char *step(const char *p) { return (unsigned char)*p >= 0xE0 ? p + 3 : p + 1; }
-
-/* First comma in [p, end), or end; *len is its length in bytes: wide ones, and with `narrow` those of one byte. The 16 bytes from
- * any place before `readable` may be read: then no byte is looked at alone. Of characters other than the wide comma, those that
- * begin with EF are rare. */
-static inline const char *find_comma_until(const char *p, const char *end, const char *readable, bool narrow, size_t *len) {
-    while (p < readable) {
-        cfb_bytes16 v;
-        memcpy(&v, p, 16);
-        unsigned hits = cfb_bits_of((cfb_bytes16)(narrow ? (v == ',') | (v == 0xEF) : v == 0xEF));
-        p += hits ? (unsigned)__builtin_ctz(hits) : 16u;
-        if (p >= end) break;
-        if (hits == 0) continue;
-        *len = narrow && *p == ',' ? 1 : is_wide_comma(p, end) ? 3 : 0;
-        if (*len > 0) return p;
-        p += 3;
-    }
-    for (; p < end; p = step(p)) {
-        *len = narrow && *p == ',' ? 1 : *p == '\xEF' && is_wide_comma(p, end) ? 3 : 0;
-        if (*len > 0) return p;
-    }
-    *len = 0;
-    return end;
-}
-
-/* The same, within the text. */
-static inline const char *find_comma(const char *p, const char *end, bool narrow, size_t *len) {
-    return find_comma_until(p, end, end - p > 15 ? end - 15 : p, narrow, len);
-}
-
-/* A slice that begins and ends with one of these bytes has nothing to strip: ASCII letters, digits and signs, and the
- * lead bytes of CJK ideographs; at the end, ASCII or what the full check says. */
-static inline cfb_str strip_item(const char *p, const char *q) {
-    cfb_str s = {p, (size_t)(q - p)};
-    unsigned char first = (unsigned char)*p, last = (unsigned char)q[-1];
-    bool plain_first = (first > ' ' && first < 0x7F) || (first >= 0xE4 && first <= 0xE9);
-    bool plain_last = (last > ' ' && last < 0x7F) ||
-                      (s.len >= 3 && (unsigned char)q[-3] >= 0xE4 && (unsigned char)q[-3] <= 0xE9 && last >= 0x80);
-    return plain_first && plain_last ? s : cfb_text_strip(s);
-}
-
 /* set(t): the outer white space goes first, so that " ,a" has no empty label but "a, ,b" has one. */
 static bool read_items(row_reader *r, cfb_str text, bool reference) {
     if (text.len == 0) return true;
@@ -255,18 +213,31 @@ static inline size_t count_chars(const score_plan *plan, cfb_str s) {
     return plan->valid_utf8 ? cfb_utf8_count(s) : cfb_text_count_valid(s);
 }
 
-/* ---- short texts ---- */
+/* ---- texts seen before ---- */
+
+/* A label of an output is mostly the one that the reference has at this place, or the next one: then it need not be looked up.
+ * *at: that place. */
+static inline uint32_t label_near(label_table *t, const text_entry *ref, uint32_t *at, cfb_str item) {
+    label_key k = label_key_ends(item);
+    for (uint32_t i = *at; i < ref->n && i < *at + 2; i++) {
+        if (!label_key_eq(&t->labels[ref->ids[i]].key, &k)) continue;
+        *at = i + 1;
+        return ref->ids[i];
+    }
+    label_key_hash(&k);
+    return label_table_intern_key(t, &k);
+}
 
 /* The labels of a text that is new to the table of texts. It is read from its copy there: what lies behind it may be read, too.
  */
-static cfb_code read_short(const score_plan *plan, score_worker *w, text_entry *e) {
-    text_labels *l = &e->labels;
-    const cfb_str text = {e->text, l->len};
+static cfb_code read_entry(const score_plan *plan, label_table *labels, const text_table *table, text_entry *e,
+                           const text_entry *ref) {
+    const cfb_str text = {text_of_entry(table, e), e->len};
     size_t chars = count_chars(plan, text);
     if (chars == SIZE_MAX) return CFB_EENCODING;
     cfb_str t = strip_item(text.ptr, text.ptr + text.len);
     const char *p = t.ptr, *end = t.ptr + t.len;
-    uint32_t n = 0;
+    uint32_t n = 0, at = 0;
     bool plain = t.len == text.len;
     for (size_t comma_len = 1; comma_len > 0;) {
         const char *q = find_comma_until(p, end, end, true, &comma_len);
@@ -274,34 +245,45 @@ static cfb_code read_short(const score_plan *plan, score_worker *w, text_entry *
         if (q > p) {
             cfb_str item = strip_item(p, q);
             plain = plain && item.len == (size_t)(q - p);
-            uint32_t id = label_table_intern(&w->table, item), k = 0;
+            uint32_t id = label_near(labels, ref, &at, item), k = 0;
             if (id == LABEL_NONE) return CFB_ENOMEM;
-            while (k < n && k < TEXT_LABELS && l->ids[k] != id) k++;
+            while (k < n && e->ids[k] != id) k++;
             plain = plain && k == n;
-            if (k == n && n < TEXT_LABELS) l->ids[n] = id;
-            if (k == n) n++;
-            if (n > TEXT_LABELS) break;
+            if (k == n && n == table->max_labels) {
+                n++;
+                break;
+            }
+            if (k == n) e->ids[n++] = id;
         }
         p = q + comma_len;
     }
-    l->n = (uint8_t)n;
-    l->chars = (uint16_t)chars;
-    l->plain = plain;
-    l->used = true;
+    e->n = (uint8_t)n;
+    e->chars = (uint16_t)chars;
+    e->plain = plain;
+    e->used = true;
     return CFB_OK;
 }
 
-/* The entry of a text of a few labels; NULL with code OK: it is none of those. */
-static inline const text_entry *short_labels(const score_plan *plan, score_worker *w, cfb_str text, uint64_t hash,
-                                             const text_entry *keep, cfb_code *code) {
-    static const text_entry none = {.hash = 0};
-    *code = CFB_OK;
-    if (text.len == 0) return &none;
-    if (text.len > TEXT_BYTES) return NULL;
+static const text_entry no_text = {.hash = 0};
+
+static inline const text_entry *entry_of(const score_plan *plan, score_worker *w, const text_table *table, cfb_str text,
+                                         uint64_t hash, const text_entry *ref, cfb_code *code) {
     bool known;
-    text_entry *e = text_table_find(w->texts, text, hash, keep, &known);
-    if (!known) *code = read_short(plan, w, e);
-    return *code == CFB_OK && e->labels.n <= TEXT_LABELS ? e : NULL;
+    text_entry *e = text_table_find(table, text, hash, ref, &known);
+    if (!known) *code = read_entry(plan, &w->table, table, e, ref ? ref : &no_text);
+    return *code == CFB_OK && e->n <= table->max_labels ? e : NULL;
+}
+
+/* The entry of a text that has one of its own; NULL with code OK: it is too long, or has too many labels. ref: an output's. */
+static inline const text_entry *labels_of(const score_plan *plan, score_worker *w, cfb_str text, uint64_t hash,
+                                          const text_entry *ref, cfb_code *code) {
+    const text_entry *e = NULL;
+    *code = CFB_OK;
+    if (text.len == 0) return &no_text;
+    if (text.len <= w->texts.max_bytes) e = entry_of(plan, w, &w->texts, text, hash, ref, code);
+    if (e == NULL && *code == CFB_OK && text.len <= w->long_texts.max_bytes)
+        e = entry_of(plan, w, &w->long_texts, text, hash, ref, code);
+    return e;
 }
 
 static inline void set_row_bit(uint64_t *words, uint32_t bit) {
@@ -311,12 +293,13 @@ static inline void set_row_bit(uint64_t *words, uint32_t bit) {
 /* The row of the bit matrices: each has its own where they are kept, else it is used by one row after the other. */
 static inline size_t bit_row(const score_plan *plan, size_t i) { return plan->keep_bits ? i * plan->n_words : 0; }
 
-/* A row whose texts have a few labels each: no stamps and no bits, every label of the output is looked for among those of the
- * reference. The same counts as read_items, read_positions and the bits give. `set` is a constant for the compiler. */
-static inline __attribute__((always_inline)) void match_short(score_worker *w, size_t i, const text_labels *ref,
-                                                              const text_labels *out, cfb_label_set set) {
+/* A row whose texts have entries: no stamps and no bits, every label of the output is looked for among those of the reference,
+ * behind the last one found first. The same counts as read_items, read_positions and the bits give. `set` is a constant for the
+ * compiler. */
+static inline __attribute__((always_inline)) void match(score_worker *w, size_t i, const text_entry *ref, const text_entry *out,
+                                                        cfb_label_set set) {
     label_count *counts = w->table.counts;
-    uint32_t n_ref = 0, n_out = 0, both = 0, n_found = 0, n_true = 0, n_pred = 0, tp = 0;
+    uint32_t n_ref = 0, n_out = 0, both = 0, n_found = 0, n_true = 0, n_pred = 0, tp = 0, next = 0;
     for (uint32_t k = 0; k < ref->n; k++) {
         label_count *c = &counts[ref->ids[k]];
         bool named = ref->ids[k] != LABEL_EMPTY;
@@ -325,11 +308,12 @@ static inline __attribute__((always_inline)) void match_short(score_worker *w, s
         if (set == CFB_LABELS_SUITE) n_true += c->bit != LABEL_NONE;
     }
     for (uint32_t k = 0; k < out->n; k++) {
-        uint32_t id = out->ids[k], at = k < ref->n && ref->ids[k] == id ? k : 0;
+        uint32_t id = out->ids[k], at = next < ref->n && ref->ids[next] == id ? next : 0;
         label_count *c = &counts[id];
         bool named = id != LABEL_EMPTY;
         while (at < ref->n && ref->ids[at] != id) at++;
         bool found = at < ref->n;
+        next = found ? at + 1 : next;
         n_out += named;
         n_found += found;
         both += named & found;
@@ -351,11 +335,11 @@ static inline __attribute__((always_inline)) void match_short(score_worker *w, s
     w->tp[i] = set == CFB_LABELS_SUITE ? tp : set == CFB_LABELS_ROW ? n_found : both;
 }
 
-static void count_short(const score_plan *plan, score_worker *w, size_t i, const text_labels *ref, const text_labels *out) {
+static void count_row(const score_plan *plan, score_worker *w, size_t i, const text_entry *ref, const text_entry *out) {
     switch (plan->label_set) {
-    case CFB_LABELS_ROW: match_short(w, i, ref, out, CFB_LABELS_ROW); break;
-    case CFB_LABELS_SUITE: match_short(w, i, ref, out, CFB_LABELS_SUITE); break;
-    default: match_short(w, i, ref, out, CFB_LABELS_OBSERVED); break;
+    case CFB_LABELS_ROW: match(w, i, ref, out, CFB_LABELS_ROW); break;
+    case CFB_LABELS_SUITE: match(w, i, ref, out, CFB_LABELS_SUITE); break;
+    default: match(w, i, ref, out, CFB_LABELS_OBSERVED); break;
     }
     if (!plan->keep_bits) return;
     uint64_t *truth = w->truth + bit_row(plan, i), *pred = w->pred + bit_row(plan, i);
@@ -422,13 +406,16 @@ static cfb_code read_long_row(const score_plan *plan, score_worker *w, const cfb
 
 static cfb_code read_row(const score_plan *plan, score_worker *w, const cfb_score_row_in *in, size_t i, cfb_score_row *row) {
     cfb_code code;
-    const text_entry *ref = short_labels(plan, w, in->response, w->hashes[2 * i], NULL, &code);
-    if (ref != NULL && (plan->label_set != CFB_LABELS_ROW || ref->labels.plain)) {
-        const text_entry *out = short_labels(plan, w, output_of(in), w->hashes[2 * i + 1], ref, &code);
+    const uint64_t *hash = w->hashes + 2 * i;
+    cfb_str output = output_of(in);
+    const text_entry *ref = labels_of(plan, w, in->response, hash[0], NULL, &code);
+    if (ref != NULL && (plan->label_set != CFB_LABELS_ROW || ref->plain)) {
+        bool same = output.len > 0 && hash[0] == hash[1] && cfb_str_eq(in->response, output);
+        const text_entry *out = same ? ref : labels_of(plan, w, output, hash[1], ref, &code);
         if (out != NULL) {
-            count_short(plan, w, i, &ref->labels, &out->labels);
-            row->response_chars = ref->labels.chars;
-            row->output_chars = out->labels.chars;
+            count_row(plan, w, i, ref, out);
+            row->response_chars = ref->chars;
+            row->output_chars = out->chars;
             return CFB_OK;
         }
     }
@@ -438,11 +425,21 @@ static cfb_code read_row(const score_plan *plan, score_worker *w, const cfb_scor
 /* Hashes run ahead of the rows by so much that the entries have come when a row needs them. */
 #define AHEAD 8
 
+static inline void hash_text(score_worker *w, cfb_str text, uint64_t *hash) {
+    if (text.len == 0 || text.len > TEXT_MOST_BYTES) return;
+    *hash = text_hash(text);
+    text_table_fetch(text.len <= w->texts.max_bytes ? &w->texts : &w->long_texts, *hash);
+}
+
 static inline void hash_row(score_worker *w, const score_piece *p, size_t i) {
     if (i >= p->n) return;
-    const cfb_str texts[] = {p->in[i].response, output_of(&p->in[i])};
-    for (size_t k = 0; k < 2; k++)
-        if (texts[k].len > 0 && texts[k].len <= TEXT_BYTES) w->hashes[2 * i + k] = text_table_hash(w->texts, texts[k]);
+    cfb_str response = p->in[i].response, output = output_of(&p->in[i]);
+    uint64_t *hash = w->hashes + 2 * i;
+    hash_text(w, response, &hash[0]);
+    if (cfb_str_eq(response, output))
+        hash[1] = hash[0];
+    else
+        hash_text(w, output, &hash[1]);
 }
 
 static void run_f1(const score_plan *plan, score_worker *w, score_piece *p, cfb_score_row *rows) {

@@ -34,8 +34,8 @@ typedef struct score_worker {
     cfb_metric_scratch_t *metric;
     cfb_metric_sums corpus, corpus_answered; /* metrics from counts: of all rows, of answered rows; order is no matter */
     label_table table;                       /* of all rows since the last merge */
-    text_entry *texts;                       /* with ids of this table */
-    uint64_t *hashes;                        /* (CFB_SCORE_BLOCK, 2): of the rows' short texts */
+    text_table texts, long_texts;            /* with ids of this table */
+    uint64_t *hashes;                        /* (CFB_SCORE_BLOCK, 2): of the rows' texts of up to TEXT_MOST_BYTES */
     uint32_t stamp;                          /* of the row read last: see label.in_ref */
     uint64_t n_counted;                      /* rows since the last merge */
     /* Shapes: (CFB_SCORE_BLOCK). n_items = |set(output)| with the empty label; both, n_ref, n_out without it. */

@@ -388,6 +388,33 @@ void cfb_scorer_add_part(cfb_scorer_t *s, const cfb_score_row *rows, size_t n) {
     }
 }
 
+void cfb_score_block_of(const cfb_score_row rows[CFB_SCORE_BLOCK], cfb_score_block *out) {
+    score_sums s = {0};
+    score_counts c = {0};
+    score_add_rows(rows, CFB_SCORE_BLOCK, &s, &c);
+    *out = (cfb_score_block){.score = s.score,
+                             .answered = s.answered,
+                             .precision = s.precision,
+                             .recall = s.recall,
+                             .f1 = s.f1,
+                             .n_rows = c.n_rows,
+                             .n_unmatchable = c.n_unmatchable,
+                             .response_chars = c.response_chars,
+                             .output_chars = c.output_chars};
+    memcpy(out->n_state, c.n_state, sizeof out->n_state);
+}
+
+void cfb_scorer_add_block(cfb_scorer_t *s, const cfb_score_block *b) {
+    const score_sums sums = {b->score, b->answered, b->precision, b->recall, b->f1};
+    score_counts c = {.n_rows = b->n_rows,
+                      .n_unmatchable = b->n_unmatchable,
+                      .response_chars = b->response_chars,
+                      .output_chars = b->output_chars};
+    memcpy(c.n_state, b->n_state, sizeof c.n_state);
+    add_counts(&s->counts, &c);
+    add_sums(&s->total, &sums);
+}
+
 /* ---- counts from elsewhere ---- */
 
 void cfb_scorer_sums(const cfb_scorer_t *s, cfb_metric_sums *all, cfb_metric_sums *answered) {

@@ -152,6 +152,26 @@ if grep -Eq '"bertscore f1 \(model, sha256 [0-9a-f]{12}, layer 1, 512 tokens, fp
 refused "no model there" 2 "no embedding model is there (no config.json); scripts/get-bge.sh" score --embed-model "$T/none"
 refused "no model: nothing is asked" 1 "--metric tf" "$CFBENCH" run --suite datasets/sample --mock --metric bge --out "$T/run"
 if [ -e "$T/run" ]; then not_ok "a refused run leaves nothing" "$T/run is there"; else ok "a refused run leaves nothing"; fi
+# the same weights as torch.save writes them: by hand in two protocols, by PyTorch, and a program that is no state dict
+mkdir -p "$T/saved" && cp -R "$T/model"/[!mp]* "$T/saved/"
+for how in "2" "4" "--torch"; do
+    rm -f "$T/s.npy"
+    if [ "$how" = --torch ]; then
+        "${BENCH_PYTHON:-/usr/bin/python3}" tests/torch_save.py --torch "$T/model/model.safetensors" "$T/saved/pytorch_model.bin" 2>/dev/null || { skip "pytorch_model.bin of PyTorch itself" "no PyTorch"; continue; }
+    else
+        python3 tests/torch_save.py "$T/model/model.safetensors" "$T/saved/pytorch_model.bin" "$how"
+    fi
+    "$CFBENCH" embed --embed-model "$T/saved" --embed-cache off "$T/lines.txt" "$T/s.npy" 2>"$T/err"
+    if cmp -s "$T/a.npy" "$T/s.npy"; then ok "pytorch_model.bin ($how): the same vectors"; else not_ok "pytorch_model.bin ($how): the same vectors" "$(cat "$T/err")"; fi
+done
+python3 -c "
+import os, pickle, sys, zipfile
+class Call:
+    def __reduce__(self): return os.system, ('touch ' + sys.argv[2],)
+with zipfile.ZipFile(sys.argv[1], 'w') as z: z.writestr('m/data.pkl', pickle.dumps({'a': Call()}, 2))" "$T/saved/pytorch_model.bin" "$T/called"
+refused "pytorch_model.bin: what it asks for is not called" 2 "asks for 'posix.system'" "$CFBENCH" embed --embed-model "$T/saved" "$T/lines.txt" "$T/none.npy"
+[ ! -e "$T/called" ] || not_ok "pytorch_model.bin: what it asks for is not called" "it was called"
+python3 tests/torch_save.py "$T/model/model.safetensors" "$T/model/pytorch_model.bin"
 printf 'ok\n\xff\n' >"$T/bad.txt"
 refused "a line that is not UTF-8" 2 "text 2: text is not valid UTF-8" "$CFBENCH" embed --embed-model "$T/model" "$T/bad.txt" "$T/bad.npy"
 if [ -e "$T/bad.npy" ]; then not_ok "no half file" "bad.npy is there"; else ok "no half file"; fi
@@ -203,6 +223,13 @@ get small "$T/wrong"
 if [ $? -eq 2 ] && grep -q 'wrong checksum' "$T/err" && [ ! -e "$T/wrong" ]; then ok "get-bge.sh refuses a wrong checksum"; else not_ok "get-bge.sh refuses a wrong checksum" "$(cat "$T/err")"; fi
 get --sha256 "$sum" small "$T/other"
 if [ $? -eq 2 ] && grep -q 'not that of --sha256' "$T/err"; then ok "get-bge.sh refuses another hash"; else not_ok "get-bge.sh refuses another hash" "$(cat "$T/err")"; fi
+cp "$T/model/pytorch_model.bin" "$from/resolve/main/" && rm "$from/raw/main/model.safetensors" "$from/resolve/main/model.safetensors"
+bin=$(sha256sum "$T/model/pytorch_model.bin" | cut -c 1-64)
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n' "$bin" "$(stat -c %s "$T/model/pytorch_model.bin")" >"$from/raw/main/pytorch_model.bin"
+if get small "$T/only-bin" && cmp -s "$T/model/pytorch_model.bin" "$T/only-bin/pytorch_model.bin" && get --sha256 "$bin" small "$T/only-bin" && ! get --sha256 "$sum" small "$T/only-bin"; then ok "get-bge.sh: pytorch_model.bin where there is nothing else"; else not_ok "get-bge.sh: pytorch_model.bin where there is nothing else" "$(cat "$T/err")"; fi
+rm "$from/raw/main/pytorch_model.bin"
+get small "$T/none"
+if [ $? -eq 4 ] && grep -q 'of model.safetensors or of pytorch_model.bin' "$T/err"; then ok "get-bge.sh: no weights at all"; else not_ok "get-bge.sh: no weights at all" "$(cat "$T/err")"; fi
 echo x >>"$T/got/config.json"
 get small "$T/got"
 if [ $? -eq 2 ]; then ok "get-bge.sh sees a changed folder"; else not_ok "get-bge.sh sees a changed folder" "$(cat "$T/err")"; fi

@@ -87,6 +87,87 @@ def section_score():
         assert p.returncode == 2, (p.returncode, p.stderr[-600:])
 
 
+def big_file(name, n, row, head=None):
+    path = f"{T}/{KIND}-{name}"
+    with open(path, "w", encoding="utf-8") as f: f.write((head + "\n" if head else "") + "".join(map(row, range(n))))
+    assert os.path.getsize(path) > 3 << 20, path
+    return path
+
+
+def section_share():
+    """Large plain files: each rank reads parts of its own. Quoted line ends, long rows and short ones."""
+    label, text = "甲乙丙丁", "公司营收增长，净利润下降\n第二行,\"引号\""
+    def pair(i): return f"科技,{label[i % 4]}", "" if i % 31 == 0 else f"科技,{label[i * 7 % 5 % 4]}"
+    def longer(i): return text * (1 + i * i % 40), text * (1 + i * i % 37) + label[i % 4]
+    def csv(i, f): return f"in {i % 9000}," + ",".join('"' + x.replace('"', '""') + '"' for x in f(i)) + "\n"
+    def jsonl(i): return json.dumps(dict(zip(("response", "output"), pair(i))) | {"input": f"in {i}"} if i % 50 != 7 else {"response": pair(i)[0]}, ensure_ascii=False) + "\n"
+    head = "input,response,output"
+    files = {"labels": (big_file("sector-a.csv", 130000, lambda i: csv(i, pair), head), ("--label-set", "observed")),
+             "texts, two files, bleu": (f"{T}/{KIND}-texts", ("--metric", "bleu", "--worst", "7")),
+             "JSON Lines, some outputs missing": (big_file("event.jsonl", 70000, jsonl), ("--label-set", "observed", "--metric", "sector=f1_macro"))}
+    for k in "ab":
+        os.makedirs(f"{T}/{KIND}-texts/{k}")
+        os.rename(big_file(f"{k}.csv", 4000, lambda i: csv(i + ord(k), longer), head), f"{T}/{KIND}-texts/{k}/summary-output.csv")
+    files["a bad row that is skipped"] = (big_file("bad.csv", 130000, lambda i: csv(i, pair) if i != 60000 else "one field too few\n", head), ("--label-set", "observed", "--on-bad-row", "skip"))
+    def run(n, path, *options, threads="1"):
+        launch = [*MPIRUN, "-n", str(n)] if n > 1 else []
+        task = () if "texts" in path else ("--task", "sector")
+        return subprocess.run([*launch, CFBENCH, "score", "--suite", SUITE, "--json", "-j", threads, *task, *options, path], capture_output=True, timeout=100)
+    for what, (path, options) in files.items():
+        with check(f"{KIND}: a large file over 1, 2 and 4 ranks, {what}: one process's bytes"):
+            one = run(1, path, *options)
+            assert one.returncode in (0, 3), one.stderr[-600:]
+            for n, threads in ((2, "1"), (2, "2"), (4, "1")):
+                p = run(n, path, *options, threads=threads)
+                assert p.returncode == one.returncode, (n, p.returncode, p.stderr[-600:])
+                assert p.stdout == one.stdout, (n, threads, "other scores")
+                warned = [x for x in one.stderr.splitlines() if b"have no" in x]
+                assert all(x in p.stderr for x in warned) and bool(warned) == ("missing" in what), (warned, p.stderr[-600:])
+    with check(f"{KIND}: a large file is really shared; a bad row that is an error has one process's message"):
+        p = run(2, files["labels"][0], "--label-set", "observed", "--verbose")
+        assert b"parts scored by several ranks" in p.stderr, p.stderr[-600:]
+        one, two = (run(n, files["a bad row that is skipped"][0], "--label-set", "observed") for n in (1, 2))
+        message = one.stderr.decode().strip().splitlines()[-1]
+        assert one.returncode == two.returncode == 2 and message in two.stderr.decode(), (message, two.stderr[-600:])
+
+
+def cpu_s(pid):
+    """Processor time of a process so far."""
+    with contextlib.suppress(OSError, IndexError):
+        fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0
+
+
+def section_score_killed():
+    """Long texts, so that scoring takes seconds. Without --out the ranks share the file; with it rank 0 writes every row."""
+    text = "".join(chr(0x4E00 + i * i * 7 % 2999) for i in range(30000))
+    path = big_file("long.csv", 90, lambda i: f"{text[i:]},{text[::-1][i:]}\n", "response,output")
+    options = ("--task", "summary", "--metric", "edit", "-j", "1")
+    one = score(1, f"{T}/{KIND}-one", *options, path)
+    assert one.returncode == 0, one.stderr[-600:]
+    for victim, where in ((1, None), (0, f"{T}/{KIND}-killed")):
+        with check(f"{KIND}: score, rank {victim} killed in the middle{' with --out' if where else ''}: a clear end, and the whole when it is run again"):
+            rest = [*options, *(("--out", where) if where else ()), path]
+            command = [*MPIRUN, "-n", "2", CFBENCH, "score", "--suite", SUITE, "--progress", "off", "--color", "never", *rest]
+            with open(f"{T}/{KIND}.out", "wb") as out, open(f"{T}/{KIND}.err", "wb") as err:
+                p = subprocess.Popen(command, stdout=out, stderr=err)
+                processes.append(p)
+                wait_until(lambda: cpu_s(pids_of(path).get(victim, 0)) > 0.6 or p.poll() is not None)
+                os.kill(pids_of(path)[victim], signal.SIGKILL)
+                code = p.wait(60)
+            wait_until(lambda: not pids_of(path), 20)
+            said_out = open(f"{T}/{KIND}.out", "rb").read()  # where MPICH's mpirun says it
+            assert code != 0 and (said() or said_out), (code, said())
+            assert one.stdout.splitlines()[0] not in said_out, "a table of some rows"
+            assert not where or not os.path.exists(f"{where}/scores.json"), os.listdir(where)
+            again = subprocess.run(command, capture_output=True, timeout=100)
+            assert again.returncode == 0 and again.stdout == one.stdout, (again.returncode, again.stderr[-600:])
+            if where:
+                d = subprocess.run(["diff", "-r", "-x", "*.tmp.*", f"{T}/{KIND}-one", where], capture_output=True, text=True)
+                assert d.returncode == 0, d.stdout[-400:]
+
+
 def tries(what, n=3):
     for left in reversed(range(n)):
         try: return what()

@@ -24,6 +24,14 @@ tell() { tail -3 "$@" 2>/dev/null | tr '\n' ' ' | cut -c1-500; }
 
 "$CFBENCH" run "${what[@]}" --max-workers 32 --quiet --progress off --out "$T/one" >/dev/null 2>"$T/err" || not_ok "one process" "$(tell "$T/err")"
 
+# ---- a job that Slurm kills at its time limit: no warning, its end not known to the program, calls that outlast the two seconds
+# between SIGTERM and SIGKILL (KillWait). The shortest limit is a minute, so it runs beside all that follows.
+"$CFBENCH" mock --suite "$T/suite" --mock-latency 3 --seed 3 --port-file "$T/port-slow" --mock-log "$T/log-slow" --quiet 2>/dev/null &
+pids+=($!)
+for _ in $(seq 100); do [ -s "$T/port-slow" ] && break; sleep 0.05; done
+slow=(--suite "$T/suite" --model m --base-url "http://127.0.0.1:$(cat "$T/port-slow")/v1" --api-rate-limit 0 --no-adaptive --task-workers 1 --quiet --progress off --out "$T/killed")
+killed=$(sbatch --parsable $CFBENCH_SBATCH --time=1 --nodelist=n4 --output="$T/killed.log" --wrap "unset SLURM_JOB_END_TIME; exec $CFBENCH run ${slow[*]} --max-workers 8 --grace 60")
+
 # ---- an array of 8 shards and its merge
 before=$(asked)
 read -r array merge < <(scripts/slurm/submit-array.sh 8 4 "$T/array" "${what[@]}" --max-workers 4)
@@ -74,3 +82,16 @@ check "the server has ended with the job" test -z "$(pgrep -f "port $((20000 + i
 id=$(sbatch --parsable $CFBENCH_SBATCH --output="$T/score.log" scripts/slurm/score-folder.sbatch "$T/scored" "$T/one/cfbenchmark-response" --suite "$T/suite")
 wait_job "$id" 40
 check "offline scoring of a folder" test -s "$T/scored/summary.csv"
+
+# ---- the job that was to be killed
+for _ in $(seq 400); do [ "$(job_is "$killed")" = RUNNING ] || break; sleep 0.2; done
+wait_job "$killed" 30
+check "killed at the limit: Slurm says so" bash -c "scontrol show job $killed | grep -q JobState=TIMEOUT"
+done=$(sql "$T/killed" 'select count(*) from answer')
+before=$(wc -l <"$T/log-slow")
+check "killed at the limit: in the middle" test "$done" -gt 20 -a "$done" -lt $ROWS
+"$CFBENCH" run "${slow[@]}" --max-workers 256 --task-workers 8 >/dev/null 2>"$T/err"
+after=$(wc -l <"$T/log-slow")
+check "killed at the limit: what was committed ($done rows) is not asked again" test $((after - before)) -eq $((ROWS - done))
+check "killed at the limit: only calls under way were lost" test $((before - done)) -ge 0 -a $((before - done)) -le 8
+if same "$T/one" "$T/killed"; then ok "killed at the limit: it ends later, the same bytes"; else not_ok "killed at the limit: the same bytes" "$(tell "$T/err" "$T/killed.log")"; fi

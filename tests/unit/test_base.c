@@ -326,6 +326,37 @@ static void few_decimals_are_as_printf_writes_them(void **state) {
     }
 }
 
+/* Of 15, 16 and 17 digits as printf rounds them, the first that reads back as v. */
+static void same_as_tried_digits(double v) {
+    char want[40], got[32];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(want, sizeof want, "%.*g", digits, v);
+        if (strtod(want, NULL) == v) break;
+    }
+    if (strchr(want, '.') == NULL || strchr(want, 'e') != NULL) return;
+    assert_int_equal(cfb_format_double(v, got), strlen(want));
+    assert_string_equal(got, want);
+}
+
+static void fractions_are_as_printf_writes_them(void **state) {
+    (void)state;
+    for (uint64_t i = 0; i < 60000; i++) {
+        uint64_t b = 1 + cfb_rand_u64(6, 1, i) % 3000000, a = cfb_rand_u64(6, 0, i) % b;
+        same_as_tried_digits((double)a / (double)b);
+        same_as_tried_digits(cfb_rand_unit(6, 2, i) / (double)(1u << i % 15));
+    }
+    const double powers[] = {1, 0.5, 0.1, 0.01, 0.001, 0.0001, 0x1p-1, 0x1p-4, 0x1p-13};
+    for (size_t i = 0; i < sizeof powers / sizeof *powers; i++) {
+        double up = powers[i], down = powers[i];
+        for (int k = 0; k < 2000; k++) {
+            up = nextafter(up, 2);
+            down = nextafter(down, 0);
+            if (up < 1) same_as_tried_digits(up);
+            if (down >= 1e-4) same_as_tried_digits(down);
+        }
+    }
+}
+
 /* Texts that differ in one byte, in their length, or in the order of their pieces. */
 static void long_hashes_tell_texts_apart(void **state) {
     (void)state;
@@ -371,6 +402,7 @@ int main(void) {
         cmocka_unit_test(libraries_are_opened_when_needed),
         cmocka_unit_test(long_hashes_tell_texts_apart),
         cmocka_unit_test(few_decimals_are_as_printf_writes_them),
+        cmocka_unit_test(fractions_are_as_printf_writes_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -452,6 +452,67 @@ static void confused_labels(void **state) {
     cfb_confused_free(NULL);
 }
 
+/* A few labels, some with commas of their own width, white space, and characters that begin as the wide comma does. */
+static void random_text(char *out, size_t size, uint64_t stream, uint64_t row) {
+    static const char *const pieces[] = {
+        "a", "b", "长江电力", "长江", "，", ",", "，", " ", "\xE3\x80\x80", "ｆ", "ａ", "，", "中国银行股份有限公司", ",", "é"};
+    size_t n = (size_t)(cfb_rand_u64(stream, 0, row) % 40), len = 0;
+    out[0] = '\0';
+    for (size_t k = 0; k < n; k++) {
+        const char *piece = pieces[cfb_rand_u64(stream, k + 1, row) % (sizeof pieces / sizeof *pieces)];
+        if (len + strlen(piece) < size) len += (size_t)snprintf(out + len, size - len, "%s", piece);
+    }
+}
+
+static size_t distinct_labels(cfb_str text, cfb_str out[64]) {
+    size_t n = 0, k;
+    for (cfb_str item; n < 64 && cfb_label_next(&text, &item);) {
+        for (k = 0; k < n && !cfb_str_eq(out[k], item); k++) {
+        }
+        if (k == n) out[n++] = item;
+    }
+    return n;
+}
+
+static bool is_among(cfb_str s, const cfb_str *set, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (cfb_str_eq(set[i], s)) return true;
+    return false;
+}
+
+/* Row by row: a new row's pairs are those that its labels, taken one by one, make. */
+static void confused_labels_of_odd_texts(void **state) {
+    (void)state;
+    for (uint64_t row = 0; row < 3000; row++) {
+        char a[600], b[600];
+        cfb_str ref[64], out[64];
+        const cfb_confused_pair *pairs;
+        size_t n, want = 0;
+        cfb_confused_t *c = NULL;
+        random_text(a, sizeof a, 21, row);
+        random_text(b, sizeof b, 22, row);
+        assert_int_equal(cfb_confused_new(&c, NULL), CFB_OK);
+        assert_int_equal(cfb_confused_add(c, cfb_str_from(a), cfb_str_from(b), NULL), CFB_OK);
+        assert_int_equal(cfb_confused_list(c, &pairs, &n, NULL), CFB_OK);
+        size_t n_ref = distinct_labels(cfb_str_from(a), ref), n_out = distinct_labels(cfb_str_from(b), out);
+        for (size_t i = 0; i < n_ref; i++)
+            for (size_t k = 0; k < n_out; k++) {
+                if (is_among(ref[i], out, n_out) || is_among(out[k], ref, n_ref)) continue;
+                bool found = false;
+                for (size_t p = 0; p < n; p++)
+                    found = found || (cfb_str_eq(pairs[p].reference, ref[i]) && cfb_str_eq(pairs[p].output, out[k]));
+                assert_true(found);
+                want++;
+            }
+        assert_int_equal(n, want);
+        for (size_t p = 1; p < n; p++) {
+            int by_ref = cfb_str_cmp(pairs[p - 1].reference, pairs[p].reference);
+            assert_true(by_ref < 0 || (by_ref == 0 && cfb_str_cmp(pairs[p - 1].output, pairs[p].output) < 0));
+        }
+        cfb_confused_free(c);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_row_labels),
@@ -469,6 +530,7 @@ int main(void) {
         cmocka_unit_test(test_options),
         cmocka_unit_test(labels_of_a_text),
         cmocka_unit_test(confused_labels),
+        cmocka_unit_test(confused_labels_of_odd_texts),
     };
     return cmocka_run_group_tests(tests, make_many, NULL);
 }

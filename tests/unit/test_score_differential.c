@@ -36,9 +36,23 @@ static const char *const broken[] = {"\xFF",     "\xED\xA0\x80", "\xED\xBF\xBF",
 
 static void put(cfb_buf *b, const char *text) { need(cfb_buf_append(b, text, strlen(text), NULL) == CFB_OK); }
 
+/* One of a few long lists, which come again and again, in the order of their labels; often one is left out or stands twice. */
+static void make_list(cfb_buf *b, uint64_t row, uint64_t v) {
+    uint64_t n = 10 + row % 6 * 12, odd_one = v % 80, what = v / 80 % 3;
+    for (uint64_t k = 0; k < n; k++) {
+        if (k == odd_one && what == 0) continue;
+        need(cfb_buf_printf(b, NULL, "%s%s%u", k ? "，" : "", k % 3 ? "公司" : "an industry of number ", (unsigned)k) == CFB_OK);
+        if (k == odd_one && what == 1) put(b, PICK(odd, v / 240));
+    }
+}
+
 /* The value of a field: labels between commas, now and then something strange. */
 static void make_value(cfb_buf *b, uint64_t row, uint64_t field) {
     uint64_t base = field * 1000, v = rnd(base, row), n = v % 16 == 0 ? 0 : v % 97 == 0 ? 40 : 1 + v / 16 % 4;
+    if (rnd(9, row) % 150 == 3) { /* in all fields of the row */
+        make_list(b, row, v);
+        return;
+    }
     if (v % 9973 == 1) n = 3000 + v / 9973 % 9000;
     for (uint64_t k = 0; k < n; k++) {
         uint64_t w = rnd(base + 1 + k, row);
