@@ -578,6 +578,8 @@ cfb_code cfb_scoring_read_file(cfb_scoring_t *s, const cfb_source *source, cfb_e
     o.n_threads = (int)s->c->threads;
     o.memory_bytes = s->c->memory ? (size_t)s->c->memory << 20 : (size_t)(cfb_memory_allowed() / 4);
     o.part_bytes = (size_t)s->c->block_size << 10;
+    if (o.part_bytes > o.memory_bytes / 16 / (size_t)(o.n_threads > 0 ? o.n_threads : cfb_cpu_count()))
+        o.part_bytes = 0; /* as fits */
     o.skip_bad_rows = j.skip;
     o.meter = &s->meter;
     o.stop = &cfb_cli_stop;

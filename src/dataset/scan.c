@@ -23,11 +23,13 @@ static cfb_code copy_options(struct cfb_scan *s, const cfb_scan_opts *o, cfb_err
     s->n_threads = !cfb_has_openmp() ? 1 : o->n_threads > 0 ? o->n_threads : cfb_cpu_count();
     s->n_slots = (size_t)s->n_threads * SLOTS_PER_THREAD;
     s->memory_bytes = o->memory_bytes ? o->memory_bytes : MEMORY_BYTES;
-    /* As much again goes to rows and results; each thread has a mapped piece or two beside its parts. */
-    size_t most = s->memory_bytes / (4 * s->n_slots) & ~(LEAST_PART_BYTES - 1);
-    if (most < LEAST_PART_BYTES) most = LEAST_PART_BYTES;
-    s->part_bytes = o->part_bytes ? o->part_bytes : PART_BYTES;
-    if (s->part_bytes > most) s->part_bytes = most;
+    s->part_bytes = o->part_bytes;
+    if (s->part_bytes == 0) {
+        /* As much again goes to rows and results; each thread has a mapped piece or two beside its parts. */
+        s->part_bytes = s->memory_bytes / (4 * s->n_slots) & ~(LEAST_PART_BYTES - 1);
+        if (s->part_bytes > PART_BYTES) s->part_bytes = PART_BYTES;
+        if (s->part_bytes < LEAST_PART_BYTES) s->part_bytes = LEAST_PART_BYTES;
+    }
     s->skip_bad_rows = o->skip_bad_rows;
     s->may_map = !o->never_map;
     s->team = o->team;
