@@ -11,7 +11,7 @@ struct zip {
 };
 
 static void put(cfb_buf *b, uint64_t v, int n_bytes) {
-    for (int i = 0; i < n_bytes; i++) assert_ok(cfb_buf_append_char(b, (char)(v >> (8 * i)), &test_err));
+    for (int i = 0; i < n_bytes; i++) assert_ok(cfb_buf_append_char(b, (char)(i < 8 ? v >> (8 * i) : 0), &test_err));
 }
 
 /* wide: sizes and place in the extra field of ZIP64. method: 0 is stored. */
