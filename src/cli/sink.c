@@ -471,13 +471,17 @@ struct kept_row {
     int64_t len[KEPT_TEXTS]; /* id, input, response, output; -1: null */
 };
 
-static cfb_code put_item(cfb_buf *out, enum item what, const void *data, size_t len, cfb_err *err) {
+static cfb_code put_head(cfb_buf *out, enum item what, size_t len, cfb_err *err) {
     struct item_head h;
     memset(&h, 0, sizeof h);
     h.what = what;
     h.len = len;
-    cfb_code rc = cfb_buf_append(out, &h, sizeof h, err);
-    return rc == CFB_OK && len ? cfb_buf_append(out, data, len, err) : rc;
+    return cfb_buf_append(out, &h, sizeof h, err);
+}
+
+static cfb_code put_item(cfb_buf *out, enum item what, const void *data, size_t len, cfb_err *err) {
+    cfb_code rc = put_head(out, what, len, err);
+    return rc == CFB_OK ? cfb_buf_append(out, data, len, err) : rc;
 }
 
 /* A part of a block goes row by row: whoever has the other parts cannot add it up before. */
@@ -501,11 +505,7 @@ static cfb_code put_sums(cfb_buf *out, uint64_t first, const cfb_score_row *rows
 
 static cfb_code put_labels(cfb_buf *out, const cfb_sink_row *r, cfb_err *err) {
     const uint64_t len = r->response.len;
-    struct item_head h;
-    memset(&h, 0, sizeof h);
-    h.what = ITEM_LABELS;
-    h.len = sizeof len + r->response.len + r->output.len;
-    cfb_code rc = cfb_buf_append(out, &h, sizeof h, err);
+    cfb_code rc = put_head(out, ITEM_LABELS, sizeof len + r->response.len + r->output.len, err);
     if (rc == CFB_OK) rc = cfb_buf_append(out, &len, sizeof len, err);
     if (rc == CFB_OK) rc = cfb_buf_append_str(out, r->response, err);
     return rc == CFB_OK ? cfb_buf_append_str(out, r->output, err) : rc;
@@ -660,22 +660,19 @@ static cfb_code put_kept(cfb_buf *out, enum item what, const struct kept *k, cfb
         const cfb_sink_kept *row = &k->rows[i];
         const cfb_str texts[KEPT_TEXTS] = {row->row.id, row->row.input, row->row.response, row->row.output};
         struct kept_row p;
-        struct item_head h;
+        size_t len = sizeof p;
         memset(&p, 0, sizeof p);
-        memset(&h, 0, sizeof h);
         p.key = row->key;
         p.order = row->order;
         p.row = row->row.row;
         p.line = row->line;
         p.source = row->source;
         p.score = row->score;
-        h.what = what;
-        h.len = sizeof p;
         for (size_t t = 0; t < KEPT_TEXTS; t++) {
             p.len[t] = texts[t].ptr ? (int64_t)texts[t].len : -1;
-            h.len += texts[t].ptr ? texts[t].len : 0;
+            len += texts[t].ptr ? texts[t].len : 0;
         }
-        rc = cfb_buf_append(out, &h, sizeof h, err);
+        rc = put_head(out, what, len, err);
         if (rc == CFB_OK) rc = cfb_buf_append(out, &p, sizeof p, err);
         for (size_t t = 0; t < KEPT_TEXTS && rc == CFB_OK; t++)
             if (texts[t].len) rc = cfb_buf_append_str(out, texts[t], err);
