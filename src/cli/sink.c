@@ -442,8 +442,6 @@ size_t cfb_sink_scores(const cfb_sink_t *s, const int64_t **rows, const double *
 
 /* ---- portions: processes of one build, so structs travel as they are ---- */
 
-#define ROWS_AT_ONCE 64
-
 enum item { ITEM_ROWS, ITEM_BLOCK, ITEM_FIRST, ITEM_LABELS, ITEM_TOTALS, ITEM_WORST, ITEM_BEST };
 
 struct item_head {
@@ -484,6 +482,18 @@ static cfb_code put_item(cfb_buf *out, enum item what, const void *data, size_t 
     return rc == CFB_OK ? cfb_buf_append(out, data, len, err) : rc;
 }
 
+static cfb_code put_rows(cfb_buf *out, const cfb_score_row *rows, size_t n, cfb_err *err) {
+    const size_t at = out->len;
+    cfb_code rc = put_head(out, ITEM_ROWS, 0, err);
+    if (rc == CFB_OK) rc = cfb_score_pack(rows, n, out, err);
+    if (rc != CFB_OK) return rc;
+    struct item_head h;
+    memcpy(&h, out->ptr + at, sizeof h);
+    h.len = out->len - at - sizeof h;
+    memcpy(out->ptr + at, &h, sizeof h);
+    return CFB_OK;
+}
+
 /* A part of a block goes row by row: whoever has the other parts cannot add it up before. */
 static cfb_code put_sums(cfb_buf *out, uint64_t first, const cfb_score_row *rows, size_t n, cfb_err *err) {
     cfb_code rc = CFB_OK;
@@ -494,7 +504,7 @@ static cfb_code put_sums(cfb_buf *out, uint64_t first, const cfb_score_row *rows
             cfb_score_block_of(rows, &b);
             rc = put_item(out, ITEM_BLOCK, &b, sizeof b, err);
         } else {
-            rc = put_item(out, ITEM_ROWS, rows, k * sizeof *rows, err);
+            rc = put_rows(out, rows, k, err);
         }
         first += k;
         rows += k;
@@ -540,17 +550,10 @@ cfb_code cfb_sink_take_portion(cfb_sink_t *s, uint64_t first, const cfb_score_ro
 }
 
 static cfb_code add_rows_of(cfb_sink_t *s, cfb_str body, cfb_err *err) {
-    cfb_score_row rows[ROWS_AT_ONCE]; /* a message is not aligned */
-    if (body.len % sizeof *rows != 0) return cfb_err_set(err, CFB_EBUG, "rows that nobody understands");
-    while (body.len > 0) {
-        size_t n = body.len / sizeof *rows < ROWS_AT_ONCE ? body.len / sizeof *rows : ROWS_AT_ONCE;
-        memcpy(rows, body.ptr, n * sizeof *rows);
-        cfb_scorer_add_part(s->scorer, rows, n);
-        s->n_taken += n;
-        body.ptr += n * sizeof *rows;
-        body.len -= n * sizeof *rows;
-    }
-    return CFB_OK;
+    size_t n = 0;
+    cfb_code rc = cfb_scorer_add_packed(s->scorer, body, &n, err);
+    s->n_taken += n;
+    return rc;
 }
 
 static cfb_code add_labels_of(cfb_sink_t *s, cfb_str body, cfb_err *err) {
