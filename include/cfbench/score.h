@@ -123,6 +123,12 @@ typedef struct cfb_score_block {
 } cfb_score_block;
 void cfb_score_block_of(const cfb_score_row rows[CFB_SCORE_BLOCK], cfb_score_block *out); /* pure */
 void cfb_scorer_add_block(cfb_scorer_t *s, const cfb_score_block *b);
+/* Rows of a block whose others are elsewhere: what of them can be added here goes into `out`, appended, for a process of the same
+ * build. n: at most CFB_SCORE_BLOCK. Errors: ENOMEM. cfb_scorer_add_packed does with it what cfb_scorer_add_part does with the
+ * rows, bit by bit; they must end where the block of the next row ends, or before. Errors: EBUG (not made by cfb_score_pack, or
+ * rows of two blocks); nothing is added then. */
+CFB_MUST_CHECK cfb_code cfb_score_pack(const cfb_score_row *rows, size_t n, cfb_buf *out, cfb_err *err);
+CFB_MUST_CHECK cfb_code cfb_scorer_add_packed(cfb_scorer_t *s, cfb_str packed, size_t *n_rows, cfb_err *err);
 /* The summary of all rows so far; borrowed until the next call on s. Means are NaN where there is no row. */
 CFB_MUST_CHECK cfb_code cfb_scorer_summary(cfb_scorer_t *s, cfb_score_summary *out, cfb_err *err);
 /* How often label i of the suite was in the reference while label j was in the output: (*counts)[i * *n_labels + j], a

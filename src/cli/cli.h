@@ -296,10 +296,11 @@ CFB_MUST_CHECK cfb_code cfb_sink_take(cfb_sink_t *s, const cfb_score_row *scores
                                       cfb_sink_row_fn row, void *ctx, cfb_err *err);
 /* Rows that one of several processes has scored, for the sink of the first one. What depends on the order goes into `out`,
  * portion by portion: block sums, scores of rows in blocks that other portions share, the first rows' scores and labels. What
- * does not stays here until cfb_sink_pack. first: number of the first row among all. No sample, no export, no calibration, all
- * rows selected and answered by files. */
-CFB_MUST_CHECK cfb_code cfb_sink_take_portion(cfb_sink_t *s, uint64_t first, const cfb_score_row *scores, size_t n,
-                                              cfb_sink_row_fn row, void *ctx, cfb_buf *out, cfb_err *err);
+ * does not stays here until cfb_sink_pack. first: number of the first row among all. selected: as for cfb_sink_take. No export,
+ * no calibration, all rows answered by files. */
+CFB_MUST_CHECK cfb_code cfb_sink_take_portion(cfb_sink_t *s, uint64_t first, const cfb_score_row *scores,
+                                              const unsigned char *selected, size_t n, cfb_sink_row_fn row, void *ctx,
+                                              cfb_buf *out, cfb_err *err);
 /* Adds the next portion: portions in the order of their rows. Errors: EBUG (not made by the above), ENOMEM. */
 CFB_MUST_CHECK cfb_code cfb_sink_add_portion(cfb_sink_t *s, cfb_str portion, cfb_err *err);
 /* The rest of what a process has, but for labels and sums of counts (score_shard.h); and adding it, once per process, any order.

@@ -460,8 +460,8 @@ static cfb_code commit_shared(struct file_job *j, struct part *p, const cfb_scan
     if (rows->n_bad + p->n_bad > 0) return cfb_err_set(err, CFB_ECONFLICT, "a bad row");
     j->group = p->groups;
     count_part(j, p, rows);
-    return cfb_share_commit(j->share, rows->index, rows->n_rows ? rows->numbers[0] : 0, p->out, rows->n_rows, text_of_row, j,
-                            err);
+    return cfb_share_commit(j->share, rows->index, rows->n_rows ? rows->numbers[0] : 0, p->out, j->s->where ? p->selected : NULL,
+                            rows->n_rows, text_of_row, j, err);
 }
 
 static cfb_code commit_part(void *ctx, const cfb_scan_part *rows, cfb_err *err) {

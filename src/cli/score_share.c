@@ -204,7 +204,8 @@ static void give_up(void *ctx) {
 bool cfb_share_is_possible(const cfb_scoring_t *s, const cfb_source *source, const cfb_target *only) {
     const cfb_config *c = s->c;
     if (s->ranks == NULL || s->shards_in || only == NULL || only->sink == NULL || source->bytes < LEAST_BYTES) return false;
-    if (c->where || c->rows_out || c->out || c->sample > 0 || s->keep_rows || strcmp(c->duplicates, "join") == 0) return false;
+    if (c->out || s->keep_rows || strcmp(c->duplicates, "join") == 0) return false;
+    if (c->rows_out && !s->pick_only) return false; /* every row, in the order of the file */
     if (c->memory && c->memory < LEAST_MEMORY) return false;
     return !cfb_metric_is_of_pairs(cfb_sink_task(only->sink)->metric);
 }
@@ -275,10 +276,10 @@ static cfb_code start_message(cfb_share_t *x, uint32_t kind, uint64_t index, cfb
     return cfb_buf_append(&x->message, &h, sizeof h, err);
 }
 
-cfb_code cfb_share_commit(cfb_share_t *x, uint64_t index, uint64_t first, const cfb_score_row *scores, size_t n,
-                          cfb_sink_row_fn row, void *ctx, cfb_err *err) {
+cfb_code cfb_share_commit(cfb_share_t *x, uint64_t index, uint64_t first, const cfb_score_row *scores,
+                          const unsigned char *selected, size_t n, cfb_sink_row_fn row, void *ctx, cfb_err *err) {
     cfb_code rc = start_message(x, CFB_RANKS_PORTION, index, err);
-    if (rc == CFB_OK) rc = cfb_sink_take_portion(x->sink, first, scores, n, row, ctx, &x->message, err);
+    if (rc == CFB_OK) rc = cfb_sink_take_portion(x->sink, first, scores, selected, n, row, ctx, &x->message, err);
     if (rc != CFB_OK) return rc;
     x->n_portions++;
     if (x->link->rank > 0) return x->link->send(x->message.ptr, x->message.len, err);

@@ -149,9 +149,9 @@ bool cfb_share_is_possible(const cfb_scoring_t *s, const cfb_source *source, con
 CFB_MUST_CHECK cfb_code cfb_share_new(cfb_scoring_t *s, cfb_target *only, cfb_scan_opts *o, cfb_share_t **out, cfb_err *err);
 void cfb_share_free(cfb_share_t *x); /* NULL is fine */
 void cfb_share_begin(cfb_share_t *x);
-/* A part's rows, numbers from first on. In the order of this rank's parts. */
-CFB_MUST_CHECK cfb_code cfb_share_commit(cfb_share_t *x, uint64_t index, uint64_t first, const cfb_score_row *scores, size_t n,
-                                         cfb_sink_row_fn row, void *ctx, cfb_err *err);
+/* A part's rows, numbers from first on. In the order of this rank's parts. selected (n): --where's; NULL = all. */
+CFB_MUST_CHECK cfb_code cfb_share_commit(cfb_share_t *x, uint64_t index, uint64_t first, const cfb_score_row *scores,
+                                         const unsigned char *selected, size_t n, cfb_sink_row_fn row, void *ctx, cfb_err *err);
 /* Waits for all ranks. went_well: this one's scan did. *again: somebody's did not, so the file has to be scored once more, not
  * shared. Rank 0: the counts become those of all ranks, and the target's sink has all rows. */
 CFB_MUST_CHECK cfb_code cfb_share_end(cfb_share_t *x, bool went_well, uint64_t n_bytes, uint64_t *n_missing,

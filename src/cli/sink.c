@@ -442,9 +442,7 @@ size_t cfb_sink_scores(const cfb_sink_t *s, const int64_t **rows, const double *
 
 /* ---- portions: processes of one build, so structs travel as they are ---- */
 
-#define ROWS_AT_ONCE 64
-
-enum item { ITEM_ROWS, ITEM_BLOCK, ITEM_FIRST, ITEM_LABELS, ITEM_TOTALS, ITEM_WORST, ITEM_BEST };
+enum item { ITEM_ROWS, ITEM_BLOCK, ITEM_FIRST, ITEM_LABELS, ITEM_TOTALS, ITEM_WORST, ITEM_BEST, ITEM_SAMPLE };
 
 struct item_head {
     uint32_t what;
@@ -459,7 +457,7 @@ struct first_row {
 struct totals {
     uint64_t histogram[CFB_REPORT_BINS], length_n[CFB_REPORT_LENGTH_BINS][CFB_REPORT_BINS];
     cfb_exact_sum length_sums[CFB_REPORT_LENGTH_BINS], sum, squares;
-    uint64_t n_all;
+    uint64_t n_all, n_selected;
     bool negative;
 };
 
@@ -484,6 +482,18 @@ static cfb_code put_item(cfb_buf *out, enum item what, const void *data, size_t 
     return rc == CFB_OK ? cfb_buf_append(out, data, len, err) : rc;
 }
 
+static cfb_code put_rows(cfb_buf *out, const cfb_score_row *rows, size_t n, cfb_err *err) {
+    const size_t at = out->len;
+    cfb_code rc = put_head(out, ITEM_ROWS, 0, err);
+    if (rc == CFB_OK) rc = cfb_score_pack(rows, n, out, err);
+    if (rc != CFB_OK) return rc;
+    struct item_head h;
+    memcpy(&h, out->ptr + at, sizeof h);
+    h.len = out->len - at - sizeof h;
+    memcpy(out->ptr + at, &h, sizeof h);
+    return CFB_OK;
+}
+
 /* A part of a block goes row by row: whoever has the other parts cannot add it up before. */
 static cfb_code put_sums(cfb_buf *out, uint64_t first, const cfb_score_row *rows, size_t n, cfb_err *err) {
     cfb_code rc = CFB_OK;
@@ -494,7 +504,7 @@ static cfb_code put_sums(cfb_buf *out, uint64_t first, const cfb_score_row *rows
             cfb_score_block_of(rows, &b);
             rc = put_item(out, ITEM_BLOCK, &b, sizeof b, err);
         } else {
-            rc = put_item(out, ITEM_ROWS, rows, k * sizeof *rows, err);
+            rc = put_rows(out, rows, k, err);
         }
         first += k;
         rows += k;
@@ -511,8 +521,8 @@ static cfb_code put_labels(cfb_buf *out, const cfb_sink_row *r, cfb_err *err) {
     return rc == CFB_OK ? cfb_buf_append_str(out, r->output, err) : rc;
 }
 
-static cfb_code take_of_portion(cfb_sink_t *s, const cfb_sink_row *r, const cfb_score_row *score, unsigned lists, uint64_t order,
-                                cfb_buf *out, cfb_err *err) {
+static cfb_code take_of_portion(cfb_sink_t *s, const cfb_sink_row *r, const cfb_score_row *score, unsigned lists, double chance,
+                                uint64_t order, cfb_buf *out, cfb_err *err) {
     cfb_code rc = CFB_OK;
     if (order < s->row_scores.max) {
         const struct first_row f = {r->row, r->same_input, score->score};
@@ -521,36 +531,32 @@ static cfb_code take_of_portion(cfb_sink_t *s, const cfb_sink_row *r, const cfb_
     if (rc == CFB_OK && may_confuse(s, score, order)) rc = put_labels(out, r, err);
     if (rc == CFB_OK && (lists & KEEP_WORST)) rc = keep(&s->worst, r, score, score->score, order, err);
     if (rc == CFB_OK && (lists & KEEP_BEST)) rc = keep(&s->best, r, score, -score->score, order, err);
-    return rc;
+    return rc == CFB_OK && (lists & KEEP_SAMPLE) ? keep(&s->sample, r, score, chance, order, err) : rc;
 }
 
-cfb_code cfb_sink_take_portion(cfb_sink_t *s, uint64_t first, const cfb_score_row *scores, size_t n, cfb_sink_row_fn row,
-                               void *ctx, cfb_buf *out, cfb_err *err) {
+cfb_code cfb_sink_take_portion(cfb_sink_t *s, uint64_t first, const cfb_score_row *scores, const unsigned char *selected,
+                               size_t n, cfb_sink_row_fn row, void *ctx, cfb_buf *out, cfb_err *err) {
     cfb_code rc = put_sums(out, first, scores, n, err);
     for (size_t i = 0; i < n && rc == CFB_OK; i++) {
         uint64_t order = first + i;
+        bool is_selected = selected == NULL || selected[i];
+        double chance = chance_of(s, order);
         count_score(s, &scores[i]);
-        unsigned lists = lists_for(s, &scores[i], true, 0);
+        s->n_selected += is_selected;
+        unsigned lists = lists_for(s, &scores[i], is_selected, chance);
         if (lists == 0 && order >= s->row_scores.max && !may_confuse(s, &scores[i], order)) continue;
         cfb_sink_row r = {.state = scores[i].state};
         rc = row(ctx, i, lists != 0, &r, err);
-        if (rc == CFB_OK) rc = take_of_portion(s, &r, &scores[i], lists, order, out, err);
+        if (rc == CFB_OK) rc = take_of_portion(s, &r, &scores[i], lists, chance, order, out, err);
     }
     return rc;
 }
 
 static cfb_code add_rows_of(cfb_sink_t *s, cfb_str body, cfb_err *err) {
-    cfb_score_row rows[ROWS_AT_ONCE]; /* a message is not aligned */
-    if (body.len % sizeof *rows != 0) return cfb_err_set(err, CFB_EBUG, "rows that nobody understands");
-    while (body.len > 0) {
-        size_t n = body.len / sizeof *rows < ROWS_AT_ONCE ? body.len / sizeof *rows : ROWS_AT_ONCE;
-        memcpy(rows, body.ptr, n * sizeof *rows);
-        cfb_scorer_add_part(s->scorer, rows, n);
-        s->n_taken += n;
-        body.ptr += n * sizeof *rows;
-        body.len -= n * sizeof *rows;
-    }
-    return CFB_OK;
+    size_t n = 0;
+    cfb_code rc = cfb_scorer_add_packed(s->scorer, body, &n, err);
+    s->n_taken += n;
+    return rc;
 }
 
 static cfb_code add_labels_of(cfb_sink_t *s, cfb_str body, cfb_err *err) {
@@ -576,6 +582,7 @@ static cfb_code add_totals_of(cfb_sink_t *s, cfb_str body, cfb_err *err) {
     s->row_scores.sum += t.sum;
     s->row_scores.squares += t.squares;
     s->row_scores.n_all += t.n_all;
+    s->n_selected += t.n_selected;
     s->row_scores.negative = s->row_scores.negative || t.negative;
     return CFB_OK;
 }
@@ -624,6 +631,7 @@ static cfb_code add_item(cfb_sink_t *s, uint32_t what, cfb_str body, cfb_err *er
     case ITEM_TOTALS: return add_totals_of(s, body, err);
     case ITEM_WORST: return add_kept_of(&s->worst, body, err);
     case ITEM_BEST: return add_kept_of(&s->best, body, err);
+    case ITEM_SAMPLE: return add_kept_of(&s->sample, body, err);
     default: break;
     }
     return cfb_err_set(err, CFB_EBUG, "a portion that nobody understands");
@@ -645,12 +653,7 @@ static cfb_code add_items(cfb_sink_t *s, cfb_str all, cfb_err *err) {
     return rc;
 }
 
-cfb_code cfb_sink_add_portion(cfb_sink_t *s, cfb_str portion, cfb_err *err) {
-    uint64_t before = s->n_taken;
-    cfb_code rc = add_items(s, portion, err);
-    s->n_selected += s->n_taken - before;
-    return rc;
-}
+cfb_code cfb_sink_add_portion(cfb_sink_t *s, cfb_str portion, cfb_err *err) { return add_items(s, portion, err); }
 
 cfb_code cfb_sink_add_packed(cfb_sink_t *s, cfb_str packed, cfb_err *err) { return add_items(s, packed, err); }
 
@@ -689,8 +692,10 @@ cfb_code cfb_sink_pack(const cfb_sink_t *s, cfb_buf *out, cfb_err *err) {
     t.sum = s->row_scores.sum;
     t.squares = s->row_scores.squares;
     t.n_all = s->row_scores.n_all;
+    t.n_selected = s->n_selected;
     t.negative = s->row_scores.negative;
     cfb_code rc = put_item(out, ITEM_TOTALS, &t, sizeof t, err);
     if (rc == CFB_OK) rc = put_kept(out, ITEM_WORST, &s->worst, err);
-    return rc == CFB_OK ? put_kept(out, ITEM_BEST, &s->best, err) : rc;
+    if (rc == CFB_OK) rc = put_kept(out, ITEM_BEST, &s->best, err);
+    return rc == CFB_OK ? put_kept(out, ITEM_SAMPLE, &s->sample, err) : rc;
 }

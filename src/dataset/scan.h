@@ -120,6 +120,7 @@ struct cfb_scan {
     uint64_t size;
     scan_segment *segments;
     size_t n_segments, first_segment, segment_bytes;
+    uint64_t n_released; /* segments; the committing thread's */
     bool may_map;
     uint64_t way_ns[3], way_bytes[3]; /* of the segments that were tried */
     atomic_size_t tail;               /* bytes read behind a part, for its last record */

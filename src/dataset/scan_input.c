@@ -56,7 +56,7 @@ static int64_t cpu_now_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* Counts the segments of this process. Those of a shared file are its single parts: they are counted in groups as large. */
+/* Counts the segments of this process. Of those of a shared file it has some parts only: these are counted in groups as large. */
 static size_t segment_rank(const struct cfb_scan *s, const scan_part *p) {
     if (s->shared) return (size_t)p->seq / SEGMENT_PARTS;
     return (size_t)(p->index * s->part_bytes / s->segment_bytes) - s->first_segment;
@@ -151,17 +151,20 @@ void scan_input__measure(scan_part *p) {
     pthread_mutex_unlock(&s->lock);
 }
 
+/* No part of this process lies before the end of this one any more: commits are in the order of the file. */
 void scan_input__release(scan_part *p) {
     struct cfb_scan *s = p->scan;
     if (s->segments == NULL) return;
-    uint64_t per = s->segment_bytes / s->part_bytes;
-    if (p->index % per != per - 1) return;
-    scan_segment *g = &s->segments[p->index / per];
-    if (g->map == NULL) return;
-    int64_t t0 = cpu_now_ns();
-    munmap(g->map, g->len);
-    g->map = NULL;
-    if (!is_measured(s, p)) return;
+    const uint64_t per = s->segment_bytes / s->part_bytes, end = (p->index + 1) / per;
+    int64_t t0 = 0;
+    for (; s->n_released < end; s->n_released++) {
+        scan_segment *g = &s->segments[s->n_released];
+        if (g->map == NULL) continue;
+        if (t0 == 0) t0 = cpu_now_ns();
+        munmap(g->map, g->len);
+        g->map = NULL;
+    }
+    if (t0 == 0 || !is_measured(s, p)) return;
     pthread_mutex_lock(&s->lock);
     s->way_ns[WAY_MAP] += (uint64_t)(cpu_now_ns() - t0);
     pthread_mutex_unlock(&s->lock);
@@ -303,15 +306,13 @@ static cfb_code open_plain(struct cfb_scan *s, const cfb_plain *plain, cfb_err *
     atomic_init(&s->tail, TAIL_BYTES);
     if (s->memory != NULL) return CFB_OK;
     long page = sysconf(_SC_PAGESIZE);
-    s->segment_bytes = common_multiple(s->part_bytes, page > 0 ? (size_t)page : PAGE);
-    if (s->team != NULL && s->segment_bytes == s->part_bytes) {
+    s->segment_bytes = common_multiple(s->part_bytes, page > 0 ? (size_t)page : PAGE) * SEGMENT_PARTS;
+    if (s->team != NULL) {
         s->shared = true;
         s->first_shared = s->next_part;
         s->n_shared = s->n_parts;
         s->n_parts = UINT64_MAX;
         s->next_part = s->n_committed = 0;
-    } else {
-        s->segment_bytes *= SEGMENT_PARTS;
     }
     s->first_segment = (size_t)(s->chain.start / s->segment_bytes);
     s->n_segments = (size_t)(s->size / s->segment_bytes) + 1;

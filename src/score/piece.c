@@ -541,7 +541,7 @@ static void run_tf(score_worker *w, score_piece *p, cfb_score_row *rows) {
     }
 }
 
-static bool is_answered(cfb_row_state s) { return s == CFB_ROW_OK || s == CFB_ROW_TRUNCATED; }
+bool score_is_answered(cfb_row_state s) { return s == CFB_ROW_OK || s == CFB_ROW_TRUNCATED; }
 
 /* Any metric of the table that scores a row by itself. */
 static void run_rows(const score_plan *plan, score_worker *w, score_piece *p, cfb_score_row *rows) {
@@ -559,7 +559,7 @@ static void run_rows(const score_plan *plan, score_worker *w, score_piece *p, cf
         row->output_chars = (uint32_t)r.output_chars;
         if (plan->info->how != CFB_METRIC_FROM_COUNTS) continue;
         cfb_metric_sums_add(&w->corpus, &r);
-        if (is_answered(row->state)) cfb_metric_sums_add(&w->corpus_answered, &r);
+        if (score_is_answered(row->state)) cfb_metric_sums_add(&w->corpus_answered, &r);
     }
 }
 
@@ -585,7 +585,7 @@ void score_add_rows(const cfb_score_row *rows, size_t n, score_sums *sums, score
     for (size_t i = 0; i < n; i++) {
         const cfb_score_row *row = &rows[i];
         s.score += row->score;
-        if (is_answered(row->state)) s.answered += row->score;
+        if (score_is_answered(row->state)) s.answered += row->score;
         s.precision += row->set_precision;
         s.recall += row->set_recall;
         s.f1 += row->set_f1;

@@ -69,6 +69,9 @@ CFB_MUST_CHECK bool score_worker_forget(score_worker *w, const score_plan *plan)
 void score_piece_run(const score_plan *plan, score_worker *w, score_piece *p);
 /* Adds rows to running sums and counts, one after the other. */
 void score_add_rows(const cfb_score_row *rows, size_t n, score_sums *sums, score_counts *counts);
+bool score_is_answered(cfb_row_state s);
+/* The same for rows that cfb_score_pack packed, `most` at most. *counts: theirs alone. Errors: EBUG, and nothing is added. */
+CFB_MUST_CHECK cfb_code score_add_packed(cfb_str packed, size_t most, score_sums *sums, score_counts *counts, cfb_err *err);
 void score_piece_free(score_piece *p);
 
 #endif

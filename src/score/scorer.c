@@ -415,6 +415,20 @@ void cfb_scorer_add_block(cfb_scorer_t *s, const cfb_score_block *b) {
     add_sums(&s->total, &sums);
 }
 
+cfb_code cfb_scorer_add_packed(cfb_scorer_t *s, cfb_str packed, size_t *n_rows, cfb_err *err) {
+    const size_t room = CFB_SCORE_BLOCK - (size_t)(s->counts.n_rows % CFB_SCORE_BLOCK);
+    score_counts c;
+    *n_rows = 0;
+    cfb_code rc = score_add_packed(packed, room, &s->open, &c, err);
+    if (rc != CFB_OK) return rc;
+    *n_rows = (size_t)c.n_rows;
+    add_counts(&s->counts, &c);
+    if (c.n_rows < room) return CFB_OK;
+    add_sums(&s->total, &s->open);
+    s->open = (score_sums){0};
+    return CFB_OK;
+}
+
 /* ---- counts from elsewhere ---- */
 
 void cfb_scorer_sums(const cfb_scorer_t *s, cfb_metric_sums *all, cfb_metric_sums *answered) {

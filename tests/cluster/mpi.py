@@ -123,6 +123,19 @@ def section_share():
                 assert p.stdout == one.stdout, (n, threads, "other scores")
                 warned = [x for x in one.stderr.splitlines() if b"have no" in x]
                 assert all(x in p.stderr for x in warned) and bool(warned) == ("missing" in what), (warned, p.stderr[-600:])
+    with check(f"{KIND}: a large file over 1, 2 and 4 ranks with --where, --sample and --rows-out of the picked rows: one process's bytes"):
+        def pick(n, *options):
+            rows = f"{T}/{KIND}-picked.jsonl"
+            p = run(n, files["labels"][0], "--label-set", "observed", "--sample", "300", "--worst", "40", "--rows-out", rows, "--rows-texts", "--verbose", *options)
+            assert p.returncode == 0, p.stderr[-600:]
+            assert n == 1 or b"parts scored by several ranks" in p.stderr, p.stderr[-600:]
+            doc = json.loads(p.stdout)
+            del doc["performance"]
+            return doc, open(rows, "rb").read()
+        for options in ((), ("--seed", "7", "--where", "score < 0.6 && line > 700 && input != 'in 77'")):
+            one = pick(1, *options)
+            assert one[1].count(b"\n") > 300, one[1][:600]
+            for n in (2, 4): assert pick(n, *options) == one, (n, options, "other rows")
     with check(f"{KIND}: a large file is really shared; a bad row that is an error has one process's message"):
         p = run(2, files["labels"][0], "--label-set", "observed", "--verbose")
         assert b"parts scored by several ranks" in p.stderr, p.stderr[-600:]

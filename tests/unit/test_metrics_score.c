@@ -122,11 +122,95 @@ static void parts_give_the_same(void **state) {
     }
 }
 
+static cfb_code pack(const cfb_score_row *rows, size_t n, cfb_buf *out) {
+    cfb_buf_clear(out);
+    return cfb_score_pack(rows, n, out, NULL);
+}
+
+/* Rows that were packed in stretches of all sizes give the bits of the rows themselves, over several blocks. */
+static void packed_rows_give_the_same(void **state) {
+    (void)state;
+    enum { N = 3 * CFB_SCORE_BLOCK + 77 };
+    static cfb_score_row rows[N];
+    static const size_t sizes[] = {1, 64, 77, 500, CFB_SCORE_BLOCK};
+    for (int kind = 0; kind < 4; kind++) { /* all answered; some not; values of F1; nothing but zeros */
+        for (size_t i = 0; i < N; i++) {
+            const double x = kind == 3 ? -0.0 : 1.0 / (double)(1 + i % 997);
+            rows[i] = (cfb_score_row){.score = x,
+                                      .set_precision = kind == 2 ? x / 3 : 0,
+                                      .set_recall = kind == 2 ? x / 7 : 0,
+                                      .set_f1 = kind == 2 ? x / 9 : 0,
+                                      .response_chars = (uint32_t)i,
+                                      .output_chars = UINT32_MAX,
+                                      .state = kind == 1 ? (cfb_row_state)(i % CFB_ROW_STATE_COUNT) : CFB_ROW_OK,
+                                      .reference_unmatchable = i % 5 == 0};
+        }
+        for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+            const cfb_task task = {.name = "t", .kind = CFB_KIND_GENERATION, .metric = CFB_METRIC_TF};
+            cfb_scorer_t *plain, *packed;
+            cfb_score_summary a, b;
+            cfb_buf buf = CFB_BUF_INIT(0);
+            assert_ok(cfb_scorer_new(&task, NULL, &plain, e_));
+            assert_ok(cfb_scorer_new(&task, NULL, &packed, e_));
+            cfb_scorer_add_part(plain, rows, N);
+            for (size_t i = 0, n, got; i < N; i += n) {
+                const size_t room = CFB_SCORE_BLOCK - i % CFB_SCORE_BLOCK;
+                n = sizes[k] < room ? sizes[k] : room;
+                if (n > N - i) n = N - i;
+                assert_ok(pack(rows + i, n, &buf));
+                assert_ok(cfb_scorer_add_packed(packed, cfb_buf_str(&buf), &got, e_));
+                assert_int_equal(got, n);
+            }
+            assert_ok(cfb_scorer_summary(plain, &a, e_));
+            assert_ok(cfb_scorer_summary(packed, &b, e_));
+            assert_string_equal(a.metric, b.metric);
+            b.metric = a.metric;
+            b.labels = a.labels;
+            assert_memory_equal(&a, &b, sizeof a);
+            cfb_scorer_free(plain);
+            cfb_scorer_free(packed);
+            cfb_buf_free(&buf);
+        }
+    }
+}
+
+static void packed_rows_that_are_none(void **state) {
+    (void)state;
+    const cfb_task task = {.name = "t", .kind = CFB_KIND_GENERATION, .metric = CFB_METRIC_TF};
+    const cfb_score_row row = {.score = 0.5};
+    static cfb_score_row rows[CFB_SCORE_BLOCK];
+    cfb_scorer_t *s;
+    cfb_score_summary sum;
+    cfb_buf buf = CFB_BUF_INIT(0);
+    size_t n;
+    assert_ok(cfb_scorer_new(&task, NULL, &s, e_));
+    assert_ok(pack(&row, 1, &buf));
+    const cfb_str whole = cfb_buf_str(&buf);
+    for (size_t len = 0; len < whole.len; len++)
+        assert_int_equal(cfb_scorer_add_packed(s, (cfb_str){whole.ptr, len}, &n, NULL), CFB_EBUG);
+    for (size_t i = 0; i < whole.len; i += 8) { /* a number that is too large: the sizes say so, or it is a count */
+        buf.ptr[i + 7] = (char)0x7f;
+        if (cfb_scorer_add_packed(s, whole, &n, NULL) == CFB_OK) assert_int_equal(n, 1);
+        buf.ptr[i + 7] = 0;
+    }
+    cfb_scorer_free(s);
+    assert_ok(cfb_scorer_new(&task, NULL, &s, e_));
+    assert_ok(pack(rows, CFB_SCORE_BLOCK, &buf));
+    cfb_scorer_add_part(s, &row, 1);
+    assert_int_equal(cfb_scorer_add_packed(s, cfb_buf_str(&buf), &n, NULL), CFB_EBUG); /* of two blocks */
+    assert_ok(cfb_scorer_summary(s, &sum, e_));
+    assert_true(sum.n_rows == 1 && sum.mean_all == 0.5);
+    cfb_scorer_free(s);
+    cfb_buf_free(&buf);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_metric_goes_through_the_scorer),
         cmocka_unit_test(averages_over_labels),
         cmocka_unit_test(parts_give_the_same),
+        cmocka_unit_test(packed_rows_give_the_same),
+        cmocka_unit_test(packed_rows_that_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
