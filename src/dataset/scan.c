@@ -16,6 +16,7 @@
 #define KEEP_BYTES ((size_t)256 << 10) /* a buffer that one long record made larger is not kept */
 #define GAVE_UP "another process gave the file up"
 #define SPINS 4000 /* before a thread sleeps: the part before is usually just being finished */
+#define PAUSES 64
 
 /* ---- life ---- */
 
@@ -280,7 +281,8 @@ static bool wait_turn(struct cfb_scan *s, scan_part *p) {
         if (!go) fail_scan(s, CFB_ECONFLICT, GAVE_UP);
         return go;
     }
-    for (int i = 0; i < SPINS && atomic_load_explicit(&s->n_resolved, memory_order_acquire) < p->index; i++) {
+    for (int i = 1; i <= SPINS && atomic_load_explicit(&s->n_resolved, memory_order_acquire) < p->index; i++) {
+        if (i % PAUSES == 0) sched_yield(); /* to the thread that is waited for, if the kernel has put it on this processor */
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #endif
@@ -436,8 +438,14 @@ static void run_worker(struct cfb_scan *s, int worker) {
 cfb_code cfb_scan_run(cfb_scan_t *s, const cfb_scan_job *job, cfb_err *err) {
     if (s->job != NULL) return cfb_err_set(err, CFB_EBUG, "a scan was run twice");
     s->job = job;
-#pragma omp parallel num_threads(s->n_threads) default(none) shared(s)
-    run_worker(s, omp_get_thread_num());
+    /* One thread more than works: the OpenMP run-time then knows that all processors are in use, and threads that wait for the
+     * team to come together, or to end, go to sleep instead of spinning. Where the kernel has started a thread on the processor
+     * of the one that spins, that costs milliseconds. */
+#pragma omp parallel num_threads(s->n_threads > 1 ? s->n_threads + 1 : 1) default(none) shared(s)
+    {
+        int worker = omp_get_thread_num();
+        if (worker < s->n_threads) run_worker(s, worker);
+    }
     if (s->code != CFB_OK && err) *err = s->err;
     return s->code;
 }

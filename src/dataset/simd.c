@@ -299,10 +299,6 @@ AVX512 static size_t scan_avx512(const char *p, size_t n_blocks, uint32_t base, 
     for (; i + 4 <= n_blocks && !m.odd; i += 4, p += 4 * SIMD_BLOCK) {
         __m512i a = _mm512_loadu_si512(p), b = _mm512_loadu_si512(p + 64), c = _mm512_loadu_si512(p + 128),
                 d = _mm512_loadu_si512(p + 192);
-        _mm_prefetch(p + 2048, _MM_HINT_T0);
-        _mm_prefetch(p + 2048 + 64, _MM_HINT_T0);
-        _mm_prefetch(p + 2048 + 128, _MM_HINT_T0);
-        _mm_prefetch(p + 2048 + 192, _MM_HINT_T0);
         __mmask64 in_a = marks_avx512(a, table), in_b = marks_avx512(b, table), in_c = marks_avx512(c, table),
                   in_d = marks_avx512(d, table);
         if (!(m.after_close | m.after_cr)) {
