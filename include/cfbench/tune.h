@@ -40,17 +40,17 @@ typedef struct cfb_tune_opts {
 /* Measures all points in rounds: each round runs every point that is left once, in an order of its own. A round before the first
  * warms up and is not counted. Points are compared by the ratios of their rates within each round (cfb_tune_ahead), so what slows
  * the machine down for a while slows both sides.
- * Dropped are points whose runs are all three times slower than the leader's, and from the third round on those that are proved
- * slower than it: the one-sided interval of error 1 % / (working points - 1) lies below 1. Leader and nearest rival stay.
- * Ends after max_reps rounds, at the budget, or from the tenth round on when the noise is at most `enough` or a quarter of the
- * distance between the leader and the one point left beside it. The choice is the leader, or a point of less effort that is at
- * most 1 % and half the noise behind it. *noise: with 95 % no point is faster than the choice by more than this share of its
- * speed: rate of the choice >= (1 - noise) x rate of the best. It is 1 - exp(-w), w the half width of the interval around the
- * choice's log ratio to its nearest rival (of error 5 % / (points left - 1), one-sided), and how far the choice is behind it, if
- * it is. A single point has none to be compared with: the half width of its own interval. With one repetition nothing is
- * known: 1. Source: multiple comparisons with the best, Hsu 1981 (The Annals of Statistics 9(5)), with Bonferroni's bound. It
- * covers chance within the search, not a machine that changes afterwards. results: (n_points). Errors: ECONFIG if no point works;
- * EINTERRUPTED. */
+ * Dropped are points whose runs, the first included, are three times slower than the leader's, and from the third round on those
+ * that are proved slower than it: the one-sided interval of error 1 % / (working points - 1) lies below 1. Leader and nearest
+ * rival stay. Ends after max_reps rounds, at the budget, or from the tenth round on when the noise is at most `enough` or a
+ * quarter of the distance between the leader and the one point left beside it. The choice is the leader, or a point of less
+ * effort that is at most 1 % and half the noise behind it. *noise: with 95 % no point is faster than the choice by more than this
+ * share of its speed: rate of the choice >= (1 - noise) x rate of the best. It is 1 - exp(-w), w the half width of the interval
+ * around the choice's log ratio to its nearest rival (of error 5 % / (points left - 1), one-sided), and how far the choice is
+ * behind it, if it is. A single point has none to be compared with: the half width of its own interval. With one repetition
+ * nothing is known: 1. Source: multiple comparisons with the best, Hsu 1981 (The Annals of Statistics 9(5)), with Bonferroni's
+ * bound. It covers chance within the search, not a machine that changes afterwards. results: (n_points). Errors: ECONFIG if no
+ * point works; EINTERRUPTED. */
 CFB_MUST_CHECK cfb_code cfb_tune_search(const cfb_tune_opts *o, cfb_tune_measure_fn fn, void *ctx, cfb_tune_result *results,
                                         size_t *best, double *noise, cfb_err *err);
 

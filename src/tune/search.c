@@ -29,6 +29,7 @@ struct search {
     struct rival *rivals; /* n_rivals; of the last comparison */
     size_t n_rivals;
     cfb_tune_gap *gaps; /* of them */
+    double *warming;    /* each point's rate when it warmed up */
     double *seconds;    /* that each point's runs took in all, the one that warmed up included */
 };
 
@@ -73,7 +74,10 @@ static cfb_code run_round(struct search *s, int round, cfb_err *err) {
             memcpy(r->why, why.msg, sizeof r->why - 1);
             continue;
         }
-        if (round == 0) continue;
+        if (round == 0) {
+            s->warming[at] = rate;
+            continue;
+        }
         r->rates[r->n++] = rate;
         sum_up(r);
     }
@@ -156,7 +160,8 @@ static void drop(struct search *s, int round, size_t best) {
     for (size_t k = 0; k < s->n_rivals; k++) {
         const struct rival *r = &s->rivals[k];
         bool slower = round >= LEAST_ROUNDS && r->ahead + r->half < 0;
-        if (r->at != near->at) s->r[r->at].dropped = slower || s->r[r->at].high < too_slow;
+        bool hopeless = fmax(s->r[r->at].high, s->warming[r->at]) < too_slow; /* one run alone may have been held up */
+        if (r->at != near->at) s->r[r->at].dropped = slower || hopeless;
     }
 }
 
@@ -215,14 +220,16 @@ cfb_code cfb_tune_search(const cfb_tune_opts *o, cfb_tune_measure_fn fn, void *c
     s.order = malloc(most * sizeof *s.order);
     s.rivals = malloc(most * sizeof *s.rivals);
     s.gaps = malloc(most * sizeof *s.gaps);
+    s.warming = calloc(most, sizeof *s.warming);
     s.seconds = calloc(most, sizeof *s.seconds);
-    bool made = s.order && s.rivals && s.gaps && s.seconds;
+    bool made = s.order && s.rivals && s.gaps && s.warming && s.seconds;
     cfb_code rc = made ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
     for (size_t i = 0; i < o->n_points; i++) memset(&results[i], 0, sizeof results[i]);
     if (rc == CFB_OK) rc = run_rounds(&s, best, noise, err);
     free(s.order);
     free(s.rivals);
     free(s.gaps);
+    free(s.warming);
     free(s.seconds);
     return rc;
 }

@@ -119,6 +119,24 @@ static void the_fastest_point_is_found_and_hopeless_ones_are_not_run_often(void 
     }
 }
 
+static cfb_code measure_held_up(void *ctx, size_t i, double *rate, cfb_err *err) {
+    cfb_code rc = measure(ctx, i, rate, err);
+    if (i == 1 && ((struct machine *)ctx)->runs_of[1] == 2) *rate /= 8; /* the first that counts */
+    return rc;
+}
+
+static void one_run_that_was_held_up_drops_no_point(void **state) {
+    (void)state;
+    static const double speed[] = {80, 100, 70}, effort[] = {1, 2, 3};
+    cfb_tune_result r[3];
+    struct machine m = {.speed = speed, .noise = 0.02, .seed = 1};
+    const cfb_tune_opts o = {3, effort, 3, 30, 1e9, 0, 0, NULL, NULL, NULL};
+    size_t best;
+    double noise;
+    assert_ok(cfb_tune_search(&o, measure_held_up, &m, r, &best, &noise, e_));
+    assert_true(best == 1 && !r[1].dropped);
+}
+
 static void of_equal_points_the_cheapest_is_chosen(void **state) {
     (void)state;
     static const double speed[] = {100, 100, 100}, effort[] = {8, 1, 4};
@@ -300,6 +318,7 @@ int main(void) {
         cmocka_unit_test(intervals_are_order_statistics),
         cmocka_unit_test(models_give_back_what_they_were_made_of),
         cmocka_unit_test(the_fastest_point_is_found_and_hopeless_ones_are_not_run_often),
+        cmocka_unit_test(one_run_that_was_held_up_drops_no_point),
         cmocka_unit_test(of_equal_points_the_cheapest_is_chosen),
         cmocka_unit_test(the_budget_ends_it_after_the_fewest_rounds),
         cmocka_unit_test(slow_runs_count_little_in_a_comparison),
