@@ -12,7 +12,7 @@ if ! command -v "$cc" >/dev/null || [ -z "$run" ]; then
 fi
 flags=(-std=c11 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -O2 -ffp-contract=off -fopenmp -Wall -Wextra -Wno-unknown-pragmas -Werror
     -Iinclude -Isrc -Itests/arm -Itests/unit -idirafter /usr/include "-idirafter/usr/include/$(gcc -print-multiarch)" '-DCFB_VERSION="arm"')
-sources=(src/base/{error,buf,arena,file,clock,rand,num,utf8,simd,par,cgroup,memory,log,json,json_check,json_write,trace}.c tests/arm/absent.c
+sources=(src/base/{error,buf,arena,file,clock,rand,num,bytes,utf8,utf8_valid,simd,par,cgroup,memory,log,json,json_check,json_write,trace}.c tests/arm/absent.c
     src/dataset/{scan,scan_csv,scan_input,scan_jsonl,scan_part,simd,csv,csv_write,window,reader,stream,jsonl,jsonrow,json,arrow,arrow_array,arrow_codec,arrow_schema,flatbuf}.c
     tests/unit/test_simd.c tests/unit/test_scan.c)
 objects=()

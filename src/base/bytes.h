@@ -37,19 +37,6 @@ static inline size_t cfb_sum_of(cfb_bytes16 v) {
 }
 
 /* First byte of p[0..n) that ends a plain stretch of a JSON string (quote, backslash, below 0x20), or n. */
-static inline size_t cfb_plain_run(const char *p, size_t n) {
-    size_t i = 0;
-    for (; n - i >= 16; i += 16) {
-        cfb_bytes16 v;
-        memcpy(&v, p + i, 16);
-        unsigned hits = cfb_bits_of((cfb_bytes16)((v < 0x20) | (v == '"') | (v == '\\')));
-        if (hits != 0) return i + (size_t)__builtin_ctz(hits);
-    }
-    for (; i < n; i++) {
-        unsigned char c = (unsigned char)p[i];
-        if (c < 0x20 || c == '"' || c == '\\') break;
-    }
-    return i;
-}
+size_t cfb_plain_run(const char *p, size_t n);
 
 #endif

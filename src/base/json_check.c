@@ -69,19 +69,10 @@ static size_t unicode_escape(const char *text, size_t len, size_t pos, bool *sto
     return 6;
 }
 
-/* Does a byte of the word end a run of plain characters: a quote, a backslash, a control character? */
-static inline bool is_special_word(const char *p) {
-    const uint64_t ones = UINT64_C(0x0101010101010101), high = UINT64_C(0x8080808080808080);
-    uint64_t w;
-    memcpy(&w, p, 8);
-    uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\';
-    return ((((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((w - ones * 0x20) & ~w)) & high) != 0;
-}
-
 static cfb_code scan_string(struct scan *s) {
     size_t open = s->pos++;
     while (s->pos < s->len) {
-        while (s->len - s->pos >= 8 && !is_special_word(s->text + s->pos)) s->pos += 8;
+        s->pos += cfb_plain_run(s->text + s->pos, s->len - s->pos);
         if (s->pos >= s->len) break;
         unsigned char c = (unsigned char)s->text[s->pos];
         if (c == '"') {
@@ -89,10 +80,6 @@ static cfb_code scan_string(struct scan *s) {
             return CFB_OK;
         }
         if (c < 0x20) return fail(s, CFB_EDATA, s->pos, "control character in a string (write it as an escape)");
-        if (c != '\\') {
-            s->pos += cfb_plain_run(s->text + s->pos, s->len - s->pos);
-            continue;
-        }
         if (s->pos + 1 >= s->len) break;
         char e = s->text[s->pos + 1];
         if (e == 'u') {

@@ -30,6 +30,7 @@ static int are_two_threes(const unsigned char *p) {
 }
 
 size_t cfb_utf8_find_invalid(cfb_str s) {
+    if (s.len >= 64 && cfb_utf8_is_valid(s)) return SIZE_MAX;
     const unsigned char *p = (const unsigned char *)s.ptr;
     size_t i = 0;
     while (i < s.len) {

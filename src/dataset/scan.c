@@ -15,7 +15,7 @@
 #define MEMORY_BYTES ((size_t)128 << 20)
 #define KEEP_BYTES ((size_t)256 << 10) /* a buffer that one long record made larger is not kept */
 #define GAVE_UP "another process gave the file up"
-#define SPINS 4000 /* before a thread sleeps: the part before is usually just being finished */
+#define SPINS 1000 /* before a thread sleeps: the part before is usually just being finished */
 #define PAUSES 64
 
 /* ---- life ---- */

@@ -337,7 +337,7 @@ cfb_code scan_csv__text(scan_part *p, size_t row, size_t column, cfb_arena_t *ar
     cfb_str raw = p->cells[row * p->scan->n_columns + column];
     *out = raw;
     if (raw.ptr == NULL) return CFB_OK;
-    if (!cfb_simd__ops()->utf8_valid(raw.ptr, raw.len)) return broken(p, row, column, raw.ptr + cfb_utf8_find_invalid(raw), err);
+    if (!cfb_utf8_is_valid(raw)) return broken(p, row, column, raw.ptr + cfb_utf8_find_invalid(raw), err);
     return is_quoted(raw) ? unquote(raw, arena, out, err) : CFB_OK;
 }
 
@@ -350,7 +350,7 @@ static bool are_valid(const struct cfb_scan *s, const cfb_str *cells) {
         if (c.ptr != end + 1) return false;
         end = c.ptr + c.len;
     }
-    return cfb_simd__ops()->utf8_valid(begin, (size_t)(end - begin));
+    return cfb_utf8_is_valid((cfb_str){begin, (size_t)(end - begin)});
 }
 
 cfb_code scan_csv__row(scan_part *p, size_t row, cfb_err *err) {

@@ -63,7 +63,8 @@ cfb_code scan_jsonl__init(scan_part *p, cfb_err *err) {
     return p->json.has && p->json.seen ? CFB_OK : cfb_err_set(err, CFB_ENOMEM, "out of memory");
 }
 
-static cfb_code parse_line(scan_part *p, size_t row, uint64_t line, cfb_str *cells, cfb_err *err) {
+/* where: "file:line", for messages. */
+static cfb_code parse_line(scan_part *p, size_t row, uint64_t line, const char *where, cfb_str *cells, cfb_err *err) {
     size_t pos = p->starts[row];
     const char *nl = memchr(p->data + pos, '\n', p->avail - pos);
     size_t end = nl ? (size_t)(nl - p->data) : p->avail, bytes;
@@ -74,26 +75,32 @@ static cfb_code parse_line(scan_part *p, size_t row, uint64_t line, cfb_str *cel
         rc = CFB_EDATA;
         if (err) err->code = rc;
     }
-    if (rc != CFB_OK) return rc;
+    return rc == CFB_OK ? cfb_jrow__fill(&p->json, text, where, false, cells, &bytes, err) : rc;
+}
+
+/* Once more, to say which line of the file it is: counting lines for each row would cost as much as to read it. */
+static cfb_code explain(scan_part *p, size_t row, uint64_t line, cfb_str *cells, cfb_err *err) {
     char where[256];
     snprintf(where, sizeof where, "%s:%" PRIu64, p->scan->label, line);
-    return cfb_jrow__fill(&p->json, text, where, false, cells, &bytes, err);
+    *err = (cfb_err)CFB_ERR_INIT;
+    return parse_line(p, row, line, where, cells, err);
 }
 
 void scan_jsonl__finish(scan_part *p) {
     size_t n = p->scan->n_columns, kept = 0;
+    cfb_err err = CFB_ERR_INIT;
     for (size_t row = 0; row < p->n_rows; row++) {
-        cfb_err err = CFB_ERR_INIT;
         cfb_str *cells = p->cells + kept * n;
+        for (size_t i = 0; i < n; i++) cells[i] = CFB_STR_NULL;
+        if (parse_line(p, row, 0, "", cells, &err) == CFB_OK) {
+            p->starts[kept] = p->starts[row];
+            p->numbers[kept++] = p->numbers[row];
+            continue;
+        }
         uint64_t line = cfb_scan_line(&p->pub, row);
         for (size_t i = 0; i < n; i++) cells[i] = CFB_STR_NULL;
-        p->starts[kept] = p->starts[row];
-        p->numbers[kept] = p->numbers[row];
-        if (parse_line(p, kept, line, cells, &err) == CFB_OK) {
-            kept++;
-        } else if (!scan_part__bad(p, p->numbers[row], line, &err)) {
-            break;
-        }
+        if (explain(p, row, line, cells, &err) == CFB_OK) cfb_err_set(&err, CFB_EBUG, "a line was wrong, and then was not");
+        if (!scan_part__bad(p, p->numbers[row], line, &err)) break;
     }
     p->n_rows = kept;
     p->line_row = SIZE_MAX;

@@ -22,8 +22,6 @@ typedef struct simd_ops {
     /* Looks at n_blocks blocks from p on. The places of commas and line ends outside of quotes go to out, as base + distance
      * from p (room for 64 a block). Returns how many. Stops behind the block that is odd. */
     size_t (*csv_scan)(const char *p, size_t n_blocks, uint32_t base, csv_marks *m, uint32_t *out);
-    /* Is this valid UTF-8 (no surrogates, no overlong forms, nothing above U+10FFFF)? */
-    bool (*utf8_valid)(const char *p, size_t n);
 } simd_ops;
 
 /* Those of the instruction set in use. */

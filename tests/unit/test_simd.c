@@ -2,6 +2,7 @@
  * run for AArch64 by tests/arm.sh. */
 #include "test.h"
 
+#include "base/bytes.h"
 #include "dataset/simd.h"
 
 #define MOST_BLOCKS 24
@@ -118,7 +119,7 @@ static void check_utf8(const unsigned char *p, size_t n) {
     bool want = slow_valid(p, n);
     for (size_t k = 0; k < N_NAMES; k++) {
         if (!cfb_simd_use(names[k])) continue;
-        if (cfb_simd__ops()->utf8_valid((const char *)p, n) != want) {
+        if (cfb_utf8_is_valid((cfb_str){(const char *)p, n}) != want) {
             fprintf(stderr, "%s: %zu bytes that are %svalid, and end in %02X %02X %02X\n", names[k], n, want ? "" : "not ",
                     n > 2 ? p[n - 3] : 0, n > 1 ? p[n - 2] : 0, n > 0 ? p[n - 1] : 0);
             fail();
@@ -158,10 +159,67 @@ static void utf8_is_that_of_a_slow_loop(void **state) {
     cfb_simd_use(NULL);
 }
 
+static size_t slow_run(const unsigned char *p, size_t n) {
+    size_t i = 0;
+    while (i < n && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\') i++;
+    return i;
+}
+
+/* Every byte at every place of texts of every length up to two blocks; it is not looked at what stands behind the text. */
+static void plain_runs_are_those_of_a_slow_loop(void **state) {
+    (void)state;
+    enum { LONGEST = 130 };
+    unsigned char text[LONGEST + 1];
+    for (size_t k = 0; k < N_NAMES; k++) {
+        if (!cfb_simd_use(names[k])) continue;
+        for (size_t n = 0; n <= LONGEST; n++) {
+            for (size_t i = 0; i < n; i++) text[i] = (unsigned char)("\xE4\xB8\xAD a~\x7F\xFF"[i % 8]);
+            text[n] = '"';
+            assert_int_equal(cfb_plain_run((const char *)text, n), n);
+            for (size_t at = 0; at < n; at++) {
+                unsigned char kept = text[at];
+                for (unsigned c = n % 16; c < 256; c += 16) { /* every byte at every place, of one length in 16 */
+                    text[at] = (unsigned char)c;
+                    assert_int_equal(cfb_plain_run((const char *)text, n), slow_run(text, n));
+                }
+                for (const char *c = "\"\\\n\x1F !"; *c; c++) {
+                    text[at] = (unsigned char)*c;
+                    assert_int_equal(cfb_plain_run((const char *)text, n), slow_run(text, n));
+                }
+                text[at] = kept;
+            }
+        }
+    }
+    cfb_simd_use(NULL);
+}
+
+/* The place of the first wrong byte, in texts long enough for the fast way. */
+static void the_place_of_broken_utf8_is_found(void **state) {
+    (void)state;
+    unsigned char text[300];
+    for (size_t k = 0; k < N_NAMES; k++) {
+        if (!cfb_simd_use(names[k])) continue;
+        for (size_t n = 60; n < sizeof text; n += 3) {
+            for (size_t i = 0; i < n; i++) text[i] = (unsigned char)("\xE4\xB8\xAD"[i % 3]);
+            assert_true(cfb_utf8_find_invalid((cfb_str){(const char *)text, n}) == SIZE_MAX);
+            assert_true(cfb_utf8_find_invalid((cfb_str){(const char *)text, n - 1}) == n - 3);
+            for (size_t at = 0; at < n; at++) {
+                unsigned char kept = text[at];
+                text[at] = 0xFF;
+                assert_true(cfb_utf8_find_invalid((cfb_str){(const char *)text, n}) == at - at % 3);
+                text[at] = kept;
+            }
+        }
+    }
+    cfb_simd_use(NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(marks_are_those_of_a_slow_loop),
         cmocka_unit_test(utf8_is_that_of_a_slow_loop),
+        cmocka_unit_test(plain_runs_are_those_of_a_slow_loop),
+        cmocka_unit_test(the_place_of_broken_utf8_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
