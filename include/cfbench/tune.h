@@ -63,9 +63,10 @@ typedef struct cfb_tune_gap {
 /* How far a is ahead of b in n >= 1 rounds, at most CFB_TUNE_REPS_MAX: of log(a[i] / b[i]), see cfb_tune_middle_of. Rates must be
  * positive. Pure. */
 cfb_tune_gap cfb_tune_ahead(const double *a, const double *b, size_t n);
-/* The mean of n values without a quarter at either end; of few values without less: at least 8 stay, of 8 and fewer all. So slow
- * runs that the machine makes now and then count little. Its standard error is that of the winsorized values. Both sort v. Pure.
- * Source: Tukey and McLaughlin 1963 (Sankhya A 25), Yuen 1974 (Biometrika 61). */
+/* The mean of n values without a tenth at either end (of fewer than ten: of all). So rare slow runs, which are the machine's,
+ * count little, and those that a point makes more often, as where two threads land on one core, do count: a median would not see
+ * them. Its standard error is that of the winsorized values. Both sort v. Pure. Source: Tukey and McLaughlin 1963 (Sankhya A 25),
+ * Yuen 1974 (Biometrika 61). */
 double cfb_tune_middle(double *v, size_t n);
 cfb_tune_gap cfb_tune_middle_of(double *v, size_t n);
 /* Comparisons of n points with the same one: after three rounds each of them knows little of its own spread. Each variance

@@ -5,8 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define SHARED_DF 4  /* weight of what the other points say about the spread, in degrees of freedom */
-#define LEAST_KEPT 8 /* trimming fewer values would cost more in Student's t than slow runs do */
+#define SHARED_DF 4 /* weight of what the other points say about the spread, in degrees of freedom */
 
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
@@ -32,10 +31,7 @@ void cfb_tune_interval(double *v, size_t n, double *median, double *low, double 
     }
 }
 
-static size_t trimmed(size_t n) {
-    size_t most = n > LEAST_KEPT ? (n - LEAST_KEPT) / 2 : 0;
-    return n / 4 < most ? n / 4 : most;
-}
+static size_t trimmed(size_t n) { return n / 10; }
 
 double cfb_tune_middle(double *v, size_t n) {
     double sum = 0;

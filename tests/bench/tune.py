@@ -1,8 +1,8 @@
 """Is the choice of `cfbench tune` as fast as any fixed point of its grid, within the noise that it states? Three times.
 
 Each time: tune, then every point of the grid is measured again, interleaved, by this script, with the options that the table names;
-those within a fifth of the best, and the choice, for longer. Speeds are compared within each round: a point's is the median of its rates
-against the mean of the round, so that a machine that slows down for a while slows all. A choice that is slower than the best by more than
+those within a fifth of the best, and the choice, for longer. Speeds are compared within each round: a point's is the mean, but for a tenth
+at either end, of its rates against the mean of the round, so that a machine that slows down for a while slows all. A choice that is slower than the best by more than
 the stated noise ends it with status 1. --what: score (a CSV file), embed (a model of made-up weights), client (a mock of 20 ms)."""
 import argparse, json, math, os, shutil, statistics, subprocess, sys, tempfile, time
 
@@ -106,10 +106,15 @@ def one_round(rates, options, r):
 
 
 def against_the_round(rates):
-    """Log of each point's speed against the mean of its round: the median over rounds."""
+    """Log of each point's speed against the mean of its round: the mean over rounds but for a tenth at either end."""
     logs = {o: [math.log(x) for x in v] for o, v in rates.items()}
     means = [statistics.fmean(v) for v in zip(*logs.values())]
-    return {o: statistics.median(x - m for x, m in zip(v, means)) for o, v in logs.items()}
+
+    def middle(v):
+        v, cut = sorted(v), len(v) // 10
+        return statistics.fmean(v[cut:len(v) - cut])
+
+    return {o: middle([x - m for x, m in zip(v, means)]) for o, v in logs.items()}
 
 
 def measure_again(options, choice):

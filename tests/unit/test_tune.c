@@ -38,13 +38,15 @@ static void slow_runs_count_little_in_a_comparison(void **state) {
     double v[20], few[] = {3, 1, 4, 1.5, 9}, one[] = {5};
     for (int i = 0; i < 20; i++) v[19 - i] = 1 + 0.5 * i * (i + 1);
     cfb_tune_gap g = cfb_tune_middle_of(v, 20), f = cfb_tune_middle_of(few, 5), o = cfb_tune_middle_of(one, 1);
-    assert_true(fabs(g.middle - 55) < 1e-12 && fabs(g.se - 17.892270211835427) < 1e-12 && g.df == 9);
-    assert_true(fabs(cfb_tune_half_width(&g, 0.025) - 2.2621571627409915 * 17.892270211835427) < 1e-8);
+    assert_true(fabs(g.middle - 61.5) < 1e-12 && fabs(g.se - 15.666843970627907) < 1e-12 && g.df == 15);
+    assert_true(fabs(cfb_tune_half_width(&g, 0.025) - 2.131449545559323 * 15.666843970627907) < 1e-8);
     assert_true(fabs(f.middle - 3.7) < 1e-12 && fabs(f.se - 1.42828568570857) < 1e-12 && f.df == 4);
     assert_true(o.middle == 5 && isinf(o.se) && isinf(cfb_tune_half_width(&o, 0.05)));
     for (int i = 0; i < 12; i++) v[i] = 1 + 0.5 * i * (i + 1);
-    g = cfb_tune_middle_of(v, 12); /* of 12 values 8 stay */
-    assert_true(fabs(g.middle - 21.5) < 1e-12 && fabs(g.se - 7.735200923914862) < 1e-12 && g.df == 7);
+    g = cfb_tune_middle_of(v, 12);
+    assert_true(fabs(g.middle - 23) < 1e-12 && fabs(g.se - 7.164728420068226) < 1e-12 && g.df == 9);
+    g = cfb_tune_middle_of(v, 9); /* nothing is left out */
+    assert_true(fabs(g.middle - 43.0 / 3) < 1e-12 && fabs(g.se - 4.236088342379611) < 1e-12 && g.df == 8);
     /* one run ten times slower moves the comparison by less than its error */
     double a[20], b[20];
     for (int i = 0; i < 20; i++) a[i] = 100 + i % 5, b[i] = a[i] * (i % 2 ? 0.99 : 1.01);
@@ -227,7 +229,7 @@ static void the_choice_is_within_the_noise_of_the_best_and_the_noise_is_small(vo
     }
     assert_true(beyond <= 2); /* of 50: what an interval of 95 % may */
     assert_true(noises / 50 < 0.04);
-    assert_true(worst < 0.03);
+    assert_true(worst < 0.05);
 }
 
 /* Ten rounds of points that lie close: chance decides between them, and the noise must say so. */
@@ -249,6 +251,29 @@ static void few_rounds_state_a_noise_that_holds(void **state) {
         }
         assert_true(beyond <= 5);
         assert_true(noises / 100 < (reps == 3 ? 0.25 : 0.15));
+    }
+}
+
+static cfb_code run_two_faced(void *ctx, size_t i, double *rate, cfb_err *err) {
+    struct busy *m = ctx;
+    bool together = i == 1 && cfb_rand_unit(m->seed, 5, m->n_runs) < 0.3; /* two threads on one core */
+    cfb_code rc = run_busy(ctx, i, rate, err);
+    if (together) *rate *= 0.6;
+    return rc;
+}
+
+/* A point that is 3 % faster in most runs, but much slower in three of ten, has the higher median and takes longer. */
+static void slow_runs_of_one_point_count(void **state) {
+    (void)state;
+    static const double two[] = {0, 0.03};
+    cfb_tune_result r[2];
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct busy m = {.lead = two, .scatter = 0.03, .work_s = 0.025, .seed = seed};
+        const cfb_tune_opts o = {2, costs, 3, CFB_TUNE_REPS_MAX, 5, 0.01, seed, NULL, NULL, now_busy};
+        size_t best;
+        double noise;
+        assert_ok(cfb_tune_search(&o, run_two_faced, &m, r, &best, &noise, e_));
+        assert_true(best == 0);
     }
 }
 
@@ -325,6 +350,7 @@ int main(void) {
         cmocka_unit_test(few_rounds_borrow_the_spread_of_the_other_points),
         cmocka_unit_test(the_choice_is_within_the_noise_of_the_best_and_the_noise_is_small),
         cmocka_unit_test(few_rounds_state_a_noise_that_holds),
+        cmocka_unit_test(slow_runs_of_one_point_count),
         cmocka_unit_test(no_round_begins_that_would_end_after_the_budget),
         cmocka_unit_test(the_seed_fixes_the_order),
         cmocka_unit_test(a_clear_lead_and_little_noise_end_it),
