@@ -3,7 +3,8 @@
 Each time: tune, then every point of the grid is measured again, interleaved, by this script, with the options that the table names;
 those within a fifth of the best, and the choice, for longer. Speeds are compared within each round: a point's is the mean, but for a tenth
 at either end, of its rates against the mean of the round, so that a machine that slows down for a while slows all. A choice that is slower than the best by more than
-the stated noise ends it with status 1. --what: score (a CSV file), embed (a model of made-up weights), client (a mock of 20 ms)."""
+the stated noise ends it with status 1. It goes on until its own error between choice and best other point is half the noise or less, at
+most four times --seconds. --what: score (a CSV file), embed (a model of made-up weights), client (a mock of 20 ms)."""
 import argparse, json, math, os, shutil, statistics, subprocess, sys, tempfile, time
 
 p = argparse.ArgumentParser()
@@ -117,7 +118,18 @@ def against_the_round(rates):
     return {o: middle([x - m for x, m in zip(v, means)]) for o, v in logs.items()}
 
 
-def measure_again(options, choice):
+def own_error(rates, choice, speed):
+    """Two standard errors of the choice against the best other point."""
+    others = [o for o in speed if o != choice]
+    if not others:
+        return 0
+    ratios = sorted(math.log(x / y) for x, y in zip(rates[choice], rates[max(others, key=speed.get)]))
+    cut = len(ratios) // 10
+    inner = [min(max(r, ratios[cut]), ratios[-1 - cut]) for r in ratios]
+    return 2 * statistics.stdev(inner) * math.sqrt(len(ratios)) / (len(ratios) - 2 * cut) if len(ratios) > 2 else 1
+
+
+def measure_again(options, choice, noise):
     """The medians of all points, and how far the choice and the best are from each other."""
     rates = {o: [] for o in options}
     for o in options:
@@ -128,10 +140,13 @@ def measure_again(options, choice):
     near = [o for o in options if speed[o] >= max(speed.values()) + math.log(0.8) or o == choice]
     near_rates = {o: rates[o] for o in near}
     begin, r = time.monotonic(), a.reps
-    while time.monotonic() - begin < a.seconds:
+    speed = against_the_round(near_rates)
+    while (spent := time.monotonic() - begin) < 4 * a.seconds:
+        if spent >= a.seconds and own_error(near_rates, choice, speed) <= noise / 2:
+            break
         one_round(near_rates, near, r)
         r += 1
-    speed = against_the_round(near_rates)
+        speed = against_the_round(near_rates)
     best = max(speed, key=speed.get)
     return {o: statistics.median(v) for o, v in rates.items()}, best, math.exp(speed[choice] - speed[best]), r
 
@@ -146,7 +161,7 @@ with tempfile.TemporaryDirectory() as t:
             more = [] if a.what == "client" else ["--suite", "sample"]
             (s,) = child(["tune", *tune, *more, "--json", "--quiet", "--no-roofline", "--budget", str(a.budget), "--seed", str(k), "--out", f"{t}/tune"])["sweeps"]
             options = [q["options"] for q in s["points"] if q["fate"] != "failed"]
-            medians, best, ratio, rounds = measure_again(options, s["choice"])
+            medians, best, ratio, rounds = measure_again(options, s["choice"], s["noise"])
             ok = ratio >= 1 - s["noise"]
             bad += not ok
             print(f"| {k} | `{s['choice']}` | {s['rate']:.0f} | {100 * s['noise']:.1f} % | {medians[s['choice']]:.0f} | `{best}` | {medians[best]:.0f} | "
