@@ -148,7 +148,59 @@ def bench_task(cfbench, task, metric, suite, labels_file, a, tmp, python):
     return {"task": task, "metric": metric, "rows": n, "bytes": size, "profile": profile, **side}
 
 
-def report(results, a, python, source):
+# ---- formats ----
+
+
+def packed(path, tool, end):
+    """The file, compressed by a program of its own; None where the program is not there."""
+    if not shutil.which(tool):
+        return None
+    with open(path + end, "wb") as out:
+        subprocess.run([tool, "-c", "-3", path], check=True, stdout=out, stderr=subprocess.DEVNULL)
+    return path + end
+
+
+def same_scores(text):
+    """What a scores document says of its only task, but for where the rows stood."""
+    t = json.loads(text)["tasks"][0]
+    return {k: t[k] for k in ("rows", "answered", "states", "score_all", "set_f1", "mean_output_chars", "histogram", "labels", "confused")}
+
+
+def bench_formats(cfbench, a, tmp):
+    """The company task's rows in every format: seconds with two threads, in turns; of packed files also those of unpacking alone."""
+    say("score: formats: making the files")
+    plain = os.path.join(tmp, "company-output.csv")
+    n, size = make_file(plain, seed_file(cfbench, "company", a.data, tmp), "company", a, "--mb", max(1, int(a.mb * 0.3)))
+    lines = plain[:-3] + "jsonl"
+    subprocess.run([cfbench, "convert", "--quiet", "--format", "jsonl", plain, lines], check=True)
+    files = [("CSV", plain, None), ("JSON Lines", lines, None)]
+    for name, path, tool, end in (("CSV, gzip", plain, "gzip", ".gz"), ("CSV, zstd", plain, "zstd", ".zst"), ("JSON Lines, zstd", lines, "zstd", ".zst")):
+        got = packed(path, tool, end)
+        if got:
+            files.append((name, got, ["sh", "-c", '"$0" -dc "$1" >/dev/null', tool, got]))
+    os.sync()
+    suite = ["--suite", os.path.join(ROOT, "datasets", "sample")]
+    rows, first = [], None
+    side = {name: (Median(), Median(), Median()) for name, _, _ in files}
+    for rep in range(a.reps):
+        for name, path, unpack in files:
+            say(f"score: formats: {name}, round {rep + 1} of {a.reps}")
+            for k in (0, 1):
+                child = Child(score_argv(cfbench, suite, "company", path, k + 1))
+                side[name][k].add(size / child.seconds / 1e6)
+                first = first or same_scores(child.out)
+                if same_scores(child.out) != first:
+                    raise Different(f"{name}: other scores than of the CSV")
+            if unpack:
+                side[name][2].add(size / Child(unpack).seconds / 1e6)
+    for name, path, _ in files:
+        one, two, alone = side[name]
+        rows.append((name, f"{os.path.getsize(path) / 1e6:,.0f}", one.show(), two.show(), ratio(two, side["CSV"][1]), alone.show()))
+        os.remove(path)
+    return n, size, rows
+
+
+def report(results, a, python, source, formats):
     print("## Scoring\n")
     print(f"`cfbench score` on CSV files in the page cache, whole process from start to end, against Python on the first {a.slice:,} "
           f"rows of the same file, without its start and imports. Rows: {source}, repeated and changed with seed {a.seed}. "
@@ -173,6 +225,10 @@ def report(results, a, python, source):
            "cfbench, slice, s", "Python, slice, s"),
           [(r["task"], r["mb"].show(), r["wc"].show(), ratio(r["mb"], r["wc"]), r["cf_rss"].show(), r["py_mb"].show(),
             r["cf_whole"].show(3), r["py_whole"].show(2)) for r in results])
+    n, size, rows = formats
+    print(f"The same {n:,} rows of the company task ({size / 1e6:,.0f} MB as CSV) in other formats, in MB of that CSV per second; *unpacking alone*: "
+          f"`gzip -dc` or `zstd -dc` of the file to nowhere. The scores are equal.\n")
+    table(("format", "file, MB", "1 thread", "2 threads", "2 threads / CSV", "unpacking alone"), rows)
     for r in results:
         print(f"### Where the time goes: {r['task']} ({name[r['metric']]})\n")
         print(r["profile"])
@@ -206,9 +262,10 @@ def main():
         try:
             results = [bench_task(cfbench, t, m, suite, labels_file, a, tmp, python)
                        for t, m in TASKS if t in a.tasks.split(",")]
+            formats = bench_formats(cfbench, a, tmp)
         except Different as e:
             sys.exit(f"score.py: FAILED: {e}")
-    report(results, a, python, source)
+    report(results, a, python, source, formats)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "base/bytes.h"
+#include "cfbench/utf8.h"
 #include "dataset/simd.h"
 
 #define MOST_BLOCKS 24
