@@ -22,7 +22,7 @@ page=${BENCH_PAGE:-docs/benchmarks.md}
 # part:seconds that it may take
 PARTS=(kernels:300 score:900 growth:1800 statistics:600 embeddings:1800 asking:1200 rates:180 tls:300 stopping:180 tuning:1200)
 write='' growth='' only='' quick='' print=''
-kernels=() metrics=() score=() client=(--wide) stats=() pace=() tls=() stop=() embed=() tune=(--reps 5 --budget 10)
+kernels=() metrics=() score=() client=(--wide) stats=() pace=() tls=() stop=() embed=() tune=(--reps 5 --budget 20)
 usage() { echo "usage: scripts/bench.sh [--only PART[,PART...]] [--write] [--quick] [--growth] [--list]" >&2; exit 1; }
 args=("$@")
 while [ $# -gt 0 ]; do
@@ -43,7 +43,7 @@ while [ $# -gt 0 ]; do
             pace=(--seconds 2 --rates 1000)
             tls=(--reps 1 --rows 2400)
             stop=(--reps 1)
-            tune=(--times 1 --reps 1 --budget 0)
+            tune=(--times 1 --reps 1 --budget 0 --seconds 0)
             embed=(--shapes small --texts 32 --rounds 1)
             ;;
         *) usage ;;
@@ -76,7 +76,8 @@ section() {
         tuning)
             printf '## Tuning\n\n'
             echo "Is the choice of \`cfbench tune\` as fast as any fixed point of its grid? Each line: a tune with another seed, then every point measured again,"
-            echo "interleaved. Within the noise: not slower than the best of them by more than the noise that tune states; a NO fails the benchmark."
+            echo "interleaved, those near the best for longer; speeds are compared within each round. Within the noise: not slower than the best of them by more"
+            echo "than the noise that tune states; a NO fails the benchmark."
             for what in score embed client; do
                 printf '\n`tune %s`:\n\n' "$what"
                 py tests/bench/tune.py --what "$what" "${tune[@]}"

@@ -8,7 +8,7 @@ bad=0
 declare -A may=(
     [base]="" [config]="" [text]="" [dataset]="text" [prompt]="text dataset" [client]="" [store]=""
     [metrics]="text" [score]="text dataset metrics" [generate]="text dataset prompt client store score cluster"
-    [report]="text dataset score" [mock]="" [batch]="client" [stats]="" [expr]="text" [embed]="text" [doctor]="" [tune]=""
+    [report]="text dataset score" [mock]="" [batch]="client" [stats]="" [expr]="text" [embed]="text" [doctor]="" [tune]="stats"
     [cluster]="client" [mpi]="client store generate cluster" [cli]="mpi cluster config text dataset prompt client batch store generate metrics score report mock stats expr embed doctor tune"
 )
 # public header: the room it belongs to

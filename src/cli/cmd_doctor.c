@@ -62,7 +62,7 @@ static void key_file(struct visit *v) {
 
 static void data(struct visit *v) {
     cfb_err err = CFB_ERR_INIT;
-    cfb_code rc = cfb_cli_plan(v->c, 0, &v->plan, &err);
+    cfb_code rc = cfb_cli_plan(v->c, 0, false, &v->plan, &err);
     v->has_plan = rc == CFB_OK;
     if (rc != CFB_OK) {
         cfb_doctor_find(v->d, FAULT, "data", err.msg, "a run would end with this message before its first call",

@@ -10,13 +10,19 @@
 #define CLIENT_ROWS 8192
 #define MOST_ROWS 32768
 #define MOCK_LATENCY_S 0.05
+#define ENOUGH_NOISE 0.01
+#define EMBED_ROUNDS 12 /* that the budget should be enough for */
 
-static void told(void *ctx, size_t point, int round, double rate) {
-    const tune_sweep *s = ctx;
+/* At most one line a second: a run may take some milliseconds. */
+static void told(void *ctx, int round, size_t leader, size_t n_left, double noise) {
+    tune_sweep *s = ctx;
     char what[160];
-    if (s->c->quiet) return;
-    tune_describe(s, point, what, sizeof what);
-    fprintf(stderr, "%s, round %d: %-62s %10.1f %s\n", tune_kind_name(s->kind), round, what, rate, tune_unit(s->kind));
+    int64_t now_ns = cfb_now_ns();
+    if (s->c->quiet || (round > 1 && now_ns - s->told_ns < 1000000000)) return;
+    s->told_ns = now_ns;
+    tune_describe(s, leader, what, sizeof what);
+    fprintf(stderr, "%s, round %d: %zu points left, noise %.1f %%, leader %s: %.1f %s\n", tune_kind_name(s->kind), round, n_left,
+            100 * noise, what, s->results[leader].median, tune_unit(s->kind));
 }
 
 static cfb_code search(tune_sweep *s, double budget_s, cfb_err *err) {
@@ -26,6 +32,7 @@ static cfb_code search(tune_sweep *s, double budget_s, cfb_err *err) {
                              .min_reps = s->c->reps < 3 ? (int)s->c->reps : 3,
                              .max_reps = (int)s->c->reps,
                              .budget_s = budget_s,
+                             .enough = ENOUGH_NOISE,
                              .seed = (uint64_t)s->c->seed,
                              .stop = &cfb_cli_stop,
                              .told = told};
@@ -49,7 +56,7 @@ static cfb_code tune_embed(tune_sweep *s, double budget_s, cfb_err *err) {
         return cfb_err_set(err, CFB_ECONFIG,
                            "tune embed: name the model's folder with --embed-model (scripts/get-bge.sh fetches one)");
     tune_make_points(s);
-    double run_s = budget_s / (4.0 * (double)s->n);
+    double run_s = budget_s / (EMBED_ROUNDS * (double)s->n);
     run_s = run_s < 0.2 ? 0.2 : run_s > 2 ? 2 : run_s;
     cfb_code rc = tune_make_texts(s, own ? s->c->args[1] : NULL, run_s, err);
     return rc == CFB_OK ? search(s, budget_s, err) : rc;

@@ -34,6 +34,7 @@ typedef struct tune_sweep {
     cfb_tune_result results[TUNE_POINTS_MAX];
     size_t n, best;
     double noise;
+    int64_t told_ns; /* when the last line of progress was written */
     /* score */
     const char *path; /* what is scored */
     uint64_t bytes;   /* of it */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define MUCH_NOISE 0.05
+
 /* ---- speed-up by threads: the best median of each number of threads up to the cores, against one thread ---- */
 
 struct curve {
@@ -74,6 +76,9 @@ static cfb_code put_sweep(const tune_sweep *s, cfb_buf *b, cfb_err *err) {
     if (rc == CFB_OK)
         rc = cfb_buf_printf(b, err, "choice: %s, %.1f %s; noise %.1f %%\n", what, s->results[s->best].median, tune_unit(s->kind),
                             100 * s->noise);
+    if (rc == CFB_OK && s->kind != TUNE_RATE && s->noise > MUCH_NOISE)
+        rc = cfb_buf_printf(
+            b, err, "the noise hides smaller differences: a longer --budget, more data or a quiet machine makes it less\n");
     if (rc == CFB_OK && s->unlimited) rc = cfb_buf_printf(b, err, "no limit was met; the profile gets no rate\n");
     if (rc == CFB_OK && s->kind == TUNE_CLIENT && s->latency_s > 0)
         rc = cfb_buf_printf(b, err, "ideal at %.3g s latency: %.0f calls/s\n", s->latency_s,

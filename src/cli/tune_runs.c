@@ -42,7 +42,7 @@ static const tune_variable bindings[][TUNE_VARIABLES] = {{{NULL, NULL}},
                                                          {{"OMP_PROC_BIND", "spread"}, {"OMP_PLACES", "cores"}}};
 
 /* Threads x binding. Binding means something to 2 ... cores threads. Of scoring also how much of a file a thread takes at a time,
- * where the system moves the threads. */
+ * where the system moves the threads and where they are spread. */
 static void thread_points(tune_sweep *s, int most) {
     static const int blocks[] = {0, 64, 256, 2048};
     int cores = cfb_cpu_count(), threads[16], n = 0;
@@ -56,8 +56,12 @@ static void thread_points(tune_sweep *s, int most) {
             memcpy(p.variables, bindings[b], sizeof p.variables);
             add(s, p, threads[i] + 0.2 * (double)b);
         }
-        for (size_t k = 1; s->kind == TUNE_SCORE && k < sizeof blocks / sizeof *blocks; k++)
-            add(s, (tune_point){.threads = threads[i], .block_kib = blocks[k]}, threads[i] + 0.05 * (double)k);
+        for (size_t b = 0; s->kind == TUNE_SCORE && b < (ways > 1 ? 2 : 1); b++)
+            for (size_t k = 1; k < sizeof blocks / sizeof *blocks; k++) {
+                tune_point p = {.threads = threads[i], .block_kib = blocks[k]};
+                memcpy(p.variables, bindings[b], sizeof p.variables);
+                add(s, p, threads[i] + 0.2 * (double)b + 0.05 * (double)k);
+            }
     }
 }
 

@@ -169,4 +169,21 @@ check "dry run: nothing is written" test ! -e "$T/dry"
 "$CFBENCH" run --suite sample --mock --dry-run --limit 2 --out "$T/dry" >"$T/plan" 2>&1
 check "dry run: text" grep -q '^16 calls in 8 tasks' "$T/plan"
 check "dry run: run writes nothing either" test ! -e "$T/dry"
+"$CFBENCH" run --suite sample --mock --dry-run --max-requests 50 --max-total-tokens 60000 --out "$T/dry" >"$T/plan" 2>&1
+check "dry run: a budget that is too small" grep -q '^--max-requests 50: the run stops there' "$T/plan"
+if grep -q '^--max-total-tokens' "$T/plan"; then not_ok "dry run: a budget that is enough" "$(cat "$T/plan")"; else ok "dry run: a budget that is enough"; fi
+# a run that was begun: what is left of it
+resumed() { "$CFBENCH" generate --suite sample --mock --limit "$1" --seed 3 --api-rate-limit 0 --out "$T/begun" "${@:2}"; }
+resumed 2 --quiet >/dev/null 2>&1
+before=$(cd "$T/begun" && ls && cksum run.db)
+resumed 5 --dry-run --json >"$T/plan" 2>"$T/err"
+check "dry run: answered rows are not asked again" python3 -c '
+import json, sys
+p = json.load(open(sys.argv[1]))["plan"]
+assert p["calls"] == 24 and p["done"] == 16 and all(t["rows"] == 3 and t["done"] == 2 for t in p["tasks"]), p' "$T/plan"
+resumed 2 --dry-run >"$T/plan" 2>"$T/err"
+check "dry run: nothing is left" grep -q '^0 calls in 8 tasks' "$T/plan"
+check "dry run: the run store stays as it is" test "$before" = "$(cd "$T/begun" && ls && cksum run.db)"
+if resumed 5 --dry-run --max-tokens 9 >"$T/plan" 2>"$T/err"; then not_ok "dry run: a run of another configuration is said" "exit 0"
+else check "dry run: a run of another configuration is said" grep -q 'belongs to another configuration: --max-tokens' "$T/err"; fi
 exit $bad
